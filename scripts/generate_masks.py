@@ -1,0 +1,38 @@
+"""Generate the masks of the test sequences, for the true, the predicted and wrong classes."""
+
+from pathlib import Path
+
+from whatyouread import cli
+from whatyouread.explainer import Explainer
+from whatyouread.explanandum import Explanandum, load_model
+from whatyouread.mask_files import generate_masks
+from whatyouread.predict import choose_device
+from whatyouread.token_files import TokenFile
+
+
+def main(args):
+    device = choose_device(args.threads, args.precision)
+    explanandum = load_model(Explanandum, args.explanandum)
+    generate_masks(
+        load_model(Explainer, args.explainer),
+        explanandum,
+        TokenFile(args.test, explanandum.ranks),
+        args.masks,
+        batch_size=args.batch_size,
+        seed=args.seed,
+        device=device,
+        precision=args.precision,
+    )
+
+
+if __name__ == "__main__":
+    arguments = cli.parser(__doc__)
+    arguments.add_argument("--explanandum", type=Path, required=True, help="folder of its model")
+    arguments.add_argument("--explainer", type=Path, required=True, help="folder of its model")
+    arguments.add_argument("--test", type=Path, required=True, help="token file")
+    arguments.add_argument("--batch-size", type=int, required=True)
+    arguments.add_argument("--precision", required=True)
+    arguments.add_argument("--seed", type=int, required=True)
+    arguments.add_argument("--threads", type=int, default=1)
+    arguments.add_argument("--masks", type=Path, required=True, help="Parquet file to write")
+    cli.run(arguments, main)

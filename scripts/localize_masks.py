@@ -1,0 +1,29 @@
+"""Score the masks against the positions of planted segments (simulated data only)."""
+
+from pathlib import Path
+
+from whatyouread import cli, files
+from whatyouread.localization import localization, read_planted
+from whatyouread.mask_files import MaskFile
+from whatyouread.token_files import TokenFile
+
+
+def main(args):
+    table = localization(
+        TokenFile(args.test, args.ranks),
+        MaskFile(args.masks, args.ranks),
+        read_planted(args.planted),
+        args.seed,
+    )
+    files.write_tsv(args.table, table, float_format="%.4f")
+
+
+if __name__ == "__main__":
+    arguments = cli.parser(__doc__)
+    arguments.add_argument("--test", type=Path, required=True, help="token file")
+    arguments.add_argument("--masks", type=Path, required=True, help="of generate_masks")
+    arguments.add_argument("--planted", type=Path, required=True, help="of simulate_dataset")
+    arguments.add_argument("--ranks", nargs="+", required=True)
+    arguments.add_argument("--seed", type=int, required=True)
+    arguments.add_argument("--table", type=Path, required=True, help="TSV to write")
+    cli.run(arguments, main)

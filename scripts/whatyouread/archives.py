@@ -1,0 +1,237 @@
+"""Read zips, tars and gzipped files that somebody else made, without trusting them.
+
+`check_archive` refuses what no honest archive holds; `members` streams what is inside. Nothing is
+ever extracted to disk and no file is held in memory.
+"""
+
+import os
+import posixpath
+import re
+import stat
+import struct
+import tarfile
+import zipfile
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+from typing import BinaryIO
+
+from whatyouread.cli import UserError
+from whatyouread.streams import (
+    BUFFER,
+    HIGHEST_MEMBER_RATIO,
+    SMALL_MEMBER,
+    Guarded,
+    damage_as_user_error,
+    decompressed,
+    form_of,
+    open_plain,
+    refuse_expansion,
+)
+
+# DNA as text compresses to about 4:1.
+HIGHEST_RATIO = 200
+SMALL_TOTAL = 1 << 20  # bytes; what expands to less is harmless at any ratio
+LARGEST_TOTAL = 1 << 40
+
+METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA}
+
+
+@dataclass(frozen=True)
+class Member:
+    """A regular file: its name, and a function that opens it as a stream of bytes.
+
+    The members of one archive share its file handle: open them in one process only.
+    """
+
+    name: str
+    open: Callable[[], BinaryIO]
+
+
+def check_archive(path: Path) -> None:
+    """Raise `UserError` where the archive `path`, or one in the folder `path`, is not honest.
+
+    Refused: truncated or damaged archives, encrypted members, names that are absolute, lead
+    upwards, hold backslashes, drive letters or control characters, or occur twice, members that
+    are links or devices, zip members that overlap, and absurd expansion. A gzipped file is read
+    through once. Files that are not archives pass.
+    """
+    path = Path(path)
+    if path.is_dir():
+        for file in _files_below(path):
+            check_archive(file)
+        return
+    with damage_as_user_error(path.name):
+        form = form_of(path)
+        if form == "zip":
+            _check_zip(path)
+        elif form == "tar":
+            _check_tar(path)
+        elif form == "gz":
+            with open_plain(path, path.name) as stream:
+                while stream.read(BUFFER):
+                    pass
+
+
+def members(path: Path) -> Iterator[Member]:
+    """Yield every regular file in the folder or archive `path` (or the file itself), by name.
+
+    Zips and tars in a folder are expanded (`archive.zip/inner`), but not archives in archives;
+    gzipped files are decompressed and lose `.gz` from their name. Hidden files and `__MACOSX` are
+    left out. Opening or reading damaged data raises `UserError` with the member's name; so do two
+    members of one name (`a.fa` beside `a.fa.gz`). Going back in a tar.gz decompresses it anew.
+    """
+    path = Path(path)
+    found: list[Member] = []
+    if path.is_dir():
+        for file in _files_below(path):
+            name = file.relative_to(path).as_posix()
+            found.extend(_members_of_file(file, name, prefix=f"{name}/"))
+    else:
+        found.extend(_members_of_file(path, path.name, prefix=""))
+    found.sort(key=lambda member: member.name)
+    for one, other in pairwise(found):
+        if one.name == other.name:
+            raise UserError(f"{path}: {one.name!r} is there twice (gzipped and not?): remove one")
+    yield from found
+
+
+def _members_of_file(path: Path, name: str, prefix: str) -> Iterator[Member]:
+    # the archives stay open as long as a member that refers to them
+    with damage_as_user_error(name):
+        form = form_of(path)
+        if form == "zip":
+            archive = zipfile.ZipFile(path)
+            inside = [(m.filename, partial(archive.open, m)) for m in archive.infolist()]
+        elif form == "tar":
+            archive = tarfile.open(path)  # noqa: SIM115
+            regular = [member for member in archive if member.isfile()]
+            inside = [(m.name, partial(archive.extractfile, m)) for m in regular]
+    if form in ("gz", "plain"):
+        yield Member(_without_gz(name), partial(open_plain, path, name))
+        return
+    for inner, opener in inside:
+        if not inner.endswith("/") and not _is_hidden(inner):
+            label = prefix + posixpath.normpath(inner)
+            yield Member(_without_gz(label), partial(_open_inner, opener, label))
+
+
+def _open_inner(opener: Callable[[], BinaryIO], name: str) -> BinaryIO:
+    with damage_as_user_error(name):
+        raw = opener()
+    stream = decompressed(Guarded(raw, name), name)
+    if stream.peek(4)[:4] == b"PK\x03\x04":
+        raise UserError(f"{name}: an archive in an archive: unpack the outer one")
+    return stream
+
+
+def _check_zip(path: Path) -> None:
+    with zipfile.ZipFile(path) as archive, open(path, "rb") as stream:
+        listed = archive.infolist()
+        total = packed = 0
+        for member in listed:
+            where = f"{path.name}: member {member.orig_filename!r}"
+            kind = stat.S_IFMT(member.external_attr >> 16)
+            if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
+                raise UserError(f"{where} is a link or a device, not a file: do not use it")
+            if member.flag_bits & 0x2041:  # encrypted, strongly encrypted, masked headers
+                raise UserError(f"{where} is encrypted: unpack it and pack it without password")
+            if member.compress_type not in METHODS:
+                method = zipfile.compressor_names.get(member.compress_type, "unknown")
+                raise UserError(f"{where} is compressed by {method}, which is not supported here")
+            if member.file_size > SMALL_MEMBER:
+                refuse_expansion(
+                    member.file_size, member.compress_size, HIGHEST_MEMBER_RATIO, where
+                )
+            total += member.file_size
+            packed += member.compress_size
+        _refuse_names((member.orig_filename for member in listed), path.name)
+        _refuse_total(total, packed, path.name)
+        _refuse_overlap(listed, stream, archive.start_dir, path.name)
+
+
+def _refuse_overlap(listed, stream: BinaryIO, directory: int, where: str) -> None:
+    """Refuse members that share bytes, as those of the most compact zip bombs do."""
+    in_order = sorted(listed, key=lambda member: member.header_offset)
+    ends = [member.header_offset for member in in_order[1:]] + [directory]
+    for member, end in zip(in_order, ends, strict=True):
+        offset = member.header_offset
+        stream.seek(offset)
+        signature, *_, name, extra = struct.unpack("<4s22xHH", stream.read(30))
+        if signature != b"PK\x03\x04":
+            raise zipfile.BadZipFile(f"no member at byte {offset}")
+        if offset + 30 + name + extra + member.compress_size > end:
+            raise UserError(
+                f"{where}: member {member.orig_filename!r} overlaps another one "
+                "(a zip bomb, or damaged): do not use it"
+            )
+
+
+def _check_tar(path: Path) -> None:
+    size = path.stat().st_size
+    with tarfile.open(path) as archive:
+        names = []
+        total = 0
+        for member in archive:
+            where = f"{path.name}: member {member.name!r}"
+            if not (member.isfile() or member.isdir()):
+                raise UserError(f"{where} is a link or a device, not a file: do not use it")
+            names.append(member.name)
+            total += member.size
+            # at every member: the rest is not even read
+            _refuse_total(total, size, path.name)
+        _refuse_names(names, path.name)
+        # tarfile takes a damaged header for the end, which is a block of zeros
+        archive.fileobj.seek(archive.offset)
+        if archive.fileobj.read(512) != bytes(512):
+            raise tarfile.ReadError(f"no end mark at byte {archive.offset}")
+        # to the end of the compressed data, which holds the checksum
+        while archive.fileobj.read(BUFFER):
+            pass
+
+
+def _refuse_names(names: Iterable[str], where: str) -> None:
+    seen = set()
+    for name in names:
+        problem = None
+        if not name or name.startswith("/") or re.match(r"[A-Za-z]:", name):
+            problem = "is absolute"
+        elif "\\" in name:
+            problem = "holds a backslash"
+        elif ".." in name.split("/"):
+            problem = "leads out of the archive"
+        elif any(ord(letter) < 32 or ord(letter) == 127 for letter in name):
+            problem = "holds control characters"
+        elif posixpath.normpath(name) in seen:
+            problem = "occurs twice"
+        if problem:
+            raise UserError(f"{where}: the member name {name!r} {problem}: do not use this archive")
+        seen.add(posixpath.normpath(name))
+    if not seen:
+        raise UserError(f"{where}: the archive is empty")
+
+
+def _refuse_total(total: int, packed: int, where: str) -> None:
+    if total > LARGEST_TOTAL:
+        raise UserError(
+            f"{where}: would expand to {total:,} bytes, more than {LARGEST_TOTAL:,}: do not use it"
+        )
+    if total > SMALL_TOTAL:
+        refuse_expansion(total, packed, HIGHEST_RATIO, where)
+
+
+def _files_below(folder: Path) -> Iterator[Path]:
+    for parent, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not _is_hidden(name)]
+        yield from (Path(parent, name) for name in names if not _is_hidden(name))
+
+
+def _is_hidden(name: str) -> bool:
+    parts = posixpath.normpath(name).split("/")
+    return any(part.startswith(".") or part == "__MACOSX" for part in parts)
+
+
+def _without_gz(name: str) -> str:
+    return name[:-3] if name.lower().endswith(".gz") else name

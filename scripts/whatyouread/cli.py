@@ -1,0 +1,110 @@
+"""What the programs in scripts/ have in common: arguments, log file, errors a user can act on."""
+
+import argparse
+import json
+import logging
+import os
+import signal
+import sys
+import traceback
+from pathlib import Path
+
+log = logging.getLogger("whatyouread")
+
+
+class UserError(Exception):
+    """Something the user can mend. The message is one line: what is wrong, where, what to do."""
+
+
+def parser(description: str) -> argparse.ArgumentParser:
+    """An argument parser with the option that every program has, `--log FILE`."""
+    made = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    made.add_argument("--log", type=Path, help="write the log to this file (default: to stderr)")
+    return made
+
+
+def json_argument(text: str) -> dict:
+    """The value of an option like `--settings '{"epochs": 5}'`."""
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"not JSON ({error}): {text}") from None
+
+
+def run(arguments: argparse.ArgumentParser, main) -> None:
+    """Parse the command line, set up the log, call `main(args)`, and end the process.
+
+    With `--log`, everything goes to that file and only warnings also to stderr, which leaves the
+    terminal to the progress bar. A `UserError`, a full disk or a missing permission ends in one
+    line and status 1; anything else is a bug: its traceback goes to the log, and the status is 70.
+    """
+    args = arguments.parse_args()
+    _set_up_log(args.log)
+    # SIGTERM (a cluster's time limit, Snakemake's shutdown) must run the `finally` blocks too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    log.info("%s", " ".join(sys.argv))
+    try:
+        main(args)
+    except UserError as error:
+        _end(str(error), 1)
+    except OSError as error:
+        if error.filename is None and error.errno is None:
+            _end_bug(args.log)
+        where = f" ({error.filename})" if error.filename else ""
+        log.debug("%s", traceback.format_exc())
+        _end(f"{error.strerror or error}{where}", 1)
+    except KeyboardInterrupt:
+        _end("interrupted", 130)
+    except MemoryError:
+        _end("out of memory: give the job more memory or lower the batch size", 1)
+    except Exception:
+        _end_bug(args.log)
+
+
+def settings(cls, values: dict):
+    """A settings dataclass from a config section; a missing or unknown key is a `UserError`."""
+    try:
+        return cls(**values)
+    except TypeError as error:
+        problem = str(error).split(") ", 1)[-1].replace("__init__()", "").strip()
+        raise UserError(f"settings of {cls.__name__}: {problem}") from None
+
+
+def _set_up_log(path: Path | None) -> None:
+    handlers: list[logging.Handler] = []
+    on_terminal = logging.StreamHandler(sys.stderr)
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handlers.append(logging.FileHandler(path, mode="w", encoding="utf-8"))
+        on_terminal.setLevel(logging.WARNING)
+    handlers.append(on_terminal)
+    level = os.environ.get("WHATYOUREAD_LOG_LEVEL", "INFO").upper()
+    logging.basicConfig(
+        level=logging.WARNING,
+        format="%(asctime)s %(levelname)s %(message)s",
+        datefmt="%Y-%m-%d %H:%M:%S",
+        handlers=handlers,
+        force=True,
+    )
+    log.setLevel(level)
+    logging.captureWarnings(True)
+
+
+def _end(message: str, status: int) -> None:
+    log.error("%s", " ".join(message.split()))
+    logging.shutdown()
+    sys.exit(status)
+
+
+def _end_bug(log_file: Path | None) -> None:
+    kind, error, _ = sys.exc_info()
+    place = logging.getLogger("whatyouread.traceback")
+    place.propagate = log_file is None
+    if log_file is not None:
+        handler = logging.FileHandler(log_file, encoding="utf-8")
+        place.addHandler(handler)
+    place.error("%s", traceback.format_exc())
+    where = f"; the traceback is in {log_file}" if log_file else ""
+    _end(f"internal error, please report it: {kind.__name__}: {error}{where}", 70)

@@ -1,0 +1,54 @@
+"""Files that are either whole or not there, and their digests."""
+
+import hashlib
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def atomic(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; rename it to `path` when the block succeeds.
+
+    Works for a file and for a folder that the block makes. When the block fails, the temporary
+    file is removed and whatever was at `path` stays as it was.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # the ending is kept: some writers choose the format by it
+    temporary = path.with_name(f".{uuid.uuid4().hex[:8]}.{path.name}")
+    try:
+        yield temporary
+        if temporary.is_dir() and path.is_dir():
+            shutil.rmtree(path)
+        os.replace(temporary, path)
+    finally:
+        if temporary.is_dir():
+            shutil.rmtree(temporary, ignore_errors=True)
+        else:
+            temporary.unlink(missing_ok=True)
+
+
+def write_json(path: str | Path, value) -> None:
+    """Write `value` as indented JSON with sorted keys, atomically."""
+    with atomic(path) as temporary:
+        text = json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
+        temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def write_tsv(path: str | Path, frame, float_format: str | None = None) -> None:
+    """Write a pandas frame as TSV with a header and without the index, atomically."""
+    with atomic(path) as temporary:
+        frame.to_csv(
+            temporary, sep="\t", index=False, float_format=float_format, lineterminator="\n"
+        )
+
+
+def sha256(path: str | Path) -> str:
+    """The SHA-256 digest of a file, as 64 hexadecimal digits."""
+    with open(path, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

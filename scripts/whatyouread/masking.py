@@ -1,0 +1,65 @@
+"""The mask operator F(tokens, mask), and how class masks become target and inverted masks.
+
+A mask holds one value in [0, 1] per token. It multiplies the token's embedding, and with mean
+pooling once more the token's last hidden state before the mean (paper, Figures 1 to 3), so that a
+sequence masked in its entirety leaves the heads with nothing but their biases. Training,
+evaluation and every competing method mask through `masked_logits`, and through nothing else.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from whatyouread.tokens import PAD
+
+THRESHOLD = 0.5
+
+
+def masked_logits(
+    explanandum: nn.Module, tokens: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, ...]:
+    """F(x ⊙ m): the logits of the Explanandum for masked sequences.
+
+    tokens: int64 (batch, length), padded with `<pad>`; mask: float (batch, length), or None for
+    the plain classifier, which equals a mask of ones to the last bit. What the mask says of padding
+    is of no account. Returns one float tensor (batch, classes) per rank. Differentiable in the mask.
+    """
+    valid = tokens != PAD
+    embeddings = explanandum.embed(tokens)
+    if mask is not None:
+        embeddings = embeddings * mask.unsqueeze(-1).to(embeddings.dtype)
+    hidden = explanandum.encode(embeddings, valid)
+    if explanandum.pooling == "cls":
+        pooled = hidden[:, 0]
+    else:
+        weights = valid.to(hidden.dtype) if mask is None else mask.to(hidden.dtype) * valid
+        # multiply and sum, not a matrix product: its order of summation follows the shape
+        pooled = (hidden * weights.unsqueeze(-1)).sum(1) / valid.sum(1, keepdim=True)
+    return explanandum.classify(pooled)
+
+
+def target_mask(class_masks: Tensor) -> Tensor:
+    """m: the elementwise maximum over the masks of the sequence's classes, one per rank.
+
+    class_masks: (batch, length, ranks). Returns (batch, length).
+    """
+    return class_masks.amax(-1)
+
+
+def non_target_mask(scores: Tensor, classes: Tensor) -> Tensor:
+    """n: the elementwise maximum over the masks of all other classes.
+
+    scores: (batch, length, all classes of all ranks side by side); classes: int64 (batch, ranks),
+    columns of `scores`. Returns (batch, length).
+    """
+    columns = classes.unsqueeze(1).expand(-1, scores.shape[1], -1)
+    return scores.scatter(-1, columns, -torch.inf).amax(-1)
+
+
+def inverted(mask: Tensor) -> Tensor:
+    """The complement m~ = 1 - m."""
+    return 1 - mask
+
+
+def rounded(mask: Tensor) -> Tensor:
+    """1 where the mask is above 0.5, else 0; same shape and dtype."""
+    return (mask > THRESHOLD).to(mask.dtype)

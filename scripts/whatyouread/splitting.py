@@ -1,0 +1,271 @@
+"""Divide the labelled sequences into test, validation and training split.
+
+What is drawn depends on the seed and on the sequences, not on their order in the archive: the
+draws run over the kept sequences ordered by (hash, source, header).
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from whatyouread.cli import UserError, log
+from whatyouread.labels import KEPT, beside_paper, named
+
+SPLITS = ("train", "validation", "test", "none")
+TRAIN, VALIDATION, TEST, NONE = range(4)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Sizes of the splits.
+
+    test, validation: fractions of the kept sequences. explainer_train, explainer_validation: the
+    Explainer's own part of the training and validation split: a fraction up to 1, or a number.
+    group_duplicates: exact copies of a sequence all go into the same split.
+    """
+
+    test: float
+    validation: float
+    explainer_train: float
+    explainer_validation: float
+    group_duplicates: bool
+
+    def __post_init__(self):
+        for name in ("test", "validation"):
+            if not 0 < getattr(self, name) < 1:
+                raise UserError(
+                    f"split.{name} is {getattr(self, name)}: give a fraction within 0..1"
+                )
+        if self.test + self.validation >= 1:
+            raise UserError(
+                f"split.test and split.validation are {self.test} and {self.validation}:"
+                " together they must stay below 1, or nothing is left to train on"
+            )
+        for name in ("explainer_train", "explainer_validation"):
+            value = getattr(self, name)
+            if not (0 < value <= 1 or (value > 1 and value == int(value))):
+                raise UserError(
+                    f"split.{name} is {value}: give a fraction up to 1, or a whole number above 1"
+                )
+
+
+class Division(NamedTuple):
+    """Where every row of the index goes, in its order.
+
+    split, explainer: int8 (n,), positions in `SPLITS` (explainer: train, validation or none).
+    classes: int (n, ranks), -1 where the sequence is not used.
+    """
+
+    split: np.ndarray
+    explainer: np.ndarray
+    classes: np.ndarray
+
+    def table(self, ranks: Sequence[str]) -> pa.Table:
+        """Columns `split`, `explainer` (dictionary-encoded) and the class index of every rank."""
+        columns = {
+            "split": pa.DictionaryArray.from_arrays(pa.array(self.split), list(SPLITS)),
+            "explainer": pa.DictionaryArray.from_arrays(pa.array(self.explainer), list(SPLITS)),
+        }
+        for rank, numbers in zip(ranks, self.classes.T, strict=True):
+            small = numbers.max(initial=0) <= np.iinfo(np.int16).max
+            columns[rank] = pa.array(numbers, pa.int16() if small else pa.int32())
+        return pa.table(columns)
+
+
+def divide(
+    index: pa.Table,
+    labels: pd.DataFrame,
+    classes: pd.DataFrame,
+    ranks: Sequence[str],
+    settings: Settings,
+    seed: int,
+) -> Division:
+    """Draw the splits of all sequences of the index (`census.INDEX_SCHEMA`).
+
+    The test split is stratified by the lowest rank: of a class of n sequences it takes the floor
+    or the ceiling of n times the fraction, together round(fraction * all). Classes too small to
+    give one stay in the training split. The validation split is drawn at random from the rest, but
+    leaves every class one training sequence.
+    Raises `UserError` when a split comes out empty or the lowest rank has a single class.
+    """
+    numbers = class_numbers(index, labels, classes, ranks)
+    kept = np.flatnonzero(numbers[:, -1] >= 0)
+    if len(np.unique(numbers[kept, -1])) < 2:
+        raise UserError(
+            f"the sequences belong to a single {ranks[-1]}: there is nothing to classify"
+        )
+    kept = kept[_order(index.take(pa.array(kept)))]
+    hashes = index.column("hash").to_numpy()[kept]
+    lowest = numbers[kept, -1]
+    rng = np.random.Generator(np.random.PCG64(seed))
+    if settings.group_duplicates:
+        # One copy of each draws for all; `kept` is ordered by hash, so copies are neighbours.
+        first = np.append(True, hashes[1:] != hashes[:-1])
+        drawn = _draw(lowest[first], settings, rng)[np.cumsum(first) - 1]
+        drawn = _keep_one_for_training(drawn, lowest, np.cumsum(first) - 1)
+    else:
+        drawn = _draw(lowest, settings, rng)
+    split = np.full(len(index), NONE, np.int8)
+    split[kept] = drawn
+    explainer = np.full(len(index), NONE, np.int8)
+    for part, wanted in ((TRAIN, "explainer_train"), (VALIDATION, "explainer_validation")):
+        rows = kept[drawn == part]
+        number = _number(getattr(settings, wanted), len(rows), f"split.{wanted}", SPLITS[part])
+        explainer[rows[rng.permutation(len(rows))[:number]]] = part
+    for part in (TRAIN, VALIDATION, TEST):
+        if not (split == part).any():
+            raise UserError(
+                f"the {SPLITS[part]} split is empty with {len(kept)} sequences: give it a larger"
+                " fraction, or more data"
+            )
+    return Division(split, explainer, numbers)
+
+
+def class_numbers(
+    index: pa.Table, labels: pd.DataFrame, classes: pd.DataFrame, ranks: Sequence[str]
+) -> np.ndarray:
+    """The class of every sequence at every rank, int32 (n, ranks); -1 where it is not used."""
+    labels = labels.sort_values("taxid")
+    known = labels["taxid"].to_numpy()
+    taxids = index.column("taxid").to_numpy()
+    rows = np.minimum(np.searchsorted(known, taxids), len(known) - 1)
+    if (known[rows] != taxids).any():
+        missing = taxids[known[rows] != taxids][0]
+        raise UserError(f"the taxid {missing} is not in the label table: label the dataset again")
+    used = (labels["status"] == KEPT).to_numpy()[rows] & (index.column("length").to_numpy() > 0)
+    columns = []
+    for rank in ranks:
+        of_rank = classes[classes["rank"] == rank].set_index("taxid")["class"]
+        of_taxid = labels[f"{rank}_taxid"].map(of_rank).fillna(-1).to_numpy(np.int32)
+        columns.append(np.where(used, of_taxid[rows], np.int32(-1)))
+    numbers = np.stack(columns, axis=1)
+    if (numbers[used] < 0).any():
+        raise UserError("the class table does not fit the label table: label the dataset again")
+    return numbers
+
+
+def stratified_counts(sizes: np.ndarray, fraction: float, rng: np.random.Generator) -> np.ndarray:
+    """How many of each class to take: the largest-remainder method, int64 like `sizes`.
+
+    The floor or the ceiling of fraction * size each, and round(fraction * total) together, as far
+    as classes allow it where fraction * size is at least one half and one sequence is left over.
+    Equal remainders are drawn.
+    """
+    quotas = np.round(sizes * fraction, 9)  # 0.07 * 100 is 7, not 7.000000000000001
+    able = (quotas >= 0.5) & (sizes >= 2)
+    counts = np.where(able, np.floor(quotas), 0).astype(np.int64)
+    remainders = quotas - counts
+    able &= (counts + 1 < sizes) & (remainders > 0)
+    missing = max(0, _round(fraction * sizes.sum()) - int(counts.sum()))
+    candidates = np.flatnonzero(able)
+    order = np.lexsort((rng.random(len(candidates)), -remainders[candidates]))
+    counts[candidates[order[:missing]]] += 1
+    return counts
+
+
+def _draw(lowest: np.ndarray, settings: Settings, rng: np.random.Generator) -> np.ndarray:
+    """The split of each of the sequences whose classes at the lowest rank are given: int8."""
+    names, classes, sizes = np.unique(lowest, return_inverse=True, return_counts=True)
+    split = np.full(len(lowest), TRAIN, np.int8)
+    counts = stratified_counts(sizes, settings.test, rng)
+    place = _place_in_class(rng.permutation(len(lowest)), classes, sizes)
+    split[place < counts[classes]] = TEST
+
+    rest = np.flatnonzero(split == TRAIN)
+    keys = rng.permutation(len(rest))
+    left = np.bincount(classes[rest], minlength=len(names))
+    last = _place_in_class(keys, classes[rest], left) == left[classes[rest]] - 1
+    allowed = np.flatnonzero(~last)
+    number = _round(settings.validation * len(lowest))
+    if number > len(allowed):
+        log.warning(
+            "only %d of %d sequences go to the validation split: the others are the last ones of"
+            " their classes for training",
+            len(allowed),
+            number,
+        )
+    split[rest[allowed[np.argsort(keys[allowed])[:number]]]] = VALIDATION
+    return split
+
+
+def _place_in_class(keys: np.ndarray, classes: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """The place of each sequence among those of its class, in the order of the keys."""
+    order = np.lexsort((keys, classes))
+    place = np.empty(len(keys), np.int64)
+    place[order] = np.arange(len(keys)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    return place
+
+
+def _keep_one_for_training(drawn: np.ndarray, lowest: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """Return to training all copies of what belongs to a class that has none left there."""
+    trained = np.isin(lowest, lowest[drawn == TRAIN])
+    back = np.isin(groups, groups[~trained])
+    return np.where(back, np.int8(TRAIN), drawn)
+
+
+def _order(index: pa.Table) -> np.ndarray:
+    keys = [("hash", "ascending"), ("source", "ascending"), ("header", "ascending")]
+    plain = pa.table(
+        {
+            "hash": index.column("hash"),
+            "source": index.column("source").cast(pa.string()),
+            "header": index.column("header"),
+        }
+    )
+    return pc.sort_indices(plain, sort_keys=keys).to_numpy()
+
+
+def _number(wanted: float, there: int, name: str, split: str) -> int:
+    if wanted > there and wanted > 1:
+        log.warning("%s asks for %d sequences, the %s split has %d", name, wanted, split, there)
+        return there
+    return int(wanted) if wanted > 1 else max(1, _round(wanted * there))
+
+
+def _round(value: float) -> int:
+    """The nearest integer, halves up."""
+    return math.floor(value + 0.5)
+
+
+def summary_table(
+    index: pa.Table,
+    division: Division,
+    classes: pd.DataFrame,
+    ranks: Sequence[str],
+    paper: Mapping[str, int],
+) -> pd.DataFrame:
+    """Sequences and classes per split, classes too small to be tested, and copies across splits.
+
+    The columns of `labels.summary_table`: `quantity`, `value`, `paper`, `detail`.
+    """
+    split, explainer, numbers = division
+    hashes = index.column("hash").to_numpy()
+    rows = [
+        (f"{SPLITS[part]} sequences", int((split == part).sum()), "")
+        for part in (TRAIN, VALIDATION, TEST)
+    ]
+    rows.append(("sequences in no split", int((split == NONE).sum()), "excluded by label_taxonomy"))
+    for part in (TRAIN, VALIDATION):
+        detail = f"drawn from the {SPLITS[part]} split"
+        rows.append((f"explainer {SPLITS[part]} sequences", int((explainer == part).sum()), detail))
+    for column, rank in enumerate(ranks):
+        for part in (TRAIN, VALIDATION, TEST):
+            present = np.unique(numbers[split == part, column])
+            rows.append((f"{SPLITS[part]} classes of rank {rank}", len(present), ""))
+    untested = np.setdiff1d(numbers[split != NONE, -1], numbers[split == TEST, -1])
+    names = classes[classes["rank"] == ranks[-1]].set_index("class")["name"]
+    detail = named(names.loc[untested].tolist())
+    rows.append(
+        (f"classes of rank {ranks[-1]} too small for the test split", len(untested), detail)
+    )
+    for one, other in ((TEST, TRAIN), (TEST, VALIDATION), (VALIDATION, TRAIN)):
+        copies = np.isin(hashes[split == one], hashes[split == other])
+        quantity = f"{SPLITS[one]} sequences with an exact copy in {SPLITS[other]}"
+        rows.append((quantity, int(copies.sum()), ""))
+    return beside_paper(rows, paper)

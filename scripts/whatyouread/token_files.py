@@ -1,0 +1,112 @@
+"""Tokenized sequences in Arrow files: streamed in, and read back by memory map in whole batches.
+
+One row per sequence: `id` (source file and header), `key` (a 64-bit digest of the sequence, the
+seed of everything drawn for it), `tokens` (list of uint16, variable length) and the class of each
+rank. The files are plain Arrow IPC; any Arrow library opens them.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from whatyouread.cli import UserError
+from whatyouread.files import atomic
+from whatyouread.tokens import PAD
+
+
+def schema(ranks: list[str]) -> pa.Schema:
+    """The columns of a token file; the rank columns hold class indices."""
+    columns = [("id", pa.string()), ("key", pa.uint64()), ("tokens", pa.list_(pa.uint16()))]
+    return pa.schema([*columns, *((rank, pa.int32()) for rank in ranks)])
+
+
+@contextmanager
+def write_token_files(
+    paths: list[Path], ranks: list[str]
+) -> Iterator[list[pa.ipc.RecordBatchFileWriter]]:
+    """Open Arrow writers for `paths`, all of which appear when the block succeeds, or none."""
+    if not paths:
+        yield []
+        return
+    with (
+        atomic(paths[0]) as temporary,
+        pa.ipc.new_file(str(temporary), schema(ranks)) as writer,
+        write_token_files(paths[1:], ranks) as others,
+    ):
+        yield [writer, *others]
+
+
+def pad(flat: np.ndarray, starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """Sequences of a flat token array as one int64 matrix (n, longest), filled up with `<pad>`."""
+    place = np.arange(lengths.max(initial=1))
+    inside = place < lengths[:, None]
+    where = np.where(inside, starts[:, None] + place, 0)
+    return np.where(inside, flat[where], PAD).astype(np.int64)
+
+
+def batches_by_length(lengths: np.ndarray, size: int) -> Iterator[np.ndarray]:
+    """Row numbers in batches of at most `size`, sequences of like length together."""
+    order = np.argsort(lengths, kind="stable")
+    for start in range(0, len(order), size):
+        yield order[start : start + size]
+
+
+class TokenFile:
+    """A token file by memory map.
+
+    `lengths` int64 (n,), `keys` uint64 (n,), `labels` int64 (n, ranks) and `ids` (n strings, an
+    Arrow array) lie in memory; the tokens stay on disk until a batch is taken.
+    """
+
+    def __init__(self, path: str | Path, ranks: list[str]):
+        self.path, self.ranks = Path(path), list(ranks)
+        try:
+            self._map = pa.memory_map(str(path))
+            reader = pa.ipc.open_file(self._map)
+            expected = schema(self.ranks)
+            if reader.schema != expected:
+                raise UserError(
+                    f"{path} has the columns {reader.schema.names}, not {expected.names}"
+                )
+            batches = [reader.get_batch(i) for i in range(reader.num_record_batches)]
+        except FileNotFoundError:
+            raise UserError(f"{path} is not there") from None
+        except (pa.ArrowInvalid, OSError) as error:
+            raise UserError(f"{path} is damaged ({error}): delete it and run again") from None
+        # The whole map as one array of uint16, and where in it each row starts: Arrow aligns its
+        # buffers, so a batch of any rows is one gather, without a Python object per row.
+        self._map.seek(0)
+        whole = self._map.read_buffer(self._map.size())
+        self._flat = np.frombuffer(whole, np.uint16, count=whole.size // 2)
+        starts, lengths = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+        for batch in batches:
+            lists = batch.column("tokens")
+            offsets = lists.offsets.to_numpy().astype(np.int64)
+            values = lists.values.buffers()[1]
+            first = (values.address - whole.address) // 2 if len(lists.values) else 0
+            starts.append(offsets[:-1] + first + lists.values.offset)
+            lengths.append(np.diff(offsets))
+        self._starts, self.lengths = np.concatenate(starts), np.concatenate(lengths)
+        table = pa.Table.from_batches(batches, schema=expected)
+        self.keys = table["key"].to_numpy()
+        self.ids = table["id"]
+        columns = [table[rank].to_numpy().astype(np.int64) for rank in self.ranks]
+        self.labels = np.stack(columns, axis=1) if columns else np.zeros((len(self), 0), np.int64)
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def tokens(self, rows: np.ndarray) -> np.ndarray:
+        """The tokens of some rows, int64 (n, longest of them), filled up with `<pad>`."""
+        return pad(self._flat, self._starts[rows], self.lengths[rows])
+
+    def flat_tokens(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The tokens of some rows back to back, uint16, and their offsets, int64 (n + 1,)."""
+        lengths = self.lengths[rows]
+        offsets = np.zeros(len(rows) + 1, np.int64)
+        np.cumsum(lengths, out=offsets[1:])
+        where = np.arange(offsets[-1]) + np.repeat(self._starts[rows] - offsets[:-1], lengths)
+        return self._flat[where], offsets

@@ -1,0 +1,80 @@
+# What the masks are worth: Table 1, its controls, and the truth where it is known.
+
+
+rule evaluate_masks:
+    input:
+        explanandum="results/explanandum/model.safetensors",
+        test="results/tokens/test.arrow",
+        masks="results/masks/test.parquet",
+        paper=PAPER / "table1.tsv",
+    output:
+        table="results/table1.tsv",
+        markdown="results/table1.md",
+        controls="results/table1_controls.tsv",
+    log:
+        "logs/evaluate_masks.log",
+    benchmark:
+        "benchmarks/evaluate_masks.tsv"
+    conda:
+        "../../envs/evaluate_masks.yaml"
+    threads: 8
+    resources:
+        gpu=1,
+        mem_mb=16000,
+        runtime=720,
+    params:
+        batch_size=config["evaluation"]["batch_size"],
+        precision=config["evaluation"]["precision"],
+        seed=config["seed"],
+        explanandum=subpath(input.explanandum, parent=True),
+    shell:
+        'python "$SCRIPTS/evaluate_masks.py" --explanandum {params.explanandum}'
+        " --test {input.test} --masks {input.masks} --paper {input.paper:q}"
+        " --batch-size {params.batch_size} --precision {params.precision} --seed {params.seed}"
+        " --threads {threads} --table {output.table} --markdown {output.markdown}"
+        " --controls {output.controls} --log {log}"
+
+
+rule localize_masks:
+    input:
+        test="results/tokens/test.arrow",
+        masks="results/masks/test.parquet",
+        planted="resources/simulated/planted.parquet",
+    output:
+        table="results/localization.tsv",
+    log:
+        "logs/localize_masks.log",
+    conda:
+        "../../envs/localize_masks.yaml"
+    resources:
+        mem_mb=8000,
+        runtime=60,
+    params:
+        ranks=RANKS,
+        seed=config["seed"],
+    shell:
+        'python "$SCRIPTS/localize_masks.py" --test {input.test} --masks {input.masks}'
+        " --planted {input.planted} --ranks {params.ranks} --seed {params.seed}"
+        " --table {output.table} --log {log}"
+
+
+rule record_run:
+    input:
+        dataset="resources/dataset.json",
+        taxdump="resources/taxdump.json",
+        backbone="resources/backbone.json",
+        explanandum="results/explanandum/run.json",
+        explainer="results/explainer/run.json",
+        table="results/table1.tsv",
+    output:
+        record="results/run.json",
+    log:
+        "logs/record_run.log",
+    conda:
+        "../../envs/record_run.yaml"
+    params:
+        config=json.dumps(config, sort_keys=True, default=str),
+    shell:
+        'python "$SCRIPTS/record_run.py" --config {params.config:q} --records {input.dataset}'
+        " {input.taxdump} {input.backbone} {input.explanandum} {input.explainer}"
+        " --results {input.table} --output {output.record} --log {log}"
