@@ -1,0 +1,69 @@
+# `make demo` and `make test` do all their own set-up; see README.md.
+
+PYTHON ?= python3
+CORES ?= $(shell nproc 2>/dev/null || echo 2)
+DATA ?=
+DATASET ?= $(DATA)/bertax_like.zip
+TAXDUMP ?= $(DATA)/taxdmp_mini.zip
+RUN ?= runs/real
+
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+unexport PYTHONPATH PYTHONHOME
+
+.PHONY: help venv demo test lint format real clean requirements
+
+help:
+	@echo "make demo    run the embedded demo end to end and print Table 1"
+	@echo "make test    run the tests"
+	@echo "make real DATA=FOLDER    the chain on real sequences, small encoder, no GPU"
+	@echo "make real DATASET=FILE TAXDUMP=FILE [RUN=FOLDER]    likewise, on your files"
+	@echo "make lint    snakemake --lint, snakefmt --check, ruff"
+	@echo "make venv    only make .venv, which the others need"
+	@echo "make clean   remove the results of the demo"
+
+venv: .venv/installed
+
+.venv/installed: requirements.txt
+	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'Python 3.11 or later is needed: make PYTHON=python3.11 ...' or 0)"
+	$(PYTHON) -m venv --clear .venv
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement requirements.txt
+	@touch $@
+
+demo: venv
+	snakemake --directory .test --cores $(CORES)
+	@echo
+	@cat .test/results/table1.md
+	@echo "Controls: .test/results/table1_controls.tsv. Planted segments found: .test/results/localization.tsv"
+
+test: venv
+	python -m pytest $(PYTEST_OPTIONS)
+
+lint: venv
+	snakemake --lint
+	snakefmt --check workflow
+	ruff check .
+	ruff format --check .
+
+format: venv
+	snakefmt workflow
+	ruff check --fix .
+	ruff format .
+
+real: venv
+	@test -e "$(DATASET)" -a -e "$(TAXDUMP)" || { echo "make real: no $(DATASET) or no $(TAXDUMP); give DATA=FOLDER, or DATASET=FILE TAXDUMP=FILE" >&2; exit 2; }
+	mkdir -p $(RUN)
+	snakemake --directory $(RUN) --cores $(CORES) --configfile config/small.yaml \
+	  --config 'dataset={"url": "$(abspath $(DATASET))"}' 'taxdump={"url": "$(abspath $(TAXDUMP))"}'
+	@echo
+	@cat $(RUN)/results/table1.md
+
+clean:
+	rm -rf .test/results .test/resources .test/logs .test/benchmarks .test/checkpoints .test/.snakemake
+
+requirements: requirements.in
+	rm -rf .requirements && $(PYTHON) -m venv .requirements
+	.requirements/bin/python -m pip install --quiet --requirement requirements.in
+	{ echo "# Made from requirements.in by make requirements."; \
+	  grep "python_version" requirements.in | sed 's/ *#.*//'; \
+	  .requirements/bin/python -m pip freeze | sed 's/+cpu$$//' | grep -vE '^(nvidia-|triton|cuda-|legacy-cgi)'; } > requirements.txt
+	rm -rf .requirements

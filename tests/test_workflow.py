@@ -1,0 +1,239 @@
+"""The workflow as a user meets it: plans, configuration errors, and a whole tiny run."""
+
+import filecmp
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+PROJECT = Path(__file__).resolve().parents[1]
+SNAKEFILE = PROJECT / "workflow" / "Snakefile"
+CONDITIONS = [
+    "explanandum",
+    "masks",
+    "inverted_masks",
+    "rounded_masks",
+    "inverted_rounded_masks",
+    "relevant_chunks",
+    "irrelevant_chunks",
+]
+
+TINY = {
+    "seed": 7,
+    "simulation": {
+        "sequences": 600,
+        "length": 300,
+        "superkingdoms": 4,
+        "phyla": 8,
+        "genera": 20,
+        "segment_length": 30,
+        "segments_per_phylum": 1,
+        "segments_per_genus": 1,
+        "planted_per_sequence": [1, 3],
+        "mutation_rate": 0.0,
+        "both_strands": False,
+        "superkingdom_spread": 0.2,
+        "phylum_spread": 0.05,
+        "genus_size_spread": 0.2,
+    },
+    "dataset": {"url": "file:resources/simulated/dataset.zip"},
+    "taxdump": {"url": "file:resources/simulated/taxdmp.zip"},
+    "backbone": {
+        "hidden_size": 16,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "intermediate_size": 16,
+    },
+    "split": {"test": 0.2, "validation": 0.1, "explainer_train": 0.3, "explainer_validation": 1.0},
+    "explanandum": {"epochs": 2, "batch_size": 32, "learning_rate": 0.005, "reading_offset": True},
+    "explainer": {"epochs": 1, "hidden_size": 8, "learning_rate": 0.005},
+    "baselines": {"search_sequences": 16, "position_steps": 3},
+}
+
+
+def snakemake(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(SNAKEFILE), "--directory", str(folder)]
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return subprocess.run(
+        [*command, *arguments],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PATH": path, "CUDA_VISIBLE_DEVICES": ""} | environment,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+def write_config(folder: Path, config: dict) -> Path:
+    path = folder / "config" / "config.yaml"
+    path.parent.mkdir(parents=True)
+    path.write_text(yaml.safe_dump(config), encoding="utf-8")
+    return folder
+
+
+@pytest.fixture
+def paper_run(tmp_path):
+    shutil.copytree(PROJECT / "config", tmp_path / "config")
+    return tmp_path
+
+
+def rule_blocks() -> dict[str, str]:
+    blocks = {}
+    for path in (PROJECT / "workflow" / "rules").glob("*.smk"):
+        for block in path.read_text(encoding="utf-8").split("\nrule ")[1:]:
+            blocks[block.partition(":")[0]] = block
+    return blocks
+
+
+def test_the_papers_run_is_planned(paper_run):
+    done = snakemake(paper_run, "--dry-run")
+    assert done.returncode == 0, done.stderr
+    for rule in rule_blocks():
+        assert (f"rule {rule}:" in done.stdout) == (
+            rule not in ("simulate_dataset", "localize_masks")
+        )
+
+
+def test_table_1_alone_needs_neither_baselines_nor_blank(paper_run):
+    done = snakemake(paper_run, "--dry-run", "results/table1.tsv")
+    assert done.returncode == 0, done.stderr
+    assert "rule evaluate_masks:" in done.stdout
+    assert "rule compare_losses:" not in done.stdout
+    assert "rule check_blank:" not in done.stdout
+
+
+def test_the_slurm_profile_plans_the_papers_run(paper_run):
+    shutil.copytree(PROJECT / "slurm", paper_run / "slurm")
+    conda = paper_run / "bin" / "conda"  # Snakemake asks conda for its version even in a dry run
+    conda.parent.mkdir()
+    conda.write_text(
+        '#!/bin/sh\ncase "$1" in\n'
+        "info) echo '{\"conda_prefix\": \"/nowhere\", \"platform\": \"linux-64\"}';;\n"
+        "config) echo '{\"get\": {\"channel_priority\": \"strict\"}}';;\n"
+        "*) echo 'conda 26.1.0';;\nesac\n"
+    )
+    conda.chmod(0o755)
+    path = f"{conda.parent}{os.pathsep}{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    for arguments in (["--profile", "slurm"], ["--use-conda", "-j1", "results/table1.tsv"]):
+        done = subprocess.run(
+            [sys.executable, "-m", "snakemake", "--snakefile", str(SNAKEFILE), "-n", *arguments],
+            cwd=paper_run,
+            capture_output=True,
+            text=True,
+            env=os.environ | {"PATH": path},
+        )
+        assert done.returncode == 0, done.stderr + done.stdout
+        assert "rule train_explainer:" in done.stdout
+
+
+def test_every_rule_has_an_environment_a_script_and_a_log_of_its_own():
+    blocks = rule_blocks()
+    assert len(blocks) >= 14
+    for rule, block in blocks.items():
+        assert f'"../../envs/{rule}.yaml"' in block, rule
+        assert f"logs/{rule}.log" in block, rule
+        assert f"$SCRIPTS/{rule}.py" in block, rule
+        assert (PROJECT / "scripts" / f"{rule}.py").is_file(), rule
+        environment = yaml.safe_load((PROJECT / "envs" / f"{rule}.yaml").read_text())
+        assert environment["channels"] == ["conda-forge", "nodefaults"], rule
+    assert {path.stem for path in (PROJECT / "envs").glob("*.yaml")} == set(blocks)
+    assert {path.stem for path in (PROJECT / "scripts").glob("*.py")} == set(blocks)
+
+
+def test_no_torch_in_the_environments_of_the_data_rules():
+    for rule in ("download_dataset", "label_taxonomy", "split_dataset", "tokenize_sequences"):
+        assert "torch" not in (PROJECT / "envs" / f"{rule}.yaml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"explainer": {"epoch": 3}}, "epoch"),
+        ({"sed": 3}, "sed"),
+        ({"explainer": {"objective": {"min_aera": 0.1}}}, "min_aera"),
+        ({"split": {"test": 1.5}}, "1.5"),
+        ({"explanandum": {"epochs": "five"}}, "five"),
+        ({"explanandum": {"precision": "fp16"}}, "fp16"),
+        ({"backbone": {"repository": "x/y", "revision": "main"}}, "backbone"),
+    ],
+)
+def test_a_wrong_configuration_is_an_error(tmp_path, change, complaint):
+    write_config(tmp_path, TINY | change)
+    done = snakemake(tmp_path, "--dry-run")
+    assert done.returncode != 0
+    assert complaint in done.stderr + done.stdout
+
+
+def test_defaults_of_the_schema_are_the_papers_configuration():
+    """config.yaml spells out every default; the two must not drift apart."""
+    schema = yaml.safe_load((PROJECT / "workflow/schemas/config.schema.yaml").read_text())
+    config = yaml.safe_load((PROJECT / "config/config.yaml").read_text())
+
+    def compare(properties, values, where):
+        for key, entry in properties.items():
+            if "properties" in entry and entry["type"] == "object" and key != "simulation":
+                compare(entry["properties"], values[key], f"{where}{key}.")
+            elif "default" in entry:
+                assert values[key] == entry["default"], where + key
+
+    compare(schema["properties"], config, "")
+
+
+@pytest.fixture(scope="module")
+def tiny_run(tmp_path_factory):
+    folder = write_config(tmp_path_factory.mktemp("tiny"), TINY)
+    done = snakemake(folder, "--cores", "2")
+    assert done.returncode == 0, done.stderr[-4000:]
+    return folder
+
+
+@pytest.mark.slow
+def test_a_tiny_run_makes_everything(tiny_run):
+    table = pd.read_csv(tiny_run / "results/table1.tsv", sep="\t")
+    assert table["condition"].tolist() == CONDITIONS
+    ranks = ["superkingdom", "phylum", "genus"]
+    assert table.columns[:5].tolist() == ["condition", *ranks, "sequences"]
+    assert table[[f"paper_{rank}" for rank in ranks]].notna().all(axis=None)
+    controls = pd.read_csv(tiny_run / "results/table1_controls.tsv", sep="\t")
+    own = controls[(controls["classes"] == "predicted") & (controls["control"] == "none")]
+    assert own["condition"].tolist() == CONDITIONS
+    for classes in ("labels", "predicted"):
+        names = set(controls.loc[controls["classes"] == classes, "control"]) - {"none"}
+        assert names == {"shuffled", "shifted", "other_sequence", "position_mean", "constant"}
+    losses = pd.read_csv(tiny_run / "results/explainer/losses.tsv", sep="\t")
+    assert {"explainer", "constant", "by_position"} <= set(losses["mask"])
+    blank = pd.read_csv(tiny_run / "results/explanandum/blank.tsv", sep="\t")
+    assert blank.groupby(["input", "rank"])["probability"].sum().to_numpy() == pytest.approx(1)
+    localization = pd.read_csv(tiny_run / "results/localization.tsv", sep="\t")
+    assert localization["auprc"].between(0, 1).all()
+    assert not (tiny_run / "checkpoints").exists() or not any((tiny_run / "checkpoints").iterdir())
+    for log in (tiny_run / "logs").glob("*.log"):
+        assert "Traceback" not in log.read_text(), log.name
+
+
+@pytest.mark.slow
+def test_a_second_run_makes_the_same_files(tiny_run, tmp_path):
+    folder = write_config(tmp_path, TINY)
+    done = snakemake(folder, "--cores", "2")
+    assert done.returncode == 0, done.stderr[-4000:]
+    for name in (
+        "results/table1.tsv",
+        "results/table1_controls.tsv",
+        "results/table1.md",
+        "results/localization.tsv",
+        "results/explainer/model.safetensors",
+        "results/explanandum/model.safetensors",
+        "results/masks/test.parquet",
+        "results/run.json",
+    ):
+        assert filecmp.cmp(tiny_run / name, folder / name, shallow=False), name
+
+
+@pytest.mark.slow
+def test_nothing_is_left_to_do_after_a_run(tiny_run):
+    done = snakemake(tiny_run, "--dry-run")
+    assert "Nothing to be done" in done.stdout + done.stderr
