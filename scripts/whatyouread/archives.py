@@ -78,17 +78,20 @@ def check_archive(path: Path) -> None:
 def members(path: Path) -> Iterator[Member]:
     """Yield every regular file in the folder or archive `path` (or the file itself), by name.
 
-    Zips and tars in a folder are expanded (`archive.zip/inner`), but not archives in archives;
-    gzipped files are decompressed and lose `.gz` from their name. Hidden files and `__MACOSX` are
+    Zips and tars in a folder are expanded (`archive.zip/inner`, or `inner` where the archive is
+    alone in its folder), but not archives in archives; gzipped files are decompressed and lose `.gz` from their name. Hidden files and `__MACOSX` are
     left out. Opening or reading damaged data raises `UserError` with the member's name; so do two
     members of one name (`a.fa` beside `a.fa.gz`). Going back in a tar.gz decompresses it anew.
     """
     path = Path(path)
     found: list[Member] = []
     if path.is_dir():
-        for file in _files_below(path):
+        below = list(_files_below(path))
+        for file in below:
             name = file.relative_to(path).as_posix()
-            found.extend(_members_of_file(file, name, prefix=f"{name}/"))
+            # an archive that is alone adds nothing to the names of what it holds
+            prefix = f"{name}/" if len(below) > 1 else ""
+            found.extend(_members_of_file(file, name, prefix))
     else:
         found.extend(_members_of_file(path, path.name, prefix=""))
     found.sort(key=lambda member: member.name)

@@ -45,6 +45,8 @@ def read_config(folder: str | Path) -> dict:
         raise UserError(f"no config.json in {folder}: is it a checkpoint folder?") from None
     except ValueError as error:
         raise UserError(f"{path} is not JSON: {error}") from None
+    if not isinstance(config, dict):
+        raise UserError(f"{path} is not a model's configuration, a JSON object")
     required = {
         "position_embedding_type": "rotary",
         "token_dropout": False,

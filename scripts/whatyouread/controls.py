@@ -34,9 +34,12 @@ def other_sequence(
     masks: np.ndarray, lengths: np.ndarray, keys: np.ndarray, seed: int
 ) -> np.ndarray:
     """The mask of another sequence, cut or repeated to the length of this one."""
-    order = np.lexsort((keys, draw(seed, "partner", keys)))
+    # exact copies of a sequence share a partner, or they would be one another's
+    _, first, member = np.unique(keys, return_index=True, return_inverse=True)
+    order = np.argsort(draw(seed, "partner", keys[first]), kind="stable")
     partner = np.empty_like(order)
     partner[order] = np.roll(order, 1)
+    partner = first[partner][member]
     place = np.arange(masks.shape[1])
     own, others = lengths[:, None], np.maximum(lengths[partner] - 1, 1)[:, None]
     source = np.where(place == 0, 0, np.minimum(1 + (place - 1) % others, masks.shape[1] - 1))

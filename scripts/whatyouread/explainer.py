@@ -56,7 +56,8 @@ class Explainer(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Masks of all classes, (batch, length, classes of all ranks), in [0, 1]."""
-        return self.dense(self.features(tokens)).sigmoid()
+        # float32: in bfloat16 a mask would have eight bits, and 1 - m fewer
+        return self.dense(self.features(tokens)).float().sigmoid()
 
     def class_masks(self, tokens: Tensor, classes: Tensor) -> Tensor:
         """Masks of some classes only, without computing the others.
@@ -66,5 +67,5 @@ class Explainer(nn.Module):
         """
         columns = self.columns(classes)
         scores = torch.einsum("blh,bsrh->blsr", self.features(tokens), self.dense.weight[columns])
-        masks = (scores + self.dense.bias[columns].unsqueeze(1)).sigmoid()
+        masks = (scores + self.dense.bias[columns].unsqueeze(1)).float().sigmoid()
         return masks * (tokens != PAD)[:, :, None, None]

@@ -34,9 +34,9 @@ def atomic(path: str | Path) -> Iterator[Path]:
 
 
 def write_json(path: str | Path, value) -> None:
-    """Write `value` as indented JSON with sorted keys, atomically."""
+    """Write `value` as indented JSON, its keys in their order, atomically."""
     with atomic(path) as temporary:
-        text = json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
+        text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
         temporary.write_text(text + "\n", encoding="utf-8")
 
 

@@ -114,13 +114,14 @@ class MaskFile:
 
     def __init__(self, path: str | Path, ranks: list[str]):
         try:
+            # columns that a schema asks for in vain would be read as nulls
+            if missing := set(_schema(ranks).names) - set(pq.read_schema(path).names):
+                raise UserError(f"{path} is of other ranks (no {min(missing)}): make it again")
             table = pq.read_table(path, schema=_schema(ranks))
         except FileNotFoundError:
             raise UserError(f"{path} is not there") from None
         except (pa.ArrowException, OSError) as error:
-            raise UserError(
-                f"{path} is damaged or of other ranks ({error}): make it again"
-            ) from None
+            raise UserError(f"{path} is damaged ({error}): make it again") from None
         self.ids, self.keys = table["id"], table["key"].to_numpy()
         self.classes = {
             choice: np.stack(

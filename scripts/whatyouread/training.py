@@ -126,7 +126,7 @@ def train(
     with the same `stamp` goes on from there, one with another stamp starts afresh. The history has
     one row per epoch. Raises UserError when the loss is no longer finite.
     """
-    from transformers import EarlyStoppingCallback, TrainingArguments
+    from transformers import PrinterCallback, TrainingArguments
 
     torch.set_num_threads(threads)
     cuda = torch.cuda.is_available()
@@ -175,9 +175,14 @@ def train(
         compute_metrics=lambda p: task.summarize(p.predictions, p.label_ids),
         callbacks=[_report_class()()],
     )
-    if patience is not None:
-        trainer.add_callback(EarlyStoppingCallback(patience, min_delta))
+    trainer.remove_callback(PrinterCallback)  # the report is ours
     last = prepare_checkpoints(checkpoints, stamp | dataclasses.asdict(settings))
+    if patience is not None:
+        trainer.add_callback(_patience_class()(patience, min_delta))
+        losses = _validation_losses(_read_state(last)["log_history"] if last else [])
+        if is_out_of_patience(losses, patience, min_delta):
+            # killed after its last epoch: the Trainer would train for another one
+            arguments.num_train_epochs = len(losses)
     trainer.train(resume_from_checkpoint=str(last) if last else None)
     history = _history(trainer.state.log_history)
     best = history["validation_loss"].idxmin()
@@ -222,6 +227,19 @@ def prepare_checkpoints(folder: Path, stamp: dict) -> Path | None:
     return None
 
 
+def is_out_of_patience(losses: list[float], patience: int, min_delta: float) -> bool:
+    """Whether `patience` epochs in a row have not improved on the best loss by more than `min_delta`.
+
+    What is too small an improvement does not move the best loss, so that many of them add up.
+    """
+    best, waited = float("inf"), 0
+    for loss in losses:
+        best, waited = (loss, 0) if loss < best - min_delta else (best, waited + 1)
+        if waited >= patience:
+            return True
+    return False
+
+
 def clean_up(folder: Path) -> None:
     """Remove the checkpoints of a training whose results are written."""
     shutil.rmtree(folder, ignore_errors=True)
@@ -239,9 +257,13 @@ def set_seed(seed: int) -> None:
     seed_all(seed)
 
 
+def _read_state(checkpoint: Path) -> dict:
+    return json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
+
+
 def _is_whole(checkpoint: Path) -> bool:
     try:  # the Trainer writes this file last
-        json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
+        _read_state(checkpoint)
     except (OSError, ValueError):
         return False
     return True
@@ -329,6 +351,27 @@ def _report_class():
     return Report
 
 
+def _patience_class():
+    from transformers import TrainerCallback
+
+    class Patience(TrainerCallback):
+        """Early stopping by the log alone: transformers' own forgets its count when it is killed."""
+
+        def __init__(self, patience: int, min_delta: float):
+            self.patience, self.min_delta = patience, min_delta
+
+        def on_evaluate(self, args, state, control, **kwargs):
+            losses = _validation_losses(state.log_history)
+            if is_out_of_patience(losses, self.patience, self.min_delta):
+                control.should_training_stop = True
+
+    return Patience
+
+
+def _validation_losses(entries: list[dict]) -> list[float]:
+    return [entry["eval_loss"] for entry in entries if "eval_loss" in entry]
+
+
 def _history(entries: list[dict]) -> pd.DataFrame:
     """The Trainer's log as one row per epoch: epoch, learning rate, training and validation values."""
     rows: dict[int, dict] = {}
@@ -343,6 +386,6 @@ def _history(entries: list[dict]) -> pd.DataFrame:
             elif name not in ("epoch", "step") and "loss" in entry:
                 row["training_" + name] = value
     frame = pd.DataFrame.from_dict(rows, orient="index").rename_axis("epoch").reset_index()
-    return frame.drop(columns=["training_grad_norm"], errors="ignore").dropna(
-        subset="validation_loss"
-    )
+    # by name: a checkpoint does not keep the order of the Trainer's log
+    columns = sorted(frame.columns.drop(["epoch", "training_grad_norm"], errors="ignore"))
+    return frame[["epoch", *columns]].dropna(subset="validation_loss")
