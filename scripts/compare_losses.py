@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+
 from whatyouread import cli, files
 from whatyouread.baseline_masks import Judge, best_by_position, best_constant
 from whatyouread.explainer import Explainer

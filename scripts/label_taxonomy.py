@@ -8,6 +8,7 @@ sequences whose taxid is unknown or deleted or has no taxon at one of the ranks,
 from pathlib import Path
 
 import pyarrow.parquet as pq
+
 from whatyouread import cli, files, labels, taxonomy
 from whatyouread.census import INDEX_SCHEMA, Census
 from whatyouread.progress import progress

@@ -7,6 +7,7 @@ the class at every rank (-1 where the sequence is not used).
 from pathlib import Path
 
 import pyarrow.parquet as pq
+
 from whatyouread import cli, files, labels, splitting
 from whatyouread.classes import read_classes
 

@@ -64,6 +64,7 @@ def tiny_backbone() -> dict:
 def make_explanandum(tiny_backbone):
     """(pooling, seed) -> a small Explanandum with random weights, in eval mode."""
     import torch
+
     from whatyouread.explanandum import Explanandum
 
     def make(pooling: str = "mean", seed: int = 0):

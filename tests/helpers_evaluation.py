@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 from torch import nn
+
 from whatyouread.explainer import Explainer
 from whatyouread.explanandum import Explanandum
 from whatyouread.token_files import TokenFile, schema, write_token_files

@@ -12,6 +12,7 @@ import zlib
 from pathlib import Path
 
 import pytest
+
 from whatyouread import archives, streams
 from whatyouread.archives import check_archive, members
 from whatyouread.cli import UserError

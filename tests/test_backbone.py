@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+
 from whatyouread.backbone import (
     GatedIntermediate,
     build_encoder,
@@ -34,9 +35,7 @@ def layout(config: dict) -> dict[str, torch.Tensor]:
     def tensor(*shape):
         return torch.empty(shape).uniform_(-0.1, 0.1, generator=generator)
 
-    hidden, inner, words = (
-        config[k] for k in ("hidden_size", "intermediate_size", "vocab_size")
-    )
+    hidden, inner, words = (config[k] for k in ("hidden_size", "intermediate_size", "vocab_size"))
     layers, heads = config["num_hidden_layers"], config["num_attention_heads"]
     tensors = {
         "esm.embeddings.word_embeddings.weight": tensor(words, hidden),
@@ -323,10 +322,21 @@ def test_a_fresh_encoder(tiny_backbone):
     assert all(torch.equal(v, again[k]) for k, v in encoder.state_dict().items())
 
 
+@pytest.mark.parametrize(
+    ("key", "value"), [("hidden_size", 15), ("hidden_size", "wide"), ("num_hidden_layers", 1.5)]
+)
+def test_sizes_that_no_encoder_can_have(tiny_backbone, key, value):
+    with pytest.raises(UserError, match="configuration makes no encoder") as error:
+        build_encoder(tiny_backbone | {key: value})
+    assert "\n" not in str(error.value)
+
+
 def test_every_parameter_of_the_encoder_learns(tiny_explanandum, token_batch):
     sum(rank.square().sum() for rank in tiny_explanandum(token_batch([7, 5]))).backward()
     still = [
-        name for name, p in tiny_explanandum.named_parameters() if p.grad is None or not p.grad.any()
+        name
+        for name, p in tiny_explanandum.named_parameters()
+        if p.grad is None or not p.grad.any()
     ]
     # a key's bias adds the same to all scores of a query, and so cannot matter but for rounding
     assert [name for name in still if not name.endswith("key.bias")] == []

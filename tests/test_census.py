@@ -1,6 +1,7 @@
 import numpy as np
 import pyarrow as pa
 import pytest
+
 from whatyouread import census
 from whatyouread.sequences import SequenceBatch, read_sequences
 

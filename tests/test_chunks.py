@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from helpers_evaluation import CPU, Counter, random_file, small_explanandum
+
 from whatyouread.chunks import Chunks, classify_chunks, find_chunks
 from whatyouread.tokens import CLS, FIRST_KMER, PAD
 

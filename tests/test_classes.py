@@ -1,4 +1,5 @@
 import pytest
+
 from whatyouread.classes import class_counts, read_classes
 from whatyouread.cli import UserError
 
@@ -38,7 +39,9 @@ def test_classes_that_are_not_counted_from_0(table, rows):
         read_classes(table(HEADER + rows))
 
 
-@pytest.mark.parametrize("text", ["", "a\tb\n1\t2\n", "rank\tname\ngenus\tx\n", "rank\n1\t2\t3\n4\n"])
+@pytest.mark.parametrize(
+    "text", ["", "a\tb\n1\t2\n", "rank\tname\ngenus\tx\n", "rank\n1\t2\t3\n4\n"]
+)
 def test_what_is_no_table_of_classes(table, text):
     with pytest.raises(UserError, match=r"classes\.tsv is not a table of classes"):
         read_classes(table(text))

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+
 from whatyouread.draws import draw, mix
 
 MASK = (1 << 64) - 1

@@ -12,6 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+
 from whatyouread.cli import UserError
 from whatyouread.hub import PATTERNS, fetch_backbone
 

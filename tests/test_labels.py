@@ -9,6 +9,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 from test_taxonomy import NODES, write_dump
+
 from whatyouread import labels, taxonomy
 from whatyouread.classes import read_classes
 from whatyouread.cli import UserError

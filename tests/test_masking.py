@@ -4,6 +4,7 @@ import math
 import pytest
 import torch
 from torch import nn
+
 from whatyouread.masking import inverted, masked_logits, non_target_mask, rounded, target_mask
 
 TOLERANCE = 1e-5  # between the same sequence in batches of other sizes and widths, float32
@@ -207,7 +208,10 @@ def test_reference_masks(shared):
         scores = torch.tensor(case["scores"], dtype=torch.float64)
         columns = torch.tensor(case["labels"]) + first
         own = scores.gather(-1, columns.unsqueeze(1).expand(-1, scores.shape[1], -1))
-        made = {"target_mask": target_mask(own), "non_target_mask": non_target_mask(scores, columns)}
+        made = {
+            "target_mask": target_mask(own),
+            "non_target_mask": non_target_mask(scores, columns),
+        }
         for row, (length, expected) in enumerate(zip(case["lengths"], case["rows"], strict=True)):
             for name, masks in made.items():
                 assert len(expected[name]) == length

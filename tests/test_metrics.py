@@ -3,6 +3,7 @@ import math
 import numpy as np
 import pytest
 from sklearn.metrics import balanced_accuracy_score
+
 from whatyouread.metrics import balanced_accuracy
 
 

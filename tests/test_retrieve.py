@@ -17,6 +17,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+
 from whatyouread import refusals, transfer
 from whatyouread.cli import UserError
 from whatyouread.retrieve import retrieve

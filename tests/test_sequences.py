@@ -8,6 +8,7 @@ import pytest
 from Bio.SeqIO.FastaIO import SimpleFastaParser
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from whatyouread.cli import UserError
 from whatyouread.sequences import read_sequences
 

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+
 from whatyouread.cli import UserError
 from whatyouread.simulated_archives import segment_table, write_dataset, write_taxdump
 from whatyouread.simulation import Settings, Simulation

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+
 from whatyouread import census, splitting
 from whatyouread.cli import UserError
 from whatyouread.labels import class_table

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from whatyouread import taxonomy
 from whatyouread.cli import UserError
 

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from whatyouread.cli import UserError
 from whatyouread.token_files import TokenFile, batches_by_length, pad, schema, write_token_files
 
@@ -118,6 +119,8 @@ def test_wrong_ranks(token_file, sequences):
 def test_missing(tmp_path):
     with pytest.raises(UserError, match=r"gone\.arrow is not there"):
         TokenFile(tmp_path / "gone.arrow", RANKS)
+    with pytest.raises(UserError, match="is damaged"):
+        TokenFile(tmp_path, RANKS)
 
 
 def test_damaged(token_file, sequences):

@@ -7,6 +7,7 @@ import pytest
 from Bio.Seq import Seq
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from whatyouread import tokens as t
 from whatyouread.tokens import SPECIAL, VOCABULARY, augment, decode, encode, tokenize
 
@@ -122,7 +123,22 @@ def test_a_sequence_has_the_same_tokens_in_any_batch(texts):
 
 def test_batches_that_could_leak_between_sequences():
     # six-mers, runs of N, unknown characters and spelt-out tokens that would join if one let them
-    texts = ["ACG", "TAC", "", "N", "N", "RY", "RY", "<pa", "d>", "", "<cls>", "<cls>", "ACGTAC", ""]
+    texts = [
+        "ACG",
+        "TAC",
+        "",
+        "N",
+        "N",
+        "RY",
+        "RY",
+        "<pa",
+        "d>",
+        "",
+        "<cls>",
+        "<cls>",
+        "ACGTAC",
+        "",
+    ]
     assert own(texts) == [own([text])[0] for text in texts]
     assert own(texts)[7:9] == [[3, 0], [3, 0]]
     assert [len(tokens) for tokens in own(texts)] == [4, 4, 1, 2, 2, 2, 2, 2, 2, 1, 2, 2, 2, 1]

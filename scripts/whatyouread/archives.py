@@ -79,9 +79,10 @@ def members(path: Path) -> Iterator[Member]:
     """Yield every regular file in the folder or archive `path` (or the file itself), by name.
 
     Zips and tars in a folder are expanded (`archive.zip/inner`, or `inner` where the archive is
-    alone in its folder), but not archives in archives; gzipped files are decompressed and lose `.gz` from their name. Hidden files and `__MACOSX` are
-    left out. Opening or reading damaged data raises `UserError` with the member's name; so do two
-    members of one name (`a.fa` beside `a.fa.gz`). Going back in a tar.gz decompresses it anew.
+    alone in its folder), but not archives in archives; gzipped files are decompressed and lose
+    `.gz` from their name. Hidden files and `__MACOSX` are left out. Opening or reading damaged
+    data raises `UserError` with the member's name; so do two members of one name (`a.fa` beside
+    `a.fa.gz`). Going back in a tar.gz decompresses it anew.
     """
     path = Path(path)
     found: list[Member] = []

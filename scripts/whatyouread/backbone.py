@@ -63,14 +63,22 @@ def read_config(folder: str | Path) -> dict:
 
 
 def build_encoder(config: dict) -> nn.Module:
-    """A freshly initialised encoder of the layout that `config` (a config.json) describes."""
+    """A freshly initialised encoder of the layout that `config` (a config.json) describes.
+
+    Raises UserError for sizes that no encoder can have.
+    """
+    from huggingface_hub.errors import StrictDataclassError
     from transformers import EsmConfig, EsmModel
 
     known = {
         k: v for k, v in config.items() if k not in ("auto_map", "architectures", "torch_dtype")
     }
-    esm = EsmConfig(**known)
-    encoder = EsmModel(esm, add_pooling_layer=False)
+    try:
+        esm = EsmConfig(**known)
+        encoder = EsmModel(esm, add_pooling_layer=False)
+    except (ValueError, TypeError, StrictDataclassError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"the backbone's configuration makes no encoder: {reason}") from None
     del encoder.contact_head  # in no use: its parameters would never see a gradient
     bias = bool(config.get("add_bias_fnn", False))
     for layer in encoder.encoder.layer:

@@ -41,7 +41,10 @@ def run(arguments: argparse.ArgumentParser, main) -> None:
     line and status 1; anything else is a bug: its traceback goes to the log, and the status is 70.
     """
     args = arguments.parse_args()
-    _set_up_log(args.log)
+    try:
+        _set_up_log(args.log)
+    except OSError as error:
+        arguments.error(f"--log {args.log}: {error.strerror}")
     # SIGTERM (a cluster's time limit, Snakemake's shutdown) must run the `finally` blocks too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     log.info("%s", " ".join(sys.argv))
@@ -77,7 +80,9 @@ def _set_up_log(path: Path | None) -> None:
     on_terminal = logging.StreamHandler(sys.stderr)
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handlers.append(logging.FileHandler(path, mode="w", encoding="utf-8"))
+        path.write_bytes(b"")
+        # Appending, so that a bug's traceback and the processes of torchrun do not overwrite lines.
+        handlers.append(logging.FileHandler(path, mode="a", encoding="utf-8"))
         on_terminal.setLevel(logging.WARNING)
     handlers.append(on_terminal)
     level = os.environ.get("WHATYOUREAD_LOG_LEVEL", "INFO").upper()

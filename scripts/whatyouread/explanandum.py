@@ -79,11 +79,19 @@ def load_model(cls: type, folder: str | Path) -> nn.Module:
     from safetensors.torch import load_file
 
     folder = Path(folder)
+    for name in ("config.json", "model.safetensors"):
+        if not (folder / name).is_file():
+            raise UserError(f"{folder / name} is not there: has the training rule run?")
     try:
         model = cls(**json.loads((folder / "config.json").read_text(encoding="utf-8")))
         model.load_state_dict(load_file(folder / "model.safetensors"))
-    except FileNotFoundError as error:
-        raise UserError(f"{error.filename} is not there: has the training rule run?") from None
-    except (ValueError, TypeError, SafetensorError, RuntimeError) as error:
+    except (
+        UserError,
+        ValueError,
+        TypeError,
+        AttributeError,
+        SafetensorError,
+        RuntimeError,
+    ) as error:
         raise UserError(f"the model in {folder} cannot be read: {error}") from None
     return model

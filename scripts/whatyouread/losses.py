@@ -56,8 +56,8 @@ def bounding(class_masks: Tensor, valid: Tensor, min_area: float, max_area: floa
     """
     size = valid.sum(1, keepdim=True)  # Z
     place = torch.arange(valid.shape[1], device=valid.device)
-    first = (place < torch.floor(min_area * size + 0.5)).unsqueeze(-1)  # q_min
-    outside = (place >= torch.floor(max_area * size + 0.5)) & (place < size)  # 1 - q_max
+    first = (place < _half_up(min_area * size.double())).unsqueeze(-1)  # q_min
+    outside = (place >= _half_up(max_area * size.double())) & (place < size)  # 1 - q_max
     # padding sorts to the end, behind every true value
     q = class_masks.masked_fill(~valid.unsqueeze(-1), -1).sort(dim=1, descending=True).values
     too_small = (1 - q).clamp(min=0) * first
@@ -115,6 +115,11 @@ def explainer_loss(
         + variation_weight * variation
     )
     return Loss(total, classification, entropy, areas, variation)
+
+
+def _half_up(values: Tensor) -> Tensor:
+    """Rounded, halves upwards, also those which a binary fraction like 0.35 misses by a hair."""
+    return torch.floor(values + (0.5 + 1e-9))
 
 
 def _widest(logits: tuple[Tensor, ...]) -> list[Tensor]:

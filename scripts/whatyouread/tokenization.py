@@ -68,10 +68,10 @@ def tokenize_dataset(
                     counts[name][2] = max(counts[name][2], own.max())
             row = rows.stop
             bar.update(len(batch.taxids))
-    if row != len(index):
-        raise UserError(
-            f"{dataset} has {row} records and {sequences} {len(index)}: run label_taxonomy again"
-        )
+        if row != len(index):
+            raise UserError(
+                f"{dataset} has {row} records and {sequences} {len(index)}: run label_taxonomy again"
+            )
     summary = pd.DataFrame.from_dict(
         counts, orient="index", columns=["sequences", "tokens", "longest"]
     )

@@ -142,6 +142,7 @@ def train(
         warmup_steps=0,
         weight_decay=settings.weight_decay,
         max_grad_norm=settings.max_grad_norm,
+        use_cpu=not cuda,
         bf16=settings.precision == "bf16",
         tf32=settings.precision == "tf32" if cuda else None,
         torch_compile=settings.compile,

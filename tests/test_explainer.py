@@ -1,0 +1,162 @@
+import pytest
+import torch
+
+from whatyouread.explainer import Explainer
+
+CLASSES = {"superkingdom": 3, "phylum": 5, "genus": 7}
+LENGTHS = [9, 1, 5, 14, 2]
+TOLERANCE = 1e-5  # between the same sequence in batches of other sizes and widths, float32
+
+
+def make(seed=0, **sizes):
+    torch.manual_seed(seed)
+    sizes = {"embedding_size": 12, "hidden_size": 6, "layers": 2} | sizes
+    explainer = Explainer(CLASSES, **sizes)
+    with torch.no_grad():  # batch norm as it would be after some training
+        explainer.norm.running_mean.uniform_(0, 0.2)
+        explainer.norm.running_var.uniform_(0.01, 0.1)
+        explainer.dense.weight.mul_(3)
+    return explainer.eval()
+
+
+@pytest.fixture
+def explainer():
+    return make()
+
+
+def test_shapes_and_range(explainer, token_batch, device):
+    explainer = explainer.to(device)
+    tokens = token_batch(LENGTHS, width=16).to(device)
+    labels = torch.tensor([[2, 4, 6]] * 5, device=device)
+    with torch.inference_mode():
+        scores = explainer(tokens)
+        features = explainer.features(tokens)
+        masks = explainer.class_masks(tokens, labels.unsqueeze(1).expand(-1, 4, -1))
+    assert scores.shape == (5, 16, 15)
+    assert features.shape == (5, 16, 12)
+    assert masks.shape == (5, 16, 4, 3)
+    for made in (scores, masks):
+        assert made.min() >= 0
+        assert made.max() <= 1
+    assert scores.std() > 0.05
+    assert not masks[tokens == 1].any()
+    assert not features[tokens == 1].any()
+
+
+def test_columns_of_the_ranks_lie_side_by_side(explainer):
+    assert explainer.columns(torch.tensor([[0, 0, 0], [2, 4, 6]])).tolist() == [
+        [0, 3, 8],
+        [2, 7, 14],
+    ]
+    assert explainer.columns(torch.zeros(2, 4, 3, dtype=torch.long)).shape == (2, 4, 3)
+
+
+def test_class_masks_are_columns_of_all_masks(explainer, token_batch, device):
+    explainer = explainer.to(device)
+    tokens = token_batch(LENGTHS, width=15).to(device)
+    torch.manual_seed(1)
+    classes = torch.stack([torch.randint(n, (5, 2)) for n in CLASSES.values()], -1).to(device)
+    with torch.inference_mode():
+        scores, masks = explainer(tokens), explainer.class_masks(tokens, classes)
+    for row, length in enumerate(LENGTHS):
+        for chosen in range(2):
+            for rank, start in enumerate((0, 3, 8)):
+                column = start + classes[row, chosen, rank]
+                expected = scores[row, :length, column]
+                made = masks[row, :length, chosen, rank]
+                assert (made - expected).abs().max() < 1e-6
+
+
+def test_neither_the_batch_nor_its_width_matters(explainer, token_batch, device):
+    explainer = explainer.to(device)
+    tokens = token_batch(LENGTHS, width=20).to(device)
+    with torch.inference_mode():
+        whole = explainer(tokens)
+        order = [3, 0, 4, 1, 2]
+        turned = explainer(tokens[order])
+        for row, length in enumerate(LENGTHS):
+            for width in (length, length + 1, 20):
+                alone = explainer(tokens[row : row + 1, :width])[0, :length]
+                assert (alone - whole[row, :length]).abs().max() < TOLERANCE
+            same = turned[order.index(row), :length]
+            assert (same - whole[row, :length]).abs().max() < TOLERANCE
+    assert (whole[0, :5] - whole[2, :5]).abs().max() > 0.01
+
+
+def test_both_directions_are_read(explainer, token_batch):
+    tokens = token_batch([12])
+    other = tokens.clone()
+    other[0, 6] = tokens[0, 6] % 4000 + 7
+    with torch.inference_mode():
+        differences = (explainer(tokens) - explainer(other))[0].abs().amax(-1)
+    assert differences[5] > 1e-4
+    assert differences[7] > 1e-4
+
+
+def test_step_by_step(explainer, token_batch):
+    """Embedding, LSTM, ReLU, batch norm, dense, sigmoid, one sequence at a time."""
+    tokens = token_batch([8, 3])
+    with torch.inference_mode():
+        made = explainer(tokens)
+        for row, length in enumerate([8, 3]):
+            embedded = explainer.embedding.weight[tokens[row, :length]]
+            states = explainer.lstm(embedded.unsqueeze(0))[0][0].clamp(min=0)
+            norm = explainer.norm
+            states = (states - norm.running_mean) / (norm.running_var + norm.eps).sqrt()
+            states = states * norm.weight + norm.bias
+            scores = states @ explainer.dense.weight.T + explainer.dense.bias
+            assert (made[row, :length] - 1 / (1 + (-scores).exp())).abs().max() < 1e-5
+
+
+@pytest.mark.parametrize("width", [14, 40])
+def test_batch_norm_never_sees_padding(token_batch, width):
+    explainer = Explainer(CLASSES, embedding_size=12, hidden_size=6).train()
+    tokens = token_batch(LENGTHS, width=width)
+    with torch.no_grad():
+        states = torch.cat(
+            [
+                explainer.lstm(explainer.embedding(tokens[row : row + 1, :length]))[0][0].relu()
+                for row, length in enumerate(LENGTHS)
+            ]
+        )
+        assert states.shape == (sum(LENGTHS), 12)
+        features = explainer.features(tokens)
+    # PyTorch's running estimates after one step: momentum 0.1 from mean 0 and variance 1
+    assert torch.allclose(explainer.norm.running_mean, 0.1 * states.mean(0), atol=1e-6)
+    assert torch.allclose(explainer.norm.running_var, 0.9 + 0.1 * states.var(0), atol=1e-6)
+    # and what comes out is normalized over the tokens alone
+    normalized = features[tokens != 1]
+    assert normalized.mean(0).abs().max() < 1e-5
+    expected = (states - states.mean(0)) / (states.var(0, unbiased=False) + 1e-5).sqrt()
+    assert (normalized - expected).abs().max() < 1e-4
+
+
+def test_the_sizes_of_the_paper(token_batch):
+    """2 directions of 80 are the paper's 160 outputs; 4 + 55 + 1878 = 1937 classes."""
+    explainer = Explainer({"superkingdom": 4, "phylum": 55, "genus": 1878}).eval()
+    embedding = 4107 * 100
+    # four gates, each with weights for the input and for the state before, and two biases
+    first = 2 * 4 * (80 * 100 + 80 * 80 + 2 * 80)
+    second = 2 * 4 * (80 * 160 + 80 * 80 + 2 * 80)
+    norm = 2 * 160
+    dense = 160 * 1937 + 1937
+    assert embedding + first + second + norm + dense == 994_237
+    assert sum(p.numel() for p in explainer.parameters()) == 994_237
+    with torch.inference_mode():
+        assert explainer.features(token_batch([5, 3])).shape == (2, 5, 160)
+        assert explainer(token_batch([5, 3])).shape == (2, 5, 1937)
+
+
+def test_every_parameter_learns(token_batch):
+    explainer = make().train()
+    explainer(token_batch([7, 4])).square().mean().backward()
+    for name, parameter in explainer.named_parameters():
+        assert parameter.grad.any(), name
+    assert not explainer.embedding.weight.grad[1].any()  # `<pad>`
+
+
+def test_the_configuration_makes_the_same_model(explainer):
+    again = Explainer(**explainer.config)
+    assert {n: t.shape for n, t in again.state_dict().items()} == {
+        n: t.shape for n, t in explainer.state_dict().items()
+    }
