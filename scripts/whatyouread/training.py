@@ -161,6 +161,7 @@ def train(
         dataloader_pin_memory=cuda,
         remove_unused_columns=False,
         label_names=["labels"],
+        ddp_find_unused_parameters=False,
         report_to="none",
         disable_tqdm=True,
         log_level="error",
@@ -177,7 +178,8 @@ def train(
         callbacks=[_report_class()()],
     )
     trainer.remove_callback(PrinterCallback)  # the report is ours
-    last = prepare_checkpoints(checkpoints, stamp | dataclasses.asdict(settings))
+    with arguments.main_process_first(local=False):  # or they clear the folder under one another
+        last = prepare_checkpoints(checkpoints, stamp | dataclasses.asdict(settings))
     if patience is not None:
         trainer.add_callback(_patience_class()(patience, min_delta))
         losses = _validation_losses(_read_state(last)["log_history"] if last else [])

@@ -42,7 +42,8 @@ def launcher(section):
     gpus = config[section]["gpus"]
     if gpus == 1:
         return "python"
-    return f"python -m torch.distributed.run --standalone --nproc-per-node {gpus}"
+    # the dashes end torchrun's own options: it would take --log for one of them
+    return f"python -m torch.distributed.run --standalone --nproc-per-node {gpus} --"
 
 
 def number_of_gpus(section):
