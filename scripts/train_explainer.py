@@ -7,20 +7,14 @@ import dataclasses
 from pathlib import Path
 
 from whatyouread import cli, files
+from whatyouread.batches import Batches
+from whatyouread.checkpoints import clean_up, fingerprint
 from whatyouread.explainer import Explainer
 from whatyouread.explanandum import Explanandum, load_model, save_model
 from whatyouread.provenance import write_record
 from whatyouread.tasks import ExplainerTask, Objective
 from whatyouread.token_files import TokenFile
-from whatyouread.training import (
-    Batches,
-    TrainingSettings,
-    clean_up,
-    fingerprint,
-    is_main_process,
-    set_seed,
-    train,
-)
+from whatyouread.training import TrainingSettings, is_main_process, set_seed, train
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,20 +8,14 @@ from pathlib import Path
 
 from whatyouread import cli, files
 from whatyouread.backbone import has_weights, load_checkpoint, read_config
+from whatyouread.batches import Batches
+from whatyouread.checkpoints import clean_up, fingerprint
 from whatyouread.classes import class_counts
 from whatyouread.explanandum import Explanandum, save_model
 from whatyouread.provenance import write_record
 from whatyouread.tasks import ClassificationTask
 from whatyouread.token_files import TokenFile
-from whatyouread.training import (
-    Batches,
-    TrainingSettings,
-    clean_up,
-    fingerprint,
-    is_main_process,
-    set_seed,
-    train,
-)
+from whatyouread.training import TrainingSettings, is_main_process, set_seed, train
 
 
 @dataclasses.dataclass(frozen=True)

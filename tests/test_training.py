@@ -26,15 +26,18 @@ from helpers_evaluation import (
 from torch import nn
 from torch.utils.data import DataLoader
 
-from whatyouread import training
+from whatyouread import checkpoints, training
 from whatyouread.baseline_masks import Judge
+from whatyouread.batches import Batches, EpochSampler
 from whatyouread.cli import UserError
 from whatyouread.explainer import Explainer
 from whatyouread.explanandum import Explanandum, load_model, save_model
 from whatyouread.losses import classification_loss
 from whatyouread.tasks import ClassificationTask, ExplainerTask, Objective
+from whatyouread.token_files import TokenFile
 from whatyouread.tokens import CLS, FIRST_KMER, VOCABULARY, encode
-from whatyouread.training import Batches, EpochSampler, TrainingSettings, is_out_of_patience, train
+from whatyouread.trainer import is_out_of_patience
+from whatyouread.training import TrainingSettings, train
 
 SCRIPTS = Path(__file__).resolve().parents[1] / "scripts"
 OBJECTIVE = {
@@ -183,7 +186,7 @@ def test_workers_do_not_change_the_batches(many):
         return list(
             DataLoader(
                 Batches(file, 3, True, True), 32, sampler=sampler, num_workers=workers,
-                collate_fn=training._as_it_is,
+                collate_fn=lambda batch: batch,
             )
         )  # fmt: skip
 
@@ -325,7 +328,7 @@ def test_killed_twice_and_while_writing(eight, uninterrupted, tmp_path):
         (last / "trainer_state.json").unlink(missing_ok=True)
         if content is not None:
             (last / "trainer_state.json").write_text(content)
-        assert training._is_whole(last) is False
+        assert checkpoints._is_whole(last) is False
     task, resumed = play(eight, tmp_path / "c", PLATEAU)
     pd.testing.assert_frame_equal(resumed, history, check_exact=True)
     assert torch.equal(task.w, whole.w)
@@ -353,17 +356,17 @@ def test_says_that_it_goes_on_or_starts_afresh(eight, tmp_path, caplog):
 
 
 def test_the_last_checkpoint_by_number(tmp_path):
-    training.prepare_checkpoints(tmp_path / "c", {"a": 1, "b": (1, 2)})
+    checkpoints.prepare_checkpoints(tmp_path / "c", {"a": 1, "b": (1, 2)})
     for step in (9, 10, 100):
         (tmp_path / "c" / f"checkpoint-{step}").mkdir()
     for step in (9, 10):
         (tmp_path / "c" / f"checkpoint-{step}" / "trainer_state.json").write_text("{}")
-    found = training.prepare_checkpoints(tmp_path / "c", {"b": [1, 2], "a": 1})
+    found = checkpoints.prepare_checkpoints(tmp_path / "c", {"b": [1, 2], "a": 1})
     assert found == tmp_path / "c" / "checkpoint-10"
     (tmp_path / "c" / "stamp.json").write_text('{"a')
-    assert training.prepare_checkpoints(tmp_path / "c", {"a": 1}) is None
+    assert checkpoints.prepare_checkpoints(tmp_path / "c", {"a": 1}) is None
     assert [path.name for path in (tmp_path / "c").iterdir()] == ["stamp.json"]
-    training.clean_up(tmp_path / "c")
+    checkpoints.clean_up(tmp_path / "c")
     assert not (tmp_path / "c").exists()
 
 
@@ -375,15 +378,15 @@ def test_precision_must_be_known():
 def test_fingerprint_tells_files_apart(tmp_path):
     one = write_tokens(tmp_path / "a", [[3, 9], [3, 10, 11]], [[0, 1], [1, 2]], [5, 6])
     same = write_tokens(tmp_path / "b", [[3, 9], [3, 10, 11]], [[0, 1], [1, 2]], [5, 6])
-    assert training.fingerprint(one) == training.fingerprint(same)
+    assert checkpoints.fingerprint(one) == checkpoints.fingerprint(same)
     others = [
         write_tokens(tmp_path / "c", [[3, 9], [3, 10, 11]], [[0, 1], [1, 3]], [5, 6]),
         write_tokens(tmp_path / "d", [[3, 9], [3, 10, 11]], [[0, 1], [1, 2]], [5, 7]),
         write_tokens(tmp_path / "e", [[3, 9, 9], [3, 10, 11]], [[0, 1], [1, 2]], [5, 6]),
     ]
-    prints = {training.fingerprint(file) for file in (one, *others)}
+    prints = {checkpoints.fingerprint(file) for file in (one, *others)}
     assert len(prints) == 4
-    assert training.fingerprint(one, others[0]) != training.fingerprint(others[0], one)
+    assert checkpoints.fingerprint(one, others[0]) != checkpoints.fingerprint(others[0], one)
 
 
 # The two trainings through their programs
@@ -500,7 +503,7 @@ def test_the_best_explanandum_is_kept(explanandum_run, inputs):
     best = history["validation_loss"].idxmin()
     assert best != len(history) - 1
     model = load_model(Explanandum, explanandum_run).eval()
-    file = training.TokenFile(inputs / "validation.arrow", list(CLASSES))
+    file = TokenFile(inputs / "validation.arrow", list(CLASSES))
     loss, predicted = validation_loss(model, file)
     assert loss == pytest.approx(history["validation_loss"][best], abs=1e-5)
     for i, rank in enumerate(CLASSES):
@@ -541,7 +544,7 @@ def test_the_best_explainer_is_kept(explainer_run, inputs):
     """Its validation loss and terms as `baseline_masks` computes them are those in the history."""
     history = read_history(explainer_run)
     best = history.loc[history["validation_loss"].idxmin()]
-    file = training.TokenFile(inputs / "validation.arrow", list(CLASSES))
+    file = TokenFile(inputs / "validation.arrow", list(CLASSES))
     explanandum = load_model(Explanandum, inputs / "explanandum")
     judge = Judge(explanandum, Objective(**OBJECTIVE), file, 16, CPU)
     made = judge.of_explainer(load_model(Explainer, explainer_run), np.arange(len(file)))
@@ -552,7 +555,7 @@ def test_the_best_explainer_is_kept(explainer_run, inputs):
 
 def test_training_equals_a_plain_loop(inputs, tmp_path):
     """AdamW, cosine, the sampler's order, summed cross-entropies: written out with torch alone."""
-    file = training.TokenFile(inputs / "train.arrow", list(CLASSES))
+    file = TokenFile(inputs / "train.arrow", list(CLASSES))
     backbone = BACKBONE | {"hidden_dropout_prob": 0.0}
     torch.manual_seed(1)
     trained = Explanandum(backbone, CLASSES)

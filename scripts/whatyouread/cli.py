@@ -78,7 +78,9 @@ def settings(cls, values: dict):
 def _set_up_log(path: Path | None) -> None:
     handlers: list[logging.Handler] = []
     on_terminal = logging.StreamHandler(sys.stderr)
-    if path is not None:
+    if path is not None and os.environ.get("RANK", "0") != "0":
+        on_terminal.setLevel(logging.WARNING)  # under torchrun the first process writes the log
+    elif path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"")
         # Appending, so that a bug's traceback and the processes of torchrun do not overwrite lines.

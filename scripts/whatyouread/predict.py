@@ -18,6 +18,7 @@ def choose_device(threads: int, precision: str = "fp32") -> torch.device:
         log.info("no GPU: computing on %d CPU threads", threads)
         return torch.device("cpu")
     torch.set_float32_matmul_precision("highest" if precision == "fp32" else "high")
+    torch.backends.cudnn.allow_tf32 = precision != "fp32"  # else the LSTM would use it unasked
     device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
     log.info("computing on %s", torch.cuda.get_device_name(device))
     return device

@@ -1,0 +1,99 @@
+"""transformers' Trainer, fitted to our tasks: order of the data, log, progress, early stopping."""
+
+import numpy as np
+import torch
+from transformers import Trainer, TrainerCallback
+
+from whatyouread.batches import EpochSampler
+from whatyouread.cli import UserError, log
+from whatyouread.progress import progress
+
+
+class TaskTrainer(Trainer):
+    """The Trainer, with our order of the data and the mean of each training value in the log."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self._sums, self._steps = 0, 0
+
+    def _get_train_sampler(self, train_dataset=None):
+        return EpochSampler(len(self.train_dataset), self.args.seed)
+
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        output = model(**inputs)
+        if model.training:
+            task = self.accelerator.unwrap_model(model)
+            # kept on the device: no synchronisation in a step
+            self._sums = self._sums + task.track(output["values"].detach())
+            self._steps += 1
+        return (output["loss"], output) if return_outputs else output["loss"]
+
+    def prediction_step(self, model, inputs, prediction_loss_only, ignore_keys=None):
+        inputs = self._prepare_inputs(inputs)
+        with torch.no_grad(), self.compute_loss_context_manager():
+            output = model(**inputs)
+        return output["loss"].detach(), output["values"].detach(), inputs["labels"]
+
+    def log(self, logs, start_time=None):
+        if "loss" in logs and self._steps:
+            task = self.accelerator.unwrap_model(self.model)
+            means = (self._sums / self._steps).tolist()
+            logs |= dict(zip(task.tracked, means, strict=True))
+            self._sums, self._steps = 0, 0
+        super().log(logs, start_time)
+
+
+class Report(TrainerCallback):
+    """Progress by step, a line by epoch, and a stop when the loss is no number any more."""
+
+    def on_train_begin(self, args, state, control, **kwargs):
+        self.context = progress("training", state.max_steps, "steps")
+        self.bar = self.context.__enter__()
+        self.bar.update(state.global_step)
+
+    def on_step_end(self, args, state, control, **kwargs):
+        self.bar.update(1)
+
+    def on_train_end(self, args, state, control, **kwargs):
+        self.context.__exit__(None, None, None)
+
+    def on_log(self, args, state, control, logs=None, **kwargs):
+        numbers = {k: v for k, v in (logs or {}).items() if isinstance(v, float | int)}
+        loss = numbers.get("loss", numbers.get("eval_loss", 0.0))
+        if not np.isfinite(loss):
+            raise UserError(
+                f"the loss is {loss} at step {state.global_step}: lower the learning rate, "
+                "set max_grad_norm, or train in fp32"
+            )
+        if state.is_world_process_zero:
+            log.info("%s", ", ".join(f"{k} {v:.5g}" for k, v in numbers.items()))
+
+
+class Patience(TrainerCallback):
+    """Early stopping by the log alone: transformers' own forgets its count when it is killed."""
+
+    def __init__(self, patience: int, min_delta: float):
+        self.patience, self.min_delta = patience, min_delta
+
+    def on_evaluate(self, args, state, control, **kwargs):
+        losses = validation_losses(state.log_history)
+        if is_out_of_patience(losses, self.patience, self.min_delta):
+            control.should_training_stop = True
+
+
+def is_out_of_patience(losses: list[float], patience: int, min_delta: float) -> bool:
+    """Whether `patience` epochs in a row have not improved on the best loss by more than `min_delta`.
+
+    What is too small an improvement does not move the best loss, so that many of them add up.
+    """
+    best, waited = float("inf"), 0
+    for loss in losses:
+        best, waited = (loss, 0) if loss < best - min_delta else (best, waited + 1)
+        if waited >= patience:
+            return True
+    return False
+
+
+def validation_losses(entries: list[dict]) -> list[float]:
+    """The validation losses in a log of the Trainer, one per epoch."""
+    return [entry["eval_loss"] for entry in entries if "eval_loss" in entry]
