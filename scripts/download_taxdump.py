@@ -1,8 +1,8 @@
 """Bring an NCBI taxonomy dump here: a zip, a tar.gz or a folder with nodes.dmp and names.dmp."""
 
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
-from whatyouread import archives, cli, files, retrieve
+from whatyouread import archives, cli, retrieve
 
 NEEDED = ("nodes.dmp", "names.dmp")
 
@@ -18,19 +18,5 @@ def check(folder):
             )
 
 
-def main(args):
-    record = retrieve.retrieve(
-        args.url, args.output_dir, args.partial, args.sha256, args.size, check
-    )
-    files.write_json(args.record, record)
-
-
 if __name__ == "__main__":
-    arguments = cli.parser(__doc__)
-    arguments.add_argument("--url", required=True, help="http(s) or file address, file or folder")
-    arguments.add_argument("--sha256", help="digest expected (default: none, only recorded)")
-    arguments.add_argument("--size", type=int, help="bytes expected (default: not checked)")
-    arguments.add_argument("--output-dir", type=Path, required=True, help="folder to make")
-    arguments.add_argument("--partial", type=Path, required=True, help="unfinished downloads")
-    arguments.add_argument("--record", type=Path, required=True, help="JSON: what was retrieved")
-    cli.run(arguments, main)
+    retrieve.run_program(__doc__, check)

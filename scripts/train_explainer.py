@@ -8,13 +8,18 @@ from pathlib import Path
 
 from whatyouread import cli, files
 from whatyouread.batches import Batches
-from whatyouread.checkpoints import clean_up, fingerprint
+from whatyouread.checkpoints import fingerprint
 from whatyouread.explainer import Explainer
-from whatyouread.explanandum import Explanandum, load_model, save_model
-from whatyouread.provenance import write_record
+from whatyouread.explanandum import Explanandum, load_model
 from whatyouread.tasks import ExplainerTask, Objective
 from whatyouread.token_files import TokenFile
-from whatyouread.training import TrainingSettings, is_main_process, set_seed, train
+from whatyouread.training import (
+    TrainingSettings,
+    add_arguments,
+    set_seed,
+    train,
+    write_results,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,28 +63,11 @@ def main(args):
         patience=settings.patience,
         min_delta=settings.min_delta,
     )
-    if is_main_process():
-        save_model(args.output_dir, explainer)
-        files.write_tsv(args.output_dir / "history.tsv", history, float_format="%.6g")
-        inputs = [
-            args.train,
-            args.validation,
-            *(folder / "model.safetensors" for folder in (args.explanandum, args.output_dir)),
-        ]
-        write_record(args.output_dir / "run.json", args.settings, args.seed, inputs)
-        clean_up(args.checkpoints)
+    write_results(args, explainer, history, [args.explanandum / "model.safetensors"])
 
 
 if __name__ == "__main__":
     arguments = cli.parser(__doc__)
     arguments.add_argument("--explanandum", type=Path, required=True, help="folder of its model")
-    arguments.add_argument("--train", type=Path, required=True, help="token file")
-    arguments.add_argument("--validation", type=Path, required=True, help="token file")
-    arguments.add_argument("--settings", type=cli.json_argument, required=True)
-    arguments.add_argument("--seed", type=int, required=True)
-    arguments.add_argument("--threads", type=int, default=1)
-    arguments.add_argument(
-        "--checkpoints", type=Path, required=True, help="folder, kept when killed"
-    )
-    arguments.add_argument("--output-dir", type=Path, required=True, help="model, history, record")
+    add_arguments(arguments)
     cli.run(arguments, main)

@@ -7,15 +7,20 @@ import dataclasses
 from pathlib import Path
 
 from whatyouread import cli, files
-from whatyouread.backbone import has_weights, load_checkpoint, read_config
+from whatyouread.backbone import load_checkpoint, read_config, weight_files
 from whatyouread.batches import Batches
-from whatyouread.checkpoints import clean_up, fingerprint
+from whatyouread.checkpoints import fingerprint
 from whatyouread.classes import class_counts
-from whatyouread.explanandum import Explanandum, save_model
-from whatyouread.provenance import write_record
+from whatyouread.explanandum import Explanandum
 from whatyouread.tasks import ClassificationTask
 from whatyouread.token_files import TokenFile
-from whatyouread.training import TrainingSettings, is_main_process, set_seed, train
+from whatyouread.training import (
+    TrainingSettings,
+    add_arguments,
+    set_seed,
+    train,
+    write_results,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,7 +38,8 @@ def main(args):
     )
     set_seed(args.seed)
     explanandum = Explanandum(read_config(args.backbone), classes, settings.pooling)
-    if has_weights(args.backbone):
+    weights = weight_files(args.backbone)
+    if weights:
         load_checkpoint(explanandum.encoder, args.backbone)
     else:
         cli.log.info("%s holds no weights: training a fresh encoder", args.backbone)
@@ -41,6 +47,7 @@ def main(args):
     stamp = {
         "data": fingerprint(training, validation),
         "model": explanandum.config,
+        "backbone": [files.sha256(path) for path in weights],
         "seed": args.seed,
     }
     history = train(
@@ -53,12 +60,7 @@ def main(args):
         seed=args.seed,
         threads=args.threads,
     )
-    if is_main_process():
-        save_model(args.output_dir, explanandum)
-        files.write_tsv(args.output_dir / "history.tsv", history, float_format="%.6g")
-        inputs = [args.train, args.validation, args.classes, args.output_dir / "model.safetensors"]
-        write_record(args.output_dir / "run.json", args.settings, args.seed, inputs)
-        clean_up(args.checkpoints)
+    write_results(args, explanandum, history, [args.classes, *weights])
 
 
 if __name__ == "__main__":
@@ -67,13 +69,5 @@ if __name__ == "__main__":
         "--backbone", type=Path, required=True, help="folder of download_backbone"
     )
     arguments.add_argument("--classes", type=Path, required=True, help="table of label_taxonomy")
-    arguments.add_argument("--train", type=Path, required=True, help="token file")
-    arguments.add_argument("--validation", type=Path, required=True, help="token file")
-    arguments.add_argument("--settings", type=cli.json_argument, required=True)
-    arguments.add_argument("--seed", type=int, required=True)
-    arguments.add_argument("--threads", type=int, default=1)
-    arguments.add_argument(
-        "--checkpoints", type=Path, required=True, help="folder, kept when killed"
-    )
-    arguments.add_argument("--output-dir", type=Path, required=True, help="model, history, record")
+    add_arguments(arguments)
     cli.run(arguments, main)

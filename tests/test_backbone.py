@@ -9,7 +9,7 @@ from safetensors.torch import load_file, save_file
 from whatyouread.backbone import (
     GatedIntermediate,
     build_encoder,
-    has_weights,
+    weight_files,
     load_checkpoint,
     read_config,
 )
@@ -173,7 +173,7 @@ def test_the_published_layout_at_full_size(tmp_path, tiny_backbone):
     weights = tmp_path / "model.safetensors"
     try:
         save_file(tensors, weights)
-        assert has_weights(tmp_path)
+        assert weight_files(tmp_path)
         encoder, names = load(tmp_path)
     finally:
         weights.unlink(missing_ok=True)  # a quarter of a gigabyte
@@ -206,12 +206,12 @@ def test_without_prefix_and_in_half_precision(checkpoint):
 def test_weights_in_parts(checkpoint):
     folder, tensors = checkpoint()
     (folder / "model.safetensors").unlink()
-    assert not has_weights(folder)
+    assert not weight_files(folder)
     names = sorted(tensors)
     parts = [folder / f"model-0000{i}-of-00002.safetensors" for i in (1, 2)]
     save_file({n: tensors[n] for n in names[::2]}, parts[0])
     save_file({n: tensors[n] for n in names[1::2]}, parts[1])
-    assert has_weights(folder)
+    assert weight_files(folder)
     encoder, accounted = load(folder)
     assert len(accounted["loaded"]) + len(accounted["unused"]) == len(tensors)
     for name in accounted["loaded"]:

@@ -137,7 +137,7 @@ def _read_tensors(folder: Path) -> dict[str, Tensor]:
     from safetensors.torch import load_file
 
     tensors: dict[str, Tensor] = {}
-    for path in _weight_files(folder):
+    for path in weight_files(folder):
         try:
             tensors |= load_file(path)
         except SafetensorError as error:
@@ -157,11 +157,10 @@ def _check_inverse_frequencies(name: str, tensor: Tensor, encoder: nn.Module) ->
         raise UserError(f"{name} does not fit the rotary positions that config.json asks for")
 
 
-def has_weights(folder: str | Path) -> bool:
-    """Whether a backbone folder holds weights; one without is a size for a fresh encoder."""
-    return bool(_weight_files(Path(folder)))
-
-
-def _weight_files(folder: Path) -> list[Path]:
-    """`model.safetensors`, or the parts that it was published in."""
-    return sorted([*folder.glob("model.safetensors"), *folder.glob("model-*-of-*.safetensors")])
+def weight_files(folder: str | Path) -> list[Path]:
+    """`model.safetensors`, or its parts; none in the folder of a fresh encoder."""
+    return sorted(
+        path
+        for pattern in ("model.safetensors", "model-*-of-*.safetensors")
+        for path in Path(folder).glob(pattern)
+    )

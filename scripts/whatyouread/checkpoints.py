@@ -45,11 +45,6 @@ def prepare_checkpoints(folder: Path, stamp: dict) -> Path | None:
     return None
 
 
-def clean_up(folder: Path) -> None:
-    """Remove the checkpoints of a training whose results are written."""
-    shutil.rmtree(folder, ignore_errors=True)
-
-
 def read_state(checkpoint: Path) -> dict:
     """The Trainer's own record of one checkpoint: steps, log, best loss so far."""
     return json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))

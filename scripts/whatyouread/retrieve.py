@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from whatyouread import files
+from whatyouread import cli, files
 from whatyouread.cli import UserError, log
 from whatyouread.progress import progress
 from whatyouread.refusals import refuse_full_disk, refuse_page
@@ -58,6 +58,23 @@ def retrieve(
         if check is not None:
             check(scratch)
     return record
+
+
+def run_program(description: str, check: Callable[[Path], None]) -> None:
+    """The command line of a download: `retrieve` with `check`, and the record written as JSON."""
+    arguments = cli.parser(description)
+    arguments.add_argument("--url", required=True, help="http(s) or file address, file or folder")
+    arguments.add_argument("--sha256", help="digest expected (default: none, only recorded)")
+    arguments.add_argument("--size", type=int, help="bytes expected (default: not checked)")
+    arguments.add_argument("--output-dir", type=Path, required=True, help="folder to make")
+    arguments.add_argument("--partial", type=Path, required=True, help="unfinished downloads")
+    arguments.add_argument("--record", type=Path, required=True, help="JSON: what was retrieved")
+
+    def main(args):
+        record = retrieve(args.url, args.output_dir, args.partial, args.sha256, args.size, check)
+        files.write_json(args.record, record)
+
+    cli.run(arguments, main)
 
 
 def _from_web(url, folder: Path, partial: Path, sha256, size, check) -> dict:

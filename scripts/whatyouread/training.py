@@ -5,8 +5,10 @@ A task is a module whose forward takes `tokens` int64 (batch, length) and `label
 which `task.summarize(values, labels)` turns into named numbers for the log.
 """
 
+import argparse
 import dataclasses
 import os
+import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -15,9 +17,12 @@ from torch import nn
 from transformers import PrinterCallback, TrainingArguments
 from transformers import set_seed as set_all_seeds
 
+from whatyouread import cli, files
 from whatyouread.batches import Batches
 from whatyouread.checkpoints import prepare_checkpoints, read_state
 from whatyouread.cli import UserError, log
+from whatyouread.explanandum import save_model
+from whatyouread.provenance import write_record
 from whatyouread.trainer import (
     Patience,
     Report,
@@ -143,9 +148,32 @@ def _arguments(
         raise UserError(f"precision {settings.precision}: {error}") from None
 
 
-def is_main_process() -> bool:
-    """Whether this process is the one that writes (the only one, but for torchrun)."""
-    return os.environ.get("RANK", "0") == "0"
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options that both training programs have."""
+    add = parser.add_argument
+    add("--train", type=Path, required=True, help="token file")
+    add("--validation", type=Path, required=True, help="token file")
+    add("--settings", type=cli.json_argument, required=True, help="section of the configuration")
+    add("--seed", type=int, required=True)
+    add("--threads", type=int, default=1)
+    add("--checkpoints", type=Path, required=True, help="folder, kept when killed")
+    add("--output-dir", type=Path, required=True, help="folder for model, history and record")
+
+
+def write_results(
+    args: argparse.Namespace, model: nn.Module, history: pd.DataFrame, inputs: list[Path]
+) -> None:
+    """Write the model, its history and its record, and remove the checkpoints (main process only).
+
+    args: those of `add_arguments`; inputs: files whose digests go into the record.
+    """
+    if os.environ.get("RANK", "0") != "0":
+        return
+    save_model(args.output_dir, model)
+    files.write_tsv(args.output_dir / "history.tsv", history, float_format="%.6g")
+    inputs = [args.train, args.validation, *inputs, args.output_dir / "model.safetensors"]
+    write_record(args.output_dir / "run.json", args.settings, args.seed, inputs)
+    shutil.rmtree(args.checkpoints, ignore_errors=True)
 
 
 def set_seed(seed: int) -> None:
