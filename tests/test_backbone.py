@@ -9,9 +9,9 @@ from safetensors.torch import load_file, save_file
 from whatyouread.backbone import (
     GatedIntermediate,
     build_encoder,
-    weight_files,
     load_checkpoint,
     read_config,
+    weight_files,
 )
 from whatyouread.cli import UserError
 from whatyouread.explanandum import Explanandum
