@@ -139,6 +139,7 @@ def token_file(tmp_path):
 @pytest.fixture
 def run_python(tmp_path):
     """(code, arguments) -> (finished process, path of the script) of a program of the library."""
+    import signal
     import subprocess
 
     library = Path(__file__).resolve().parents[1] / "scripts"
@@ -155,6 +156,8 @@ def run_python(tmp_path):
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            # a test run in the background of a shell ignores SIGINT, and so would the program
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         if not wait:
             return process
