@@ -10,8 +10,7 @@ from torch import Tensor
 from whatyouread.explainer import Explainer
 from whatyouread.explanandum import Explanandum
 from whatyouread.losses import Loss
-from whatyouread.masking import non_target_mask, target_mask
-from whatyouread.tasks import Objective
+from whatyouread.tasks import Objective, training_masks
 from whatyouread.token_files import TokenFile, batches_by_length
 from whatyouread.tokens import PAD
 
@@ -78,10 +77,7 @@ class Judge:
         explainer = explainer.to(self.device).eval()
 
         def make_loss(tokens, labels):
-            scores = explainer(tokens)
-            classes = explainer.columns(labels)
-            own = scores.gather(-1, classes.unsqueeze(1).expand(-1, scores.shape[1], -1))
-            target, others = target_mask(own), non_target_mask(scores, classes)
+            target, others, own = training_masks(explainer, tokens, labels)
             return self.objective.loss(
                 self.explanandum, tokens, labels, target, others, own
             ), target

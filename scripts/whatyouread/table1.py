@@ -27,7 +27,6 @@ MASK_CONDITIONS = {
     "rounded_masks": lambda mask: (mask > THRESHOLD).astype(np.float32),
     "inverted_rounded_masks": lambda mask: 1 - (mask > THRESHOLD).astype(np.float32),
 }
-CONDITIONS = ("explanandum", *MASK_CONDITIONS, "relevant_chunks", "irrelevant_chunks")
 CHUNK_BLOCK = 4096  # sequences whose class probabilities are held at once
 
 

@@ -69,6 +69,16 @@ class Objective:
         )  # fmt: skip
 
 
+def training_masks(
+    explainer: Explainer, tokens: Tensor, labels: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """What the objective judges: m, n, both (batch, length), and s_c, (batch, length, ranks)."""
+    scores = explainer(tokens)
+    classes = explainer.columns(labels)
+    own = scores.gather(-1, classes.unsqueeze(1).expand(-1, scores.shape[1], -1))
+    return target_mask(own), non_target_mask(scores, classes), own
+
+
 class ExplainerTask(nn.Module):
     """Train the Explainer against the frozen Explanandum (paper, equation for L_E)."""
 
@@ -82,10 +92,7 @@ class ExplainerTask(nn.Module):
 
     def forward(self, tokens: Tensor, labels: Tensor) -> dict[str, Tensor]:
         explanandum = self._frozen[0].to(tokens.device)
-        scores = self.explainer(tokens)
-        classes = self.explainer.columns(labels)
-        own = scores.gather(-1, classes.unsqueeze(1).expand(-1, scores.shape[1], -1))
-        target, others = target_mask(own), non_target_mask(scores, classes)
+        target, others, own = training_masks(self.explainer, tokens, labels)
         loss = self.objective.loss(explanandum, tokens, labels, target, others, own)
         return {"loss": loss.total.mean(), "values": torch.stack(loss[1:], dim=1)}
 
