@@ -2,11 +2,13 @@
 
 from pathlib import Path
 
+import pyarrow.parquet as pq
+
 from whatyouread import cli, files
 from whatyouread.explanandum import Explanandum, load_model
 from whatyouread.mask_files import MaskFile
 from whatyouread.predict import choose_device
-from whatyouread.table1 import Evaluation, beside_paper, markdown
+from whatyouread.table1 import Evaluation, beside_paper, markdown, predictions_table
 from whatyouread.token_files import TokenFile
 
 
@@ -24,11 +26,14 @@ def main(args):
         device=device,
         precision=args.precision,
     )
-    table = beside_paper(evaluation.table("labels"), ranks, args.paper)
+    conditions = evaluation.conditions("labels")
+    table = beside_paper(evaluation.table("labels", conditions), ranks, args.paper)
     controls = evaluation.controls()
     text = markdown(table, ranks, masks)
     files.write_tsv(args.table, table, float_format="%.2f")
     files.write_tsv(args.controls, controls, float_format="%.2f")
+    with files.atomic(args.predictions) as temporary:
+        pq.write_table(predictions_table(evaluation.file, conditions), temporary)
     with files.atomic(args.markdown) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
@@ -46,4 +51,5 @@ if __name__ == "__main__":
     arguments.add_argument("--table", type=Path, required=True, help="TSV to write")
     arguments.add_argument("--controls", type=Path, required=True, help="TSV to write")
     arguments.add_argument("--markdown", type=Path, required=True, help="text to write")
+    arguments.add_argument("--predictions", type=Path, required=True, help="Parquet to write")
     cli.run(arguments, main)

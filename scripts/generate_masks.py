@@ -5,7 +5,7 @@ from pathlib import Path
 from whatyouread import cli
 from whatyouread.explainer import Explainer
 from whatyouread.explanandum import Explanandum, load_model
-from whatyouread.mask_files import generate_masks
+from whatyouread.mask_generation import generate_masks
 from whatyouread.predict import choose_device
 from whatyouread.token_files import TokenFile
 

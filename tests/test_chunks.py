@@ -121,7 +121,7 @@ def test_the_size_of_the_batches_does_not_matter(some, batch_tokens):
 
 
 def test_batches_hold_no_more_tokens_than_allowed(some, monkeypatch):
-    from whatyouread import chunks as module
+    from whatyouread import predict as module
 
     tokens, chunks = some
     shapes = []

@@ -17,9 +17,10 @@ from helpers_evaluation import (
     write_tokens,
 )
 
-from whatyouread import mask_files
+from whatyouread import mask_generation
 from whatyouread.cli import UserError
-from whatyouread.mask_files import CHOICES, MaskFile, generate_masks, wrong_classes
+from whatyouread.mask_files import CHOICES, MaskFile
+from whatyouread.mask_generation import generate_masks, wrong_classes
 from whatyouread.tokens import PAD
 
 HALF_ULP = 2**-11  # of float16 just below 1
@@ -103,7 +104,7 @@ def test_the_batch_size_does_not_matter(made, models, tmp_path, batch_size):
 
 def test_blocks_do_not_matter(made, models, tmp_path, monkeypatch):
     file, masks, _ = made
-    monkeypatch.setattr(mask_files, "BLOCK", 7)
+    monkeypatch.setattr(mask_generation, "BLOCK", 7)
     other = generate(*models, file, tmp_path / "masks.parquet")
     assert pq.ParquetFile(tmp_path / "masks.parquet").num_row_groups == 4
     assert other.ids.to_pylist() == masks.ids.to_pylist()

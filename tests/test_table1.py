@@ -15,7 +15,8 @@ from helpers_evaluation import (
 
 from whatyouread.cli import UserError
 from whatyouread.files import write_tsv
-from whatyouread.mask_files import MaskFile, generate_masks
+from whatyouread.mask_files import MaskFile
+from whatyouread.mask_generation import generate_masks
 from whatyouread.table1 import MASK_CONDITIONS, Evaluation, beside_paper, markdown
 from whatyouread.tokens import CLS, FIRST_KMER
 

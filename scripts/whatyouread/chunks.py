@@ -4,14 +4,15 @@ A chunk is a stretch of a sequence's tokens, without `<cls>`, on which the round
 (relevant) or all 0 (irrelevant).
 """
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import torch
 
-from whatyouread.predict import classify
 from whatyouread.token_files import pad
 from whatyouread.tokens import CLS
+
+if TYPE_CHECKING:
+    import torch
 
 
 class Chunks(NamedTuple):
@@ -40,11 +41,11 @@ def find_chunks(rounded: np.ndarray, lengths: np.ndarray, first: int = 1) -> Chu
 
 
 def classify_chunks(
-    explanandum: torch.nn.Module,
+    explanandum: "torch.nn.Module",
     tokens: np.ndarray,
     chunks: Chunks,
     batch_tokens: int,
-    device: torch.device,
+    device: "torch.device",
     precision: str = "fp32",
 ) -> tuple[np.ndarray, ...]:
     """Class probabilities averaged over the chunks of each sequence, float32 (n, classes) per rank.
@@ -52,6 +53,10 @@ def classify_chunks(
     tokens: int64 (n, length). Each chunk is classified behind a `<cls>` of its own, unmasked. A
     sequence without a chunk gets NaN.
     """
+    import torch
+
+    from whatyouread.predict import classify
+
     n, width = tokens.shape
     sums = [torch.zeros(n, c, dtype=torch.float64) for c in explanandum.class_counts]
     lengths = chunks.end - chunks.start

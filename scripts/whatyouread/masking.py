@@ -9,9 +9,8 @@ evaluation and every competing method mask through `masked_logits`, and through 
 import torch
 from torch import Tensor, nn
 
+from whatyouread.mask_files import THRESHOLD
 from whatyouread.tokens import PAD
-
-THRESHOLD = 0.5
 
 
 def masked_logits(

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import torch
 
 from whatyouread.chunks import classify_chunks, find_chunks
 from whatyouread.controls import CONTROLS
 from whatyouread.explanandum import Explanandum, predictions
-from whatyouread.mask_files import MaskFile
-from whatyouread.masking import THRESHOLD
+from whatyouread.mask_files import THRESHOLD, MaskFile, column
 from whatyouread.metrics import balanced_accuracy
 from whatyouread.predict import classify
 from whatyouread.progress import progress
@@ -92,19 +92,32 @@ class Evaluation:
         }
         return numbers | {"sequences": int(among.sum()), "left_out": int((~among).sum())}
 
-    def table(self, choice: str) -> pd.DataFrame:
-        """The seven rows for the masks chosen by `choice` ("labels" or "predicted")."""
+    def conditions(self, choice: str) -> dict[str, np.ndarray]:
+        """The predicted classes, int64 (n, ranks), of the plain sequences and of `MASK_CONDITIONS`."""
+        masked = self._masked(self.masks.masks[choice])
+        return {"explanandum": self.masks.classes["predicted"]} | masked
+
+    def table(self, choice: str, conditions: dict[str, np.ndarray] | None = None) -> pd.DataFrame:
+        """The seven rows for the masks chosen by `choice` ("labels" or "predicted").
+
+        conditions: what `conditions(choice)` gave, where it is at hand.
+        """
         truth, mask = self.file.labels, self.masks.masks[choice]
-        rows = [{"condition": "explanandum"} | self.row(self.masks.classes["predicted"], truth)]
-        rows += self.mask_rows(mask, truth)
+        predicted = self.conditions(choice) if conditions is None else conditions
+        rows = [
+            {"condition": name} | self.row(classes, truth) for name, classes in predicted.items()
+        ]
         for condition, relevant in (("relevant_chunks", True), ("irrelevant_chunks", False)):
             predicted, found = self.predict_chunks(mask, relevant)
             rows.append({"condition": condition} | self.row(predicted, truth, found))
         return pd.DataFrame(rows)
 
+    def _masked(self, mask: np.ndarray) -> dict[str, np.ndarray]:
+        return {name: self.predict(change(mask)) for name, change in MASK_CONDITIONS.items()}
+
     def mask_rows(self, mask: np.ndarray, *truths: np.ndarray) -> list[dict]:
         """The rows of a mask, its complement and both rounded; with several truths, one set each."""
-        predicted = {name: self.predict(change(mask)) for name, change in MASK_CONDITIONS.items()}
+        predicted = self._masked(mask)
         return [
             {"condition": name} | self.row(classes, truth)
             for truth in truths
@@ -137,6 +150,17 @@ class Evaluation:
             bar.update(1)
         table = pd.concat(parts, ignore_index=True)
         return table[["classes", "control", *table.columns.drop(["classes", "control"])]]
+
+
+def predictions_table(file: TokenFile, conditions: dict[str, np.ndarray]) -> pa.Table:
+    """id, key, `label_RANK`, and `CONDITION_RANK`, the predicted class under each condition."""
+    columns = {"id": file.ids, "key": pa.array(file.keys)}
+    for i, rank in enumerate(file.ranks):
+        columns[column("labels", rank)] = pa.array(file.labels[:, i], pa.int32())
+    for name, classes in conditions.items():
+        for i, rank in enumerate(file.ranks):
+            columns[f"{name}_{rank}"] = pa.array(classes[:, i], pa.int32())
+    return pa.table(columns)
 
 
 def beside_paper(table: pd.DataFrame, ranks: list[str], paper: Path) -> pd.DataFrame:

@@ -11,6 +11,7 @@ rule evaluate_masks:
         table="results/table1.tsv",
         markdown="results/table1.md",
         controls="results/table1_controls.tsv",
+        predictions="results/predictions.parquet",
     log:
         "logs/evaluate_masks.log",
     benchmark:
@@ -32,7 +33,7 @@ rule evaluate_masks:
         " --test {input.test} --masks {input.masks} --paper {input.paper:q}"
         " --batch-size {params.batch_size} --precision {params.precision} --seed {params.seed}"
         " --threads {threads} --table {output.table} --markdown {output.markdown}"
-        " --controls {output.controls} --log {log}"
+        " --controls {output.controls} --predictions {output.predictions} --log {log}"
 
 
 rule localize_masks:

@@ -1,0 +1,77 @@
+"""Making the masks of the test sequences, for the true, the predicted and wrong classes."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import torch
+
+from whatyouread.cli import UserError
+from whatyouread.draws import draw
+from whatyouread.explainer import Explainer
+from whatyouread.explanandum import Explanandum, predictions
+from whatyouread.files import atomic
+from whatyouread.mask_files import CHOICES, mask_rows, mask_schema
+from whatyouread.masking import target_mask
+from whatyouread.predict import autocast, classify
+from whatyouread.progress import progress
+from whatyouread.token_files import TokenFile, batches_by_length
+
+BLOCK = 8192  # sequences of one row group
+
+
+def wrong_classes(labels: np.ndarray, predicted: np.ndarray, keys: np.ndarray, seed: int,
+                  lineages: np.ndarray) -> np.ndarray:  # fmt: skip
+    """Classes of another lineage, drawn for each sequence.
+
+    labels, predicted: int64 (n, ranks); lineages: int64 (k, ranks), the class combinations there
+    are. The lowest rank of the result is neither the label nor, where there are three classes or
+    more, the prediction; the ranks above go with it.
+    """
+    lowest = lineages[:, -1]
+    if len(np.unique(lowest)) < 2:
+        raise UserError("there is one class only at the lowest rank: no wrong class can be drawn")
+    avoid = [labels[:, -1]] + ([predicted[:, -1]] if len(np.unique(lowest)) > 2 else [])
+    chosen = np.full(len(labels), -1)
+    attempt = 0
+    while (open_ := np.flatnonzero(chosen < 0)).size:
+        tried = (draw(seed, "wrong class", keys[open_], attempt) * len(lineages)).astype(np.int64)
+        good = np.logical_and.reduce([lowest[tried] != other[open_] for other in avoid])
+        chosen[open_[good]] = tried[good]
+        attempt += 1
+    return lineages[chosen]
+
+
+@torch.inference_mode()
+def generate_masks(
+    explainer: Explainer, explanandum: Explanandum, file: TokenFile, path: Path, *,
+    batch_size: int, seed: int, device: torch.device, precision: str,
+) -> None:  # fmt: skip
+    """Write the masks of every sequence of a token file."""
+    explainer, explanandum = explainer.to(device).eval(), explanandum.to(device).freeze()
+    lineages = np.unique(file.labels, axis=0)
+    with (
+        atomic(path) as temporary,
+        pq.ParquetWriter(temporary, mask_schema(file.ranks), compression="zstd") as writer,
+        progress("masks", len(file), "sequences") as bar,
+    ):
+        for start in range(0, len(file), BLOCK):
+            rows = np.arange(start, min(start + BLOCK, len(file)))
+            lengths = file.lengths[rows]
+            masks = np.zeros((len(CHOICES), len(rows), lengths.max()), np.float16)
+            classes = np.zeros((len(CHOICES), len(rows), len(file.ranks)), np.int64)
+            classes[0] = file.labels[rows]
+            for batch in batches_by_length(lengths, batch_size):
+                tokens = file.tokens(rows[batch])
+                logits = classify(explanandum, tokens, None, device, precision)
+                classes[1, batch] = predictions(logits).cpu().numpy()
+                classes[2, batch] = wrong_classes(
+                    classes[0, batch], classes[1, batch], file.keys[rows[batch]], seed, lineages
+                )
+                sets = torch.from_numpy(classes[:, batch].swapaxes(0, 1)).to(device)
+                with autocast(device, precision):
+                    made = explainer.class_masks(torch.from_numpy(tokens).to(device), sets)
+                made = target_mask(made.float()).permute(2, 0, 1).half().cpu().numpy()
+                masks[:, batch, : made.shape[2]] = made
+                bar.update(len(batch))
+            writer.write_batch(mask_rows(file, rows, classes, masks))
