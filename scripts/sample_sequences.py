@@ -3,11 +3,10 @@
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 
 from whatyouread import cli
 from whatyouread.sampling import stratified_sample, substituted
-from whatyouread.token_files import TokenFile, schema, write_token_files
+from whatyouread.token_files import TokenFile, write_token_files
 
 
 def main(args):
@@ -20,17 +19,9 @@ def main(args):
     )
     rows = np.append(rows[again], np.delete(rows, again))
     with write_token_files([args.sequences, args.substituted], args.ranks) as writers:
-        for writer, chosen, tokens in (
-            (writers[0], rows, file.flat_tokens(rows)),
-            (writers[1], rows[: args.again], substituted(file, rows[: args.again], args.seed)),
-        ):
-            columns = [
-                file.ids.take(chosen).combine_chunks(),
-                pa.array(file.keys[chosen]),
-                pa.ListArray.from_arrays(pa.array(tokens[1], pa.int32()), pa.array(tokens[0])),
-                *(pa.array(column, pa.int32()) for column in file.labels[chosen].T),
-            ]
-            writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=schema(args.ranks)))
+        again = rows[: args.again]
+        writers[0].write_batch(file.record_batch(rows))
+        writers[1].write_batch(file.record_batch(again, substituted(file, again, args.seed)))
 
 
 if __name__ == "__main__":

@@ -22,25 +22,35 @@ PRESETS = ("fair", "captum_default")
 class Question:
     """What is asked about a batch: why these classes?
 
-    tokens: int64 (batch, length); predicted, wrong: int64 (batch, ranks); keys: uint64 array
-    (batch,), the seeds of what is drawn; batch_size: masked sequences in one forward pass.
+    tokens: int64 (batch, length); predicted, wrong: int64 (batch, ranks), wrong may be None; keys:
+    uint64 array (batch,), the seeds of what is drawn; batch_size: masked sequences in one forward
+    pass. The targets are the ranks' predicted classes and, where given, the wrong ones together.
     """
 
     explanandum: nn.Module
     tokens: Tensor
     predicted: Tensor
-    wrong: Tensor
+    wrong: Tensor | None
     keys: object
     seed: int
     batch_size: int
 
-    def targets(self, mask: Tensor, tokens: Tensor, predicted: Tensor, wrong: Tensor) -> Tensor:
-        """(batch, ranks + 1): log-probability of each predicted class; of the wrong ones, summed."""
+    def targets(
+        self, mask: Tensor, tokens: Tensor, predicted: Tensor, wrong: Tensor | None
+    ) -> Tensor:
+        """(batch, targets): log-probability of each predicted class; of the wrong ones, summed."""
         logits = masked_logits(self.explanandum, tokens, mask)
         logs = [rank.float().log_softmax(-1) for rank in logits]
-        own = [log.gather(1, predicted[:, i : i + 1]) for i, log in enumerate(logs)]
-        others = [log.gather(1, wrong[:, i : i + 1]) for i, log in enumerate(logs)]
-        return torch.cat([*own, torch.stack(others).sum(0)], dim=1)
+        made = [log.gather(1, predicted[:, i : i + 1]) for i, log in enumerate(logs)]
+        if wrong is not None:
+            others = [log.gather(1, wrong[:, i : i + 1]) for i, log in enumerate(logs)]
+            made.append(torch.stack(others).sum(0))
+        return torch.cat(made, dim=1)
+
+    @property
+    def target_count(self) -> int:
+        """Number of targets."""
+        return self.predicted.shape[1] + (self.wrong is not None)
 
     @property
     def ones(self) -> Tensor:
@@ -53,8 +63,7 @@ class Question:
 
     def empty(self) -> Tensor:
         """Scores of zero."""
-        targets = self.predicted.shape[1] + 1
-        return torch.zeros(*self.tokens.shape, targets, device=self.tokens.device)
+        return torch.zeros(*self.tokens.shape, self.target_count, device=self.tokens.device)
 
 
 def integrated_gradients(question: Question, steps: int = 16) -> Tensor:
@@ -90,8 +99,8 @@ def gradient_x_input(question: Question) -> Tensor:
 
 
 def _by_target(question: Question, attribute) -> Tensor:
-    count = question.predicted.shape[1] + 1
-    scores = torch.stack([attribute(target).detach() for target in range(count)], dim=-1)
+    targets = range(question.target_count)
+    scores = torch.stack([attribute(target).detach() for target in targets], dim=-1)
     return scores.float() * (question.tokens != PAD).unsqueeze(-1)
 
 
@@ -151,7 +160,8 @@ class SharedSurrogate:
 
     def representation(self) -> Tensor:
         """The weights, (targets, tokens)."""
-        return torch.from_numpy(self.model.coef_).float()
+        weights = torch.from_numpy(self.model.coef_).float()
+        return weights.reshape(-1, weights.shape[-1])
 
 
 @torch.no_grad()
@@ -210,7 +220,7 @@ def _one_by_one(question: Question, explain) -> Tensor:
             question,
             tokens=question.tokens[row : row + 1, :length],
             predicted=question.predicted[row : row + 1],
-            wrong=question.wrong[row : row + 1],
+            wrong=None if question.wrong is None else question.wrong[row : row + 1],
             keys=question.keys[row : row + 1],
         )
         scores[row, :length] = explain(alone)

@@ -110,3 +110,16 @@ class TokenFile:
         np.cumsum(lengths, out=offsets[1:])
         where = np.arange(offsets[-1]) + np.repeat(self._starts[rows] - offsets[:-1], lengths)
         return self._flat[where], offsets
+
+    def record_batch(
+        self, rows: np.ndarray, tokens: tuple[np.ndarray, np.ndarray] | None = None
+    ) -> pa.RecordBatch:
+        """Some rows as they are written to a token file, with their own `flat_tokens` or others."""
+        flat, offsets = self.flat_tokens(rows) if tokens is None else tokens
+        columns = [
+            self.ids.take(pa.array(rows)).combine_chunks(),
+            pa.array(self.keys[rows]),
+            pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), pa.array(flat, pa.uint16())),
+            *(pa.array(column, pa.int32()) for column in self.labels[rows].T),
+        ]
+        return pa.RecordBatch.from_arrays(columns, schema=schema(self.ranks))

@@ -1,0 +1,43 @@
+"""Divide the sequences of the training and validation splits anew, in the same proportion."""
+
+from pathlib import Path
+
+import numpy as np
+
+from whatyouread import cli
+from whatyouread.draws import draw
+from whatyouread.token_files import TokenFile, write_token_files
+
+BLOCK = 65536  # sequences that are held at once
+
+
+def main(args):
+    parts = [TokenFile(path, args.ranks) for path in (args.train, args.validation)]
+    share = len(parts[1]) / sum(map(len, parts))
+    kept = [0, 0]
+    with write_token_files([args.new_train, args.new_validation], args.ranks) as writers:
+        for file in parts:
+            held_out = draw(args.seed, "resplit", file.keys) < share
+            for start in range(0, len(file), BLOCK):
+                rows = np.arange(start, min(start + BLOCK, len(file)))
+                for side, writer in enumerate(writers):
+                    chosen = rows[held_out[rows] == side]
+                    kept[side] += len(chosen)
+                    writer.write_batch(file.record_batch(chosen))
+    if not all(kept):
+        raise cli.UserError(
+            f"{args.train} and {args.validation} are too small to be divided anew: "
+            "give more sequences, or `runs.kind: explainer`"
+        )
+    cli.log.info("%d sequences for training, %d for validation", *kept)
+
+
+if __name__ == "__main__":
+    arguments = cli.parser(__doc__)
+    arguments.add_argument("--train", type=Path, required=True, help="token file")
+    arguments.add_argument("--validation", type=Path, required=True, help="token file")
+    arguments.add_argument("--ranks", nargs="+", required=True)
+    arguments.add_argument("--seed", type=int, required=True)
+    arguments.add_argument("--new-train", type=Path, required=True, help="token file to write")
+    arguments.add_argument("--new-validation", type=Path, required=True, help="token file to write")
+    cli.run(arguments, main)

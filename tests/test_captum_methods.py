@@ -1,0 +1,234 @@
+"""The competing methods against direct computations, and on a model whose answer is known."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from whatyouread.captum_methods import (
+    Question,
+    ablation,
+    gradient_x_input,
+    integrated_gradients,
+    kernel_shap,
+    lime,
+)
+from whatyouread.explanandum import predictions
+from whatyouread.masking import masked_logits
+
+LENGTHS = [9, 6, 12]
+
+
+class Additive(nn.Module):
+    """Two classes; each token adds its number's weight to the logit of the first."""
+
+    pooling = "mean"
+
+    def __init__(self, weights: dict[int, float]):
+        super().__init__()
+        table = torch.zeros(4107, 1)
+        for token, weight in weights.items():
+            table[token] = weight
+        self.table = table
+
+    def embed(self, tokens):
+        return self.table[tokens]
+
+    def encode(self, embeddings, valid):
+        return embeddings
+
+    def classify(self, pooled):
+        return (torch.cat([pooled, torch.zeros_like(pooled)], dim=1),)
+
+
+@pytest.fixture
+def question(tiny_explanandum, token_batch):
+    def make(explanandum=tiny_explanandum, rows=slice(None), batch_size=64, wrong=True):
+        tokens = token_batch(LENGTHS, seed=3)[rows]
+        predicted = predictions(masked_logits(explanandum, tokens))
+        others = (predicted + 1) % torch.tensor([3, 5, 7])
+        keys = np.arange(len(LENGTHS), dtype=np.uint64)[rows]
+        explanandum.requires_grad_(False)
+        return Question(
+            explanandum, tokens, predicted, others if wrong else None, keys, 5, batch_size
+        )
+
+    return make
+
+
+def direct_targets(asked, row: int, mask: torch.Tensor) -> torch.Tensor:
+    """The targets of one sequence without padding, written out; mask: (n, length)."""
+    length = mask.shape[1]
+    tokens = asked.tokens[row, :length].repeat(len(mask), 1)
+    logs = [x.log_softmax(-1) for x in masked_logits(asked.explanandum, tokens, mask)]
+    own = [log[:, asked.predicted[row, i]] for i, log in enumerate(logs)]
+    wrong = sum(log[:, asked.wrong[row, i]] for i, log in enumerate(logs))
+    return torch.stack([*own, wrong], dim=1)
+
+
+@pytest.mark.parametrize("window", [1, 4])
+def test_ablation_equals_the_direct_computation(question, window):
+    asked = question()
+    made = ablation(asked, window)
+    for row, length in enumerate(LENGTHS):
+        whole = direct_targets(asked, row, torch.ones(1, length))
+        for first in [0, *range(1, length, window)]:
+            last = first + (window if first else 1)
+            mask = torch.ones(1, length)
+            mask[:, first:last] = 0
+            fall = (whole - direct_targets(asked, row, mask))[0]
+            for token in range(first, min(last, length)):
+                torch.testing.assert_close(made[row, token], fall, atol=1e-5, rtol=0)
+        assert (made[row, length:] == 0).all()
+
+
+def test_integrated_gradients_equal_the_direct_computation(question):
+    asked = question()
+    made = integrated_gradients(asked, 8)
+    nodes, weights = np.polynomial.legendre.leggauss(8)
+    for row, length in enumerate(LENGTHS):
+        total = torch.zeros(length, 4)
+        for node, weight in zip((nodes + 1) / 2, weights / 2, strict=True):
+            for target in range(4):
+                mask = torch.full((1, length), float(node), requires_grad=True)
+                direct_targets(asked, row, mask)[0, target].backward()
+                total[:, target] += float(weight) * mask.grad[0]
+        torch.testing.assert_close(made[row, :length], total, atol=1e-5, rtol=1e-4)
+        assert (made[row, length:] == 0).all()
+
+
+def test_integrated_gradients_add_up_to_the_difference(question):
+    asked = question()
+    made = integrated_gradients(asked, 200)
+    for row, length in enumerate(LENGTHS):
+        ends = direct_targets(asked, row, torch.ones(1, length)) - direct_targets(
+            asked, row, torch.zeros(1, length)
+        )
+        torch.testing.assert_close(made[row].sum(0), ends[0], atol=1e-3, rtol=1e-3)
+
+
+def test_gradient_x_input_equals_the_gradient(question):
+    asked = question()
+    made = gradient_x_input(asked)
+    for row, length in enumerate(LENGTHS):
+        for target in range(4):
+            mask = torch.ones(1, length, requires_grad=True)
+            direct_targets(asked, row, mask)[0, target].backward()
+            torch.testing.assert_close(made[row, :length, target], mask.grad[0], atol=1e-5, rtol=0)
+        assert (made[row, length:] == 0).all()
+
+
+@pytest.fixture
+def additive():
+    """One sequence of 21 tokens, of which five speak for the first class, some more than others."""
+    weights = {100: 20.0, 200: 16.0, 300: 12.0, 400: 8.0, 500: 4.0}
+    tokens = torch.full((1, 21), 50)
+    tokens[0, 0] = 3
+    places = [4, 19, 7, 12, 2]
+    tokens[0, places] = torch.tensor(list(weights))
+    zeros = torch.zeros(1, 1, dtype=torch.long)
+    asked = Question(Additive(weights), tokens, zeros, None, np.array([7], np.uint64), 3, 128)
+    return asked, places
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        lambda q: lime(q, "fair", 3000, 1.0, 0.25),
+        lambda q: kernel_shap(q, 3000),
+        lambda q: integrated_gradients(q, 16),
+        lambda q: ablation(q, 1),
+        gradient_x_input,
+    ],
+    ids=["lime", "kernel_shap", "integrated_gradients", "ablation", "gradient_x_input"],
+)
+def test_the_tokens_of_an_additive_model_are_ranked_perfectly(additive, method):
+    asked, places = additive
+    scores = method(asked)[0, :, 0]
+    assert scores.argsort(descending=True)[:5].tolist() == places
+    assert scores[places].min() > 3 * scores[[i for i in range(21) if i not in places]].abs().max()
+
+
+def test_kernel_shap_is_exact_for_what_is_nearly_linear(additive):
+    """The scores of a set add up to what the whole is above the empty sequence (efficiency)."""
+    asked, _ = additive
+    made = kernel_shap(asked, 3000)[0, :, 0].sum()
+    ends = [
+        masked_logits(asked.explanandum, asked.tokens, torch.full((1, 21), fill))[0].log_softmax(
+            -1
+        )[0, 0]
+        for fill in (1.0, 0.0)
+    ]
+    torch.testing.assert_close(made, ends[0] - ends[1], atol=1e-3, rtol=1e-2)
+
+
+def test_the_surrogate_of_all_targets_is_that_of_each(question, monkeypatch):
+    """The perturbations of a sequence are run once for all targets."""
+    from captum._utils.models.linear_model import SkLearnRidge
+    from captum.attr import Lime
+    from captum.attr._core.lime import get_exp_kernel_similarity_function
+
+    from whatyouread.draws import draw
+
+    asked = question(rows=slice(0, 1))
+    made = lime(asked, "fair", 60, 0.5, 0.25)[0]
+    for target in range(4):
+        method = Lime(
+            asked.targets,
+            SkLearnRidge(alpha=0.5),
+            get_exp_kernel_similarity_function("cosine", 0.25),
+        )
+        torch.manual_seed(int(draw(asked.seed, "perturbations", asked.keys)[0] * 2**53))
+        direct = method.attribute(
+            torch.ones(1, LENGTHS[0]),
+            target=target,
+            baselines=0.0,
+            additional_forward_args=(asked.tokens[:, : LENGTHS[0]], asked.predicted, asked.wrong),
+            n_samples=60,
+            perturbations_per_eval=7,
+        )
+        torch.testing.assert_close(made[: LENGTHS[0], target], direct[0], atol=1e-4, rtol=1e-3)
+
+
+def test_captums_default_gives_few_tokens_a_weight(additive):
+    asked, _ = additive
+    fair, default = lime(asked)[0, :, 0], lime(asked, "captum_default")[0, :, 0]
+    assert (fair != 0).sum() == 21
+    assert (default != 0).sum() < 15
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        lambda q: lime(q, "fair", 50, 1.0, 0.25),
+        lambda q: kernel_shap(q, 50),
+        lambda q: integrated_gradients(q, 4),
+        lambda q: ablation(q, 1),
+    ],
+)
+def test_scores_do_not_depend_on_the_batch(question, method):
+    """Neither on its size, nor on what other sequences are in it, nor on what was drawn before."""
+    whole = method(question(batch_size=64))
+    torch.rand(100)
+    alone = method(question(rows=slice(1, 2), batch_size=5))
+    torch.testing.assert_close(whole[1:2], alone, atol=2e-4, rtol=1e-3)
+
+
+def test_without_wrong_classes_there_is_a_target_less(question):
+    with_wrong, without = question(), question(wrong=False)
+    assert integrated_gradients(without, 4).shape == (3, max(LENGTHS), 3)
+    torch.testing.assert_close(ablation(with_wrong)[..., :3], ablation(without))
+
+
+def test_the_random_state_is_left_alone(question):
+    torch.manual_seed(1)
+    before = torch.get_rng_state()
+    lime(question(), "fair", 20, 1.0, 0.25)
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_an_unknown_preset_is_an_error(question):
+    from whatyouread.cli import UserError
+
+    with pytest.raises(UserError, match="unfair"):
+        lime(question(), "unfair")
