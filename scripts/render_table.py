@@ -1,0 +1,35 @@
+"""Show tables (TSV) and records (JSON) as one web page for the report."""
+
+import html as text
+from pathlib import Path
+
+from whatyouread import cli, files
+from whatyouread.html_tables import page, read_table, record, table
+
+
+def main(args):
+    parts = []
+    for path in args.files:
+        if len(args.files) > 1:
+            parts.append(f"<h2>{text.escape(str(path))}</h2>")
+        try:
+            if path.suffix == ".json":
+                parts.append(record(path))
+                continue
+            frame = read_table(path, args.rows + 1)
+        except (ValueError, UnicodeDecodeError) as error:
+            raise cli.UserError(f"{path} is damaged ({error}): make it again") from None
+        parts.append(table(frame.head(args.rows)))
+        if len(frame) > args.rows:
+            parts.append(f"<p>The first {args.rows:,} rows; all of them are in {path}.</p>")
+    with files.atomic(args.html) as temporary:
+        temporary.write_text(page(args.title, "\n".join(parts)), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    arguments = cli.parser(__doc__)
+    arguments.add_argument("--files", type=Path, nargs="+", required=True, help="TSV or JSON")
+    arguments.add_argument("--title", required=True)
+    arguments.add_argument("--rows", type=int, default=2000, help="at most so many of each table")
+    arguments.add_argument("--html", type=Path, required=True, help="page to write")
+    cli.run(arguments, main)

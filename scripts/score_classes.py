@@ -1,0 +1,72 @@
+"""Select what speaks for its class in each of a sample of test sequences, by the models of one run."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from whatyouread import cli
+from whatyouread.class_items import KINDS, item_names, normalised, select_items, write_selections
+from whatyouread.class_scores import class_scores
+from whatyouread.explainer import Explainer
+from whatyouread.explanandum import Explanandum, load_model
+from whatyouread.mask_files import THRESHOLD
+from whatyouread.predict import choose_device
+from whatyouread.sampling import stratified_sample
+from whatyouread.token_files import TokenFile
+
+
+def main(args):
+    settings = args.settings
+    device = choose_device(args.threads)
+    explanandum = load_model(Explanandum, args.explanandum)
+    explainer = load_model(Explainer, args.explainer)
+    file = TokenFile(args.test, explanandum.ranks)
+    rows = stratified_sample(file.labels[:, -1], file.keys, settings["sequences"], args.seed)
+    same = {"run": args.run, "source": args.source}
+    selections, sequences = [], []
+    for own, tokens, scores, good in class_scores(
+        args.source, explanandum, explainer, file, rows, steps=settings["steps"],
+        min_probability=settings["min_probability"], batch_size=args.batch_size, seed=args.seed,
+        device=device,
+    ):  # fmt: skip
+        for i, rank in enumerate(file.ranks):
+            kept = np.flatnonzero(good[:, i])
+            taken = own[kept]
+            lengths, keys = file.lengths[taken], file.keys[taken]
+            values, min_score = scores[kept, :, i], THRESHOLD
+            if args.source == "integrated_gradients":
+                values, min_score = normalised(values, lengths), 0.0
+            about = same | {"rank": rank}
+            sequences.append(pd.DataFrame(about | {"class": file.labels[taken, i], "key": keys}))
+            for kind in KINDS:
+                row, code, score = select_items(
+                    tokens[kept], lengths, values, keys, kind=kind, k=settings["k"],
+                    best=settings["best"], min_score=min_score, seed=args.seed,
+                )  # fmt: skip
+                items = {"class": file.labels[taken[row], i], "key": keys[row], "kind": kind}
+                names = item_names(code, kind, settings["k"])
+                selections.append(pd.DataFrame(about | items | {"item": names, "score": score}))
+    if not sequences:
+        raise cli.UserError(
+            f"no sequence of {args.test} is classified correctly with a probability above "
+            f"{settings['min_probability']}: lower class_explanations.min_probability, or train longer"
+        )
+    whole = pd.concat(sequences, ignore_index=True)
+    cli.log.info("sequences that count: %s", whole.groupby("rank", sort=False).size().to_dict())
+    write_selections(args.selections, pd.concat(selections, ignore_index=True), whole)
+
+
+if __name__ == "__main__":
+    arguments = cli.parser(__doc__)
+    arguments.add_argument("--run", type=int, required=True, help="number of the run")
+    arguments.add_argument("--source", required=True, help="integrated_gradients or explainer")
+    arguments.add_argument("--explanandum", type=Path, required=True, help="folder of its model")
+    arguments.add_argument("--explainer", type=Path, required=True, help="folder of its model")
+    arguments.add_argument("--test", type=Path, required=True, help="token file")
+    arguments.add_argument("--settings", type=cli.json_argument, required=True)
+    arguments.add_argument("--batch-size", type=int, required=True)
+    arguments.add_argument("--seed", type=int, required=True)
+    arguments.add_argument("--threads", type=int, default=1)
+    arguments.add_argument("--selections", type=Path, required=True, help="Parquet file to write")
+    cli.run(arguments, main)
