@@ -14,6 +14,7 @@ from whatyouread.mask_files import THRESHOLD
 from whatyouread.predict import choose_device
 from whatyouread.sampling import stratified_sample
 from whatyouread.token_files import TokenFile
+from whatyouread.tokens import K
 
 
 def main(args):
@@ -39,10 +40,12 @@ def main(args):
                 values, min_score = normalised(values, lengths), 0.0
             about = same | {"rank": rank}
             sequences.append(pd.DataFrame(about | {"class": file.labels[taken, i], "key": keys}))
+            # as many k-mers as the best tokens have bases: each of these begins a k-mer
+            best = {"token": settings["best"], "kmer": K * settings["best"]}
             for kind in KINDS:
                 row, code, score = select_items(
                     tokens[kept], lengths, values, keys, kind=kind, k=settings["k"],
-                    best=settings["best"], min_score=min_score, seed=args.seed,
+                    best=best[kind], min_score=min_score, seed=args.seed,
                 )  # fmt: skip
                 items = {"class": file.labels[taken[row], i], "key": keys[row], "kind": kind}
                 names = item_names(code, kind, settings["k"])

@@ -1,0 +1,82 @@
+"""Find the tokens and k-mers that speak for each class in several runs, and check them."""
+
+from pathlib import Path
+
+import numpy as np
+
+from whatyouread import cli, files
+from whatyouread.class_explanations import (
+    Thresholds,
+    candidates,
+    null_table,
+    stable_items,
+    summary,
+    with_names,
+)
+from whatyouread.class_items import read_selections
+from whatyouread.class_motifs import meme
+from whatyouread.class_truth import planted_segments, planted_table
+from whatyouread.classes import read_classes
+from whatyouread.localization import read_planted
+from whatyouread.token_files import TokenFile
+
+
+def main(args):
+    names = [key for key in Thresholds.__dataclass_fields__ if key in args.settings]
+    thresholds = cli.settings(Thresholds, {key: args.settings[key] for key in names})
+    classes = read_classes(args.classes)
+    selections, sequences = read_selections(args.selections)
+    items = stable_items(candidates(selections, sequences, thresholds), thresholds)
+    totals, wrong = null_table(selections, sequences, thresholds, args.seed)
+    for row in totals.to_dict("records"):
+        cli.log.info("%s", " ".join(f"{key} {value}" for key, value in row.items()))
+    worth = summary(items, wrong, selections, sequences)
+    columns = [
+        "source",
+        "kind",
+        "rank",
+        "class",
+        "position",
+        "item",
+        "mean",
+        "sd",
+        "runs",
+        "support",
+    ]
+    columns += ["class_sequences", "elsewhere", "q"]
+    files.write_tsv(args.table, with_names(items[columns], classes), float_format="%.6g")
+    files.write_tsv(args.summary, with_names(worth, classes), float_format="%.6g")
+    files.write_tsv(args.null, totals)
+    with files.atomic(args.motifs) as temporary:
+        temporary.write_text(meme(items, classes), encoding="utf-8")
+    if args.planted:
+        file = TokenFile(args.test, args.ranks)
+        segments = planted_segments(file, read_planted(args.planted))
+        lineages = np.unique(file.labels, axis=0)
+        kmers = items[items["kind"] == "kmer"]
+        table = planted_table(kmers, classes, segments, lineages, args.ranks, args.settings["k"])
+        for (source, rank), part in table.groupby(["source", "rank"]):
+            right = (part["planted"] == 5).mean()
+            cli.log.info(
+                "%s, %s: the five best k-mers are planted in %.0f %% of the classes",
+                source, rank, 100 * right,
+            )  # fmt: skip
+        files.write_tsv(args.planted_table, with_names(table, classes), float_format="%.4g")
+
+
+if __name__ == "__main__":
+    arguments = cli.parser(__doc__)
+    add = arguments.add_argument
+    add("--selections", type=Path, nargs="+", required=True, help="of score_classes")
+    add("--classes", type=Path, required=True, help="of label_taxonomy")
+    add("--ranks", nargs="+", required=True)
+    add("--settings", type=cli.json_argument, required=True)
+    add("--seed", type=int, required=True)
+    add("--table", type=Path, required=True, help="TSV to write")
+    add("--summary", type=Path, required=True, help="TSV to write")
+    add("--null", type=Path, required=True, help="TSV to write")
+    add("--motifs", type=Path, required=True, help="MEME file to write")
+    add("--planted", type=Path, help="of simulate_dataset")
+    add("--test", type=Path, help="token file with the planted segments")
+    add("--planted-table", type=Path, help="TSV to write")
+    cli.run(arguments, main)
