@@ -1,0 +1,55 @@
+"""Put the methods side by side: what is kept and removed, faithfulness, and what each costs."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+
+from whatyouread import cli, files
+from whatyouread.attribution_files import read_attributions
+from whatyouread.comparison import Comparison, markdown, with_measures
+from whatyouread.explanandum import Explanandum, load_model
+from whatyouread.perturbation_runs import Runs
+from whatyouread.predict import choose_device
+from whatyouread.token_files import TokenFile
+
+
+def main(args):
+    device = choose_device(args.threads)
+    explanandum = load_model(Explanandum, args.explanandum)
+    ranks = explanandum.ranks
+    methods = {path.stem: read_attributions(path, ranks)["plain"] for path in args.attributions}
+    costs = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in args.costs}
+    faithfulness = pd.concat(
+        [pd.read_csv(path, sep="\t") for path in args.faithfulness], ignore_index=True
+    )
+    runs = Runs(explanandum, TokenFile(args.sequences, ranks), args.batch_size, device)
+    table, curves = Comparison(runs, methods, args.seed).tables()
+    table = with_measures(table, faithfulness, costs)
+    text = markdown(table, ranks)
+    files.write_tsv(args.faithfulness_table, faithfulness, float_format="%.5f")
+    files.write_tsv(args.comparison, table, float_format="%.6g")
+    files.write_tsv(args.curves, curves, float_format="%.2f")
+    with files.atomic(args.markdown) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    arguments = cli.parser(__doc__)
+    arguments.add_argument(
+        "--faithfulness", type=Path, nargs="+", required=True, help="of measure_faithfulness"
+    )
+    arguments.add_argument(
+        "--attributions", type=Path, nargs="+", required=True, help="of attribute_tokens"
+    )
+    arguments.add_argument("--costs", type=Path, nargs="+", required=True, help="likewise")
+    arguments.add_argument("--sequences", type=Path, required=True, help="token file")
+    arguments.add_argument("--explanandum", type=Path, required=True, help="folder of its model")
+    arguments.add_argument("--batch-size", type=int, required=True)
+    arguments.add_argument("--seed", type=int, required=True)
+    arguments.add_argument("--threads", type=int, default=1)
+    arguments.add_argument("--faithfulness-table", type=Path, required=True, help="TSV to write")
+    arguments.add_argument("--comparison", type=Path, required=True, help="TSV to write")
+    arguments.add_argument("--curves", type=Path, required=True, help="TSV to write")
+    arguments.add_argument("--markdown", type=Path, required=True, help="text to write")
+    cli.run(arguments, main)
