@@ -31,9 +31,10 @@ venv: .venv/installed
 
 demo: venv
 	snakemake --directory .test --cores $(CORES)
+	snakemake --directory .test --report report.html
 	@echo
 	@cat .test/results/table1.md
-	@echo "Controls: .test/results/table1_controls.tsv. Planted segments found: .test/results/localization.tsv"
+	@echo "Everything on one page, with pictures: .test/report.html"
 
 test: venv
 	python -m pytest $(PYTEST_OPTIONS)
@@ -54,11 +55,15 @@ real: venv
 	mkdir -p $(RUN)
 	snakemake --directory $(RUN) --cores $(CORES) --configfile config/small.yaml \
 	  --config 'dataset={"url": "$(abspath $(DATASET))"}' 'taxdump={"url": "$(abspath $(TAXDUMP))"}'
+	snakemake --directory $(RUN) --configfile config/small.yaml \
+	  --config 'dataset={"url": "$(abspath $(DATASET))"}' 'taxdump={"url": "$(abspath $(TAXDUMP))"}' \
+	  --report report.html
 	@echo
 	@cat $(RUN)/results/table1.md
+	@echo "Everything on one page, with pictures: $(RUN)/report.html"
 
 clean:
-	rm -rf .test/results .test/resources .test/logs .test/benchmarks .test/checkpoints .test/.snakemake
+	rm -rf .test/report.html .test/results .test/resources .test/logs .test/benchmarks .test/checkpoints .test/.snakemake
 
 requirements: requirements.in
 	rm -rf .requirements && $(PYTHON) -m venv .requirements

@@ -12,6 +12,9 @@ validate(config, "../schemas/config.schema.yaml")
 PROJECT = Path(workflow.basedir).parent
 PAPER = PROJECT / "resources" / "paper"
 RANKS = config["ranks"]
+METHODS = list(config["attributions"]["methods"])
+RUNS = range(config["runs"]["number"])
+CLASS_SOURCES = config["class_explanations"]["sources"]
 
 # Neither a file to watch nor a parameter: a checkout that moves must not rerun a training.
 shell.prefix(f"export SCRIPTS={shlex.quote(str(PROJECT / 'scripts'))}; ")
@@ -68,4 +71,84 @@ def final_outputs():
     ]
     if "simulation" in config:
         wanted.append("results/localization.tsv")
+    wanted += [f"results/report/{page}.html" for page in PAGES]
+    figures = [
+        "training",
+        "table1",
+        "confusion",
+        "sequences",
+        "masks",
+        "chunks",
+        "keep_remove",
+    ]
+    if "lime" in METHODS:
+        figures.append("lime")
+    figures += expand("classes_{source}_{rank}", source=CLASS_SOURCES, rank=RANKS)
+    wanted += [f"results/figures/{name}.svg" for name in figures]
     return wanted
+
+
+def run_seed(wildcards):
+    """The seed of a further run."""
+    return config["seed"] + int(wildcards.run)
+
+
+def model_of_run(model, run):
+    """The weights of the Explanandum or the Explainer that a run uses; run 0 has those of the chain."""
+    again = int(run) > 0 and (
+        model == "explainer" or config["runs"]["kind"] == "explanandum"
+    )
+    return (
+        f"results/runs/{run}/{model}/model.safetensors"
+        if again
+        else f"results/{model}/model.safetensors"
+    )
+
+
+def explanandum_of_run(wildcards):
+    return model_of_run("explanandum", wildcards.run)
+
+
+def explainer_of_run(wildcards):
+    return model_of_run("explainer", wildcards.run)
+
+
+def other_explainers(wildcards):
+    """The Explainers of the further runs, for the agreement between seeds; only the Explainer's."""
+    if wildcards.method != "explainer":
+        return []
+    return [
+        model_of_run("explainer", run) for run in range(1, config["runs"]["number"])
+    ]
+
+
+def method_settings(wildcards):
+    """The settings of a method of the comparison as JSON."""
+    return json.dumps(
+        config["attributions"]["methods"][wildcards.method], sort_keys=True
+    )
+
+
+def if_simulated(path):
+    """The file, where the data are simulated; else nothing."""
+    return [path] if "simulation" in config else []
+
+
+def planted_options(wildcards, input, output):
+    """The options of explain_classes for simulated data."""
+    if not input.planted:
+        return ""
+    return f"--planted {input.planted} --test {input.test} --planted-table {output.planted}"
+
+
+def option(name, values):
+    """An option with its values for a command line; nothing where there are none."""
+    return f"{name} {' '.join(map(str, values))}" if values else ""
+
+
+def planted_option(wildcards, input):
+    return option("--planted", input.planted)
+
+
+def explainers_option(wildcards, input):
+    return option("--explainers", [Path(path).parent for path in input.explainers])

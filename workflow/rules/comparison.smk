@@ -1,0 +1,130 @@
+# The Explainer beside other methods: scores per token, their faithfulness, and what they cost.
+
+
+rule sample_sequences:
+    input:
+        test="results/tokens/test.arrow",
+    output:
+        sequences="results/attributions/sequences.arrow",
+        substituted="results/attributions/substituted.arrow",
+    log:
+        "logs/sample_sequences.log",
+    conda:
+        "../../envs/sample_sequences.yaml"
+    resources:
+        mem_mb=8000,
+        runtime=30,
+    params:
+        ranks=RANKS,
+        size=config["attributions"]["sequences"],
+        again=config["attributions"]["again"],
+        seed=config["seed"],
+    shell:
+        'python "$SCRIPTS/sample_sequences.py" --test {input.test} --ranks {params.ranks}'
+        " --size {params.size} --again {params.again} --seed {params.seed}"
+        " --sequences {output.sequences} --substituted {output.substituted} --log {log}"
+
+
+rule attribute_tokens:
+    input:
+        explanandum="results/explanandum/model.safetensors",
+        explainer="results/explainer/model.safetensors",
+        sequences="results/attributions/sequences.arrow",
+        substituted="results/attributions/substituted.arrow",
+    output:
+        scores="results/attributions/{method}.parquet",
+        cost="results/attributions/{method}.json",
+    log:
+        "logs/attribute_tokens/{method}.log",
+    benchmark:
+        "benchmarks/attribute_tokens/{method}.tsv"
+    conda:
+        "../../envs/attribute_tokens.yaml"
+    threads: 8
+    resources:
+        gpu=1,
+        mem_mb=16000,
+        runtime=720,
+    params:
+        settings=method_settings,
+        batch_size=config["evaluation"]["batch_size"],
+        seed=config["seed"],
+        explanandum=subpath(input.explanandum, parent=True),
+        explainer=subpath(input.explainer, parent=True),
+    shell:
+        'python "$SCRIPTS/attribute_tokens.py" --method {wildcards.method}'
+        " --settings {params.settings:q} --explanandum {params.explanandum}"
+        " --explainer {params.explainer} --sequences {input.sequences}"
+        " --substituted {input.substituted} --batch-size {params.batch_size} --seed {params.seed}"
+        " --threads {threads} --scores {output.scores} --cost {output.cost} --log {log}"
+
+
+rule measure_faithfulness:
+    input:
+        explanandum="results/explanandum/model.safetensors",
+        sequences="results/attributions/sequences.arrow",
+        scores="results/attributions/{method}.parquet",
+        planted=if_simulated("resources/simulated/planted.parquet"),
+        explainers=other_explainers,
+    output:
+        table="results/faithfulness/{method}.tsv",
+    log:
+        "logs/measure_faithfulness/{method}.log",
+    benchmark:
+        "benchmarks/measure_faithfulness/{method}.tsv"
+    conda:
+        "../../envs/measure_faithfulness.yaml"
+    threads: 8
+    resources:
+        gpu=1,
+        mem_mb=16000,
+        runtime=240,
+    params:
+        settings=settings("faithfulness"),
+        batch_size=config["evaluation"]["batch_size"],
+        seed=config["seed"],
+        explanandum=subpath(input.explanandum, parent=True),
+        planted=planted_option,
+        explainers=explainers_option,
+    shell:
+        'python "$SCRIPTS/measure_faithfulness.py" --method {wildcards.method}'
+        " --attributions {input.scores} --sequences {input.sequences}"
+        " --explanandum {params.explanandum} {params.planted} {params.explainers}"
+        " --settings {params.settings:q} --batch-size {params.batch_size} --seed {params.seed}"
+        " --threads {threads} --table {output.table} --log {log}"
+
+
+rule compare_methods:
+    input:
+        explanandum="results/explanandum/model.safetensors",
+        sequences="results/attributions/sequences.arrow",
+        scores=expand("results/attributions/{method}.parquet", method=METHODS),
+        costs=expand("results/attributions/{method}.json", method=METHODS),
+        faithfulness=expand("results/faithfulness/{method}.tsv", method=METHODS),
+    output:
+        faithfulness="results/faithfulness.tsv",
+        comparison="results/comparison.tsv",
+        curves="results/comparison_curves.tsv",
+        markdown="results/comparison.md",
+    log:
+        "logs/compare_methods.log",
+    benchmark:
+        "benchmarks/compare_methods.tsv"
+    conda:
+        "../../envs/compare_methods.yaml"
+    threads: 8
+    resources:
+        gpu=1,
+        mem_mb=16000,
+        runtime=240,
+    params:
+        batch_size=config["evaluation"]["batch_size"],
+        seed=config["seed"],
+        explanandum=subpath(input.explanandum, parent=True),
+    shell:
+        'python "$SCRIPTS/compare_methods.py" --faithfulness {input.faithfulness}'
+        " --attributions {input.scores} --costs {input.costs} --sequences {input.sequences}"
+        " --explanandum {params.explanandum} --batch-size {params.batch_size} --seed {params.seed}"
+        " --threads {threads} --faithfulness-table {output.faithfulness}"
+        " --comparison {output.comparison} --curves {output.curves} --markdown {output.markdown}"
+        " --log {log}"

@@ -1,0 +1,273 @@
+# Pictures, as SVG and PNG in results/figures; the SVG also stand in the report.
+
+
+rule plot_training:
+    input:
+        explanandum="results/explanandum/history.tsv",
+        explainer="results/explainer/history.tsv",
+    output:
+        svg=report(
+            "results/figures/training.svg",
+            caption="../report/plot_training.rst",
+            category="Models",
+            labels={"what": "training curves of both models", "as": "figure"},
+        ),
+        png="results/figures/training.png",
+    log:
+        "logs/plot_training.log",
+    conda:
+        "../../envs/plot_training.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        ranks=RANKS,
+    shell:
+        'python "$SCRIPTS/plot_training.py" --explanandum {input.explanandum}'
+        " --explainer {input.explainer} --ranks {params.ranks} --svg {output.svg} --png {output.png}"
+        " --log {log}"
+
+
+rule plot_table1:
+    input:
+        table="results/table1.tsv",
+        controls="results/table1_controls.tsv",
+        classes="results/taxonomy/classes.tsv",
+    output:
+        svg=report(
+            "results/figures/table1.svg",
+            caption="../report/plot_table1.rst",
+            category="Table 1",
+            labels={"what": "Table 1 and its controls", "as": "figure"},
+        ),
+        png="results/figures/table1.png",
+    log:
+        "logs/plot_table1.log",
+    conda:
+        "../../envs/plot_table1.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        ranks=RANKS,
+    shell:
+        'python "$SCRIPTS/plot_table1.py" --table {input.table} --controls {input.controls}'
+        " --classes {input.classes} --ranks {params.ranks} --svg {output.svg} --png {output.png}"
+        " --log {log}"
+
+
+rule plot_confusion:
+    input:
+        predictions="results/predictions.parquet",
+        classes="results/taxonomy/classes.tsv",
+    output:
+        svg=report(
+            "results/figures/confusion.svg",
+            caption="../report/plot_confusion.rst",
+            category="Table 1",
+            labels={
+                "what": "confusion between the classes of a rank, plain and masked",
+                "as": "figure",
+            },
+        ),
+        png="results/figures/confusion.png",
+    log:
+        "logs/plot_confusion.log",
+    conda:
+        "../../envs/plot_confusion.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        ranks=RANKS,
+    shell:
+        'python "$SCRIPTS/plot_confusion.py" --predictions {input.predictions}'
+        " --classes {input.classes} --ranks {params.ranks} --svg {output.svg} --png {output.png}"
+        " --log {log}"
+
+
+rule plot_sequences:
+    input:
+        test="results/tokens/test.arrow",
+        masks="results/masks/test.parquet",
+        classes="results/taxonomy/classes.tsv",
+        planted=if_simulated("resources/simulated/planted.parquet"),
+    output:
+        html=report(
+            "results/figures/sequences.html",
+            caption="../report/plot_sequences.rst",
+            category="Masks",
+            labels={"what": "sequences, token by token", "as": "page"},
+        ),
+        svg=report(
+            "results/figures/sequences.svg",
+            caption="../report/plot_sequences.rst",
+            category="Masks",
+            labels={"what": "sequences, token by token", "as": "figure"},
+        ),
+        png="results/figures/sequences.png",
+    log:
+        "logs/plot_sequences.log",
+    conda:
+        "../../envs/plot_sequences.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        ranks=RANKS,
+        shown=config["figures"]["sequences"],
+        seed=config["seed"],
+        planted=planted_option,
+    shell:
+        'python "$SCRIPTS/plot_sequences.py" --test {input.test} --masks {input.masks}'
+        " --classes {input.classes} --ranks {params.ranks} --count {params.shown}"
+        " --seed {params.seed} {params.planted} --html {output.html} --svg {output.svg}"
+        " --png {output.png} --log {log}"
+
+
+rule plot_masks:
+    input:
+        masks="results/masks/test.parquet",
+    output:
+        svg=report(
+            "results/figures/masks.svg",
+            caption="../report/plot_masks.rst",
+            category="Masks",
+            labels={"what": "values of the masks", "as": "figure"},
+        ),
+        png="results/figures/masks.png",
+    log:
+        "logs/plot_masks.log",
+    conda:
+        "../../envs/plot_masks.yaml"
+    resources:
+        mem_mb=8000,
+        runtime=30,
+    shell:
+        'python "$SCRIPTS/plot_masks.py" --masks {input.masks} --svg {output.svg} --png {output.png}'
+        " --log {log}"
+
+
+rule plot_chunks:
+    input:
+        masks="results/masks/test.parquet",
+        paper=PAPER / "mask_statistics.tsv",
+    output:
+        table="results/mask_statistics.tsv",
+        svg=report(
+            "results/figures/chunks.svg",
+            caption="../report/plot_chunks.rst",
+            category="Masks",
+            labels={"what": "kept chunks", "as": "figure"},
+        ),
+        png="results/figures/chunks.png",
+    log:
+        "logs/plot_chunks.log",
+    conda:
+        "../../envs/plot_chunks.yaml"
+    resources:
+        mem_mb=8000,
+        runtime=30,
+    shell:
+        'python "$SCRIPTS/plot_chunks.py" --masks {input.masks} --paper {input.paper:q}'
+        " --table {output.table} --svg {output.svg} --png {output.png} --log {log}"
+
+
+rule plot_lime:
+    input:
+        sequences="results/attributions/sequences.arrow",
+        lime="results/attributions/lime.parquet",
+        explainer="results/attributions/explainer.parquet",
+        classes="results/taxonomy/classes.tsv",
+        planted=if_simulated("resources/simulated/planted.parquet"),
+    output:
+        svg=report(
+            "results/figures/lime.svg",
+            caption="../report/plot_lime.rst",
+            category="Comparison",
+            labels={"what": "LIME beside the Explainer", "as": "figure"},
+        ),
+        png="results/figures/lime.png",
+    log:
+        "logs/plot_lime.log",
+    conda:
+        "../../envs/plot_lime.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        ranks=RANKS,
+        seed=config["seed"],
+        planted=planted_option,
+    shell:
+        'python "$SCRIPTS/plot_lime.py" --sequences {input.sequences} --lime {input.lime}'
+        " --explainer {input.explainer} --classes {input.classes} --ranks {params.ranks}"
+        " --seed {params.seed} {params.planted} --svg {output.svg} --png {output.png} --log {log}"
+
+
+rule plot_comparison:
+    input:
+        curves="results/comparison_curves.tsv",
+        comparison="results/comparison.tsv",
+        faithfulness="results/faithfulness.tsv",
+    output:
+        svg=report(
+            "results/figures/keep_remove.svg",
+            caption="../report/plot_comparison.rst",
+            category="Comparison",
+            labels={"what": "top tokens kept and removed", "as": "figure"},
+        ),
+        png="results/figures/keep_remove.png",
+        cost_svg=report(
+            "results/figures/cost.svg",
+            caption="../report/plot_comparison.rst",
+            category="Comparison",
+            labels={"what": "cost and faithfulness", "as": "figure"},
+        ),
+        cost_png="results/figures/cost.png",
+    log:
+        "logs/plot_comparison.log",
+    conda:
+        "../../envs/plot_comparison.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    shell:
+        'python "$SCRIPTS/plot_comparison.py" --curves {input.curves} --comparison {input.comparison}'
+        " --faithfulness {input.faithfulness} --svg {output.svg} --png {output.png}"
+        " --cost-svg {output.cost_svg} --cost-png {output.cost_png} --log {log}"
+
+
+rule plot_classes:
+    input:
+        table="results/class_explanations.tsv",
+        summary="results/class_explanations_summary.tsv",
+    output:
+        svg=report(
+            "results/figures/classes_{source}_{rank}.svg",
+            caption="../report/plot_classes.rst",
+            category="Class explanations",
+            labels={"what": "best k-mers: {rank}, {source}", "as": "figure"},
+        ),
+        png="results/figures/classes_{source}_{rank}.png",
+        logo_svg=report(
+            "results/figures/logos_{source}_{rank}.svg",
+            caption="../report/plot_classes.rst",
+            category="Class explanations",
+            labels={"what": "motifs: {rank}, {source}", "as": "figure"},
+        ),
+        logo_png="results/figures/logos_{source}_{rank}.png",
+    log:
+        "logs/plot_classes/{source}_{rank}.log",
+    conda:
+        "../../envs/plot_classes.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        shown=config["figures"]["classes"],
+    shell:
+        'python "$SCRIPTS/plot_classes.py" --table {input.table} --summary {input.summary}'
+        " --rank {wildcards.rank} --source {wildcards.source} --classes-shown {params.shown}"
+        " --svg {output.svg} --png {output.png} --logo-svg {output.logo_svg}"
+        " --logo-png {output.logo_png} --log {log}"
