@@ -2,6 +2,7 @@
 
 import filecmp
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -22,6 +23,8 @@ CONDITIONS = [
     "relevant_chunks",
     "irrelevant_chunks",
 ]
+
+CONTROLS = {"shuffled", "shifted", "other_sequence", "position_mean", "constant"}
 
 TINY = {
     "seed": 7,
@@ -53,6 +56,24 @@ TINY = {
     "explanandum": {"epochs": 2, "batch_size": 32, "learning_rate": 0.005, "reading_offset": True},
     "explainer": {"epochs": 1, "hidden_size": 8, "learning_rate": 0.005},
     "baselines": {"search_sequences": 16, "position_steps": 3},
+    "runs": {"number": 2},
+    "attributions": {
+        "sequences": 12,
+        "again": 3,
+        "methods": {
+            "explainer": {},
+            "integrated_gradients": {"steps": 2},
+            "gradient_x_input": {},
+            "ablation_window": {"method": "ablation", "window": 10},
+            "lime": {"samples": 20},
+            "kernel_shap": {"samples": 20},
+            "attention_rollout": {},
+            "random": {},
+        },
+    },
+    "faithfulness": {"curve_points": 4, "infidelity_samples": 3, "resamples": 20},
+    "class_explanations": {"sequences": 60, "steps": 2, "min_probability": 0.0},
+    "figures": {"sequences": 2, "classes": 4},
 }
 
 
@@ -102,7 +123,8 @@ def test_the_papers_run_is_planned(paper_run):
     assert done.returncode == 0, done.stderr
     for rule in rule_blocks():
         assert (f"rule {rule}:" in done.stdout) == (
-            rule not in ("simulate_dataset", "localize_masks")
+            # simulated data only; and runs that retrain the classifier
+            rule not in ("simulate_dataset", "localize_masks", "resplit_tokens")
         )
 
 
@@ -110,8 +132,19 @@ def test_table_1_alone_needs_neither_baselines_nor_blank(paper_run):
     done = snakemake(paper_run, "--dry-run", "results/table1.tsv")
     assert done.returncode == 0, done.stderr
     assert "rule evaluate_masks:" in done.stdout
-    assert "rule compare_losses:" not in done.stdout
-    assert "rule check_blank:" not in done.stdout
+    for rule in rule_blocks():
+        needless = rule.startswith(("plot_", "render_", "compare_", "explain_", "score_"))
+        if needless or rule in ("check_blank", "attribute_tokens", "retrain_explainer"):
+            assert f"rule {rule}:" not in done.stdout, rule
+
+
+def test_runs_may_retrain_the_classifier_on_another_split(tmp_path):
+    write_config(tmp_path, TINY | {"runs": {"kind": "explanandum", "number": 3}})
+    done = snakemake(tmp_path, "--dry-run", "--quiet", "host")
+    assert done.returncode == 0, done.stderr
+    jobs = dict(re.findall(r"^(\w+) +(\d+)$", done.stdout, re.MULTILINE))
+    for rule in ("resplit_tokens", "retrain_explanandum", "retrain_explainer"):
+        assert jobs[rule] == "2", rule
 
 
 def test_the_slurm_profile_plans_the_papers_run(paper_run):
@@ -145,7 +178,7 @@ def test_every_rule_has_an_environment_a_script_and_a_log_of_its_own():
     assert len(blocks) >= 14
     for rule, block in blocks.items():
         assert f'"../../envs/{rule}.yaml"' in block, rule
-        assert f"logs/{rule}.log" in block, rule
+        assert f"logs/{rule}.log" in block or f"logs/{rule}/" in block, rule
         assert f"$SCRIPTS/{rule}.py" in block, rule
         assert (PROJECT / "scripts" / f"{rule}.py").is_file(), rule
         environment = yaml.safe_load((PROJECT / "envs" / f"{rule}.yaml").read_text())
@@ -155,7 +188,10 @@ def test_every_rule_has_an_environment_a_script_and_a_log_of_its_own():
 
 
 def test_no_torch_in_the_environments_of_the_data_rules():
-    for rule in ("download_dataset", "label_taxonomy", "split_dataset", "tokenize_sequences"):
+    data = ("download_dataset", "label_taxonomy", "split_dataset", "tokenize_sequences")
+    plots = [rule for rule in rule_blocks() if rule.startswith(("plot_", "render_"))]
+    assert len(plots) >= 10
+    for rule in (*data, *plots, "sample_sequences", "resplit_tokens", "explain_classes"):
         assert "torch" not in (PROJECT / "envs" / f"{rule}.yaml").read_text()
 
 
@@ -213,17 +249,31 @@ def test_a_tiny_run_makes_everything(tiny_run):
     assert own["condition"].tolist() == CONDITIONS
     for classes in ("labels", "predicted"):
         names = set(controls.loc[controls["classes"] == classes, "control"]) - {"none"}
-        assert names == {"shuffled", "shifted", "other_sequence", "position_mean", "constant"}
+        assert names == CONTROLS
     losses = pd.read_csv(tiny_run / "results/explainer/losses.tsv", sep="\t")
     assert {"explainer", "constant", "by_position"} <= set(losses["mask"])
     blank = pd.read_csv(tiny_run / "results/explanandum/blank.tsv", sep="\t")
     assert blank.groupby(["input", "rank"])["probability"].sum().to_numpy() == pytest.approx(
         1, abs=1e-4
     )
+    comparison = pd.read_csv(tiny_run / "results/comparison.tsv", sep="\t")
+    controls = comparison.groupby("method")["control"].agg(set)
+    assert set(controls.index) == {"unmasked", *TINY["attributions"]["methods"]}
+    for method, names in controls.drop("unmasked").items():
+        assert {"none", *CONTROLS, "wrong_class", "wrong_class_steering"} == names, method
+    faithfulness = pd.read_csv(tiny_run / "results/faithfulness.tsv", sep="\t")
+    assert set(faithfulness["direction"]) == {"higher", "lower", "none"}
+    assert "seed_agreement" in set(
+        faithfulness.loc[faithfulness["method"] == "explainer", "metric"]
+    )
+    for name in ("class_explanations_summary", "class_explanations_null", "mask_statistics"):
+        assert len(pd.read_csv(tiny_run / f"results/{name}.tsv", sep="\t")), name
+    for svg in (tiny_run / "results/figures").glob("*.svg"):
+        assert svg.with_suffix(".png").stat().st_size > 5000, svg.name
     localization = pd.read_csv(tiny_run / "results/localization.tsv", sep="\t")
     assert localization["auprc"].between(0, 1).all()
     assert not (tiny_run / "checkpoints").exists() or not any((tiny_run / "checkpoints").iterdir())
-    for log in (tiny_run / "logs").glob("*.log"):
+    for log in (tiny_run / "logs").rglob("*.log"):
         assert "Traceback" not in log.read_text(), log.name
 
 
@@ -241,6 +291,13 @@ def test_a_second_run_makes_the_same_files(tiny_run, tmp_path):
         "results/explanandum/model.safetensors",
         "results/masks/test.parquet",
         "results/run.json",
+        "results/comparison_curves.tsv",
+        "results/faithfulness.tsv",
+        "results/class_explanations.tsv",
+        "results/class_explanations.meme",
+        "results/figures/sequences.html",
+        "results/figures/keep_remove.svg",
+        "results/figures/masks.png",
     ):
         assert filecmp.cmp(tiny_run / name, folder / name, shallow=False), name
 
@@ -249,3 +306,18 @@ def test_a_second_run_makes_the_same_files(tiny_run, tmp_path):
 def test_nothing_is_left_to_do_after_a_run(tiny_run):
     done = snakemake(tiny_run, "--dry-run")
     assert "Nothing to be done" in done.stdout + done.stderr
+
+
+@pytest.mark.slow
+def test_the_report_holds_every_page_and_figure(tiny_run):
+    done = snakemake(tiny_run, "--report", "report.html")
+    assert done.returncode == 0, done.stderr[-4000:]
+    report = (tiny_run / "report.html").read_text(encoding="utf-8")
+    shown = set(re.findall(r'"(results/[^"]+\.(?:svg|html))": \{', report))
+    made = {str(path.relative_to(tiny_run)) for path in tiny_run.glob("results/figures/*.svg")}
+    made |= {str(path.relative_to(tiny_run)) for path in tiny_run.glob("results/report/*.html")}
+    assert len(made) > 20
+    # of the sequences, the page is shown in place of the picture
+    assert shown >= made - {"results/figures/sequences.svg"}
+    for category in ("Data", "Models", "Table 1", "Controls", "Masks", "Comparison"):
+        assert f'"{category}"' in report, category
