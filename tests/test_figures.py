@@ -281,3 +281,64 @@ def test_counted():
     assert counted(1, "token") == "1 token"
     assert counted(0, "token") == "0 tokens"
     assert counted(1204, "token") == "1,204 tokens"
+
+
+def test_lime_panels_by_hand():
+    from plot_lime import panels, scaled
+
+    score = np.array([-4.0, 2, 0, 1, 1.9, -1])
+    assert scaled(score).tolist() == [-1, 0.5, 0, 0.25, 0.475, -0.25]
+    assert scaled(np.zeros(2)).tolist() == [0, 0]
+    (everything, a), (positive, b), (large, c) = panels("LIME", score, [-1, 0, 0.5])
+    assert everything == "LIME, all scores: 5 tokens in 2 runs"
+    assert a.tolist() == [-1, 0.5, 0, 0.25, 0.475, -0.25]
+    assert positive == "LIME, scores from 0: 3 tokens in 2 runs"
+    assert b.tolist() == [0, 0.5, 0, 0.25, 0.475, 0]
+    assert large == "LIME, scores from 0.5: 1 token in 1 run"
+    assert c.tolist() == [0, 0.5, 0, 0, 0, 0]
+
+
+def test_controls_that_are_beaten():
+    from plot_table1 import beaten, control_values, is_clear
+
+    controls = np.array([50.0, 60, 70])
+    assert beaten(65, controls, 1) == 2
+    assert beaten(65, controls, -1) == 1
+    assert beaten(60, controls, 1) == 1  # as good as one of them is not better
+    # two standard errors of 80 % in 400 are 4 per cent
+    assert is_clear(80, np.array([60.0, 75.9]), 1, 400)
+    assert not is_clear(80, np.array([60.0, 76.1]), 1, 400)
+    assert is_clear(80, np.array([84.1]), -1, 400)
+    assert not is_clear(80, np.array([84.1]), 1, 400)
+    table = pd.DataFrame(
+        {
+            "classes": ["labels", "labels", "predicted", "predicted"],
+            "control": ["shuffled", "shuffled", "shuffled", "none"],
+            "condition": ["masks", "rounded_masks", "masks", "masks"],
+            "genus": [1.0, 2, 3, 4],
+        }
+    )
+    assert control_values(table, "labels", "masks", "genus").tolist() == [1]
+    assert control_values(table, "predicted", "masks", "genus").tolist() == [3]
+
+
+def test_histories_with_missing_columns(drawn, tmp_path):
+    from plot_training import accuracies, best_epoch, loss_terms, read_history
+
+    history = read_history(drawn / "explainer.tsv")
+    assert history["epoch"].tolist() == [1, 2]
+    assert loss_terms(history) == ["loss", "area", "odd"]
+    assert best_epoch(history) == 1
+    assert accuracies(history, RANKS) == {}
+    bare = tmp_path / "bare.tsv"
+    bare.write_text("epoch\tlearning_rate\tvalidation_kingdom_balanced_accuracy\n1\t0.1\t0.25\n")
+    history = read_history(bare)
+    assert loss_terms(history) == []
+    assert best_epoch(history) is None
+    assert accuracies(history, RANKS)["kingdom"].tolist() == [25]
+    options = f"--explanandum {bare} --explainer {bare} {RANK_OPTION}"
+    done = run(drawn, tmp_path, {"training": options})
+    assert done.returncode == 0, done.stderr
+    bare.write_text("epoch\ttraining_loss\n")
+    with pytest.raises(UserError, match="no epoch"):
+        read_history(bare)
