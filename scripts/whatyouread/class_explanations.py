@@ -33,13 +33,20 @@ def pooled(selections: pd.DataFrame, sequences: pd.DataFrame) -> pd.DataFrame:
     of the class and of the rank, `class_sequences` and `rank_sequences`.
     """
     by_class = [*GROUP, "class", "item"]
-    table = selections.groupby(by_class, sort=True).agg(
-        mean=("score", "mean"),
-        sd=("score", lambda scores: scores.std(ddof=0)),
-        runs=("run", "nunique"),
-        support=("key", "nunique"),
+    # items as numbers: text would be hashed anew for each column
+    coded = selections.assign(
+        item=selections["item"].astype("category"), score=selections["score"].astype(np.float64)
     )
-    table = table.reset_index()
+    groups = coded.groupby(by_class, sort=True, observed=True)
+    table = pd.DataFrame(
+        {
+            "mean": groups["score"].mean(),
+            "sd": groups["score"].std(ddof=0),
+            "runs": groups["run"].nunique(),
+            "support": groups["key"].nunique(),
+        }
+    ).reset_index()
+    table["item"] = table["item"].astype(selections["item"].dtype)
     distinct = sequences.drop_duplicates(["source", "rank", "class", "key"])
     sizes = distinct.groupby(["source", "rank", "class"]).size().rename("class_sequences")
     totals = distinct.groupby(["source", "rank"]).size().rename("rank_sequences")

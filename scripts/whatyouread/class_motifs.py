@@ -1,5 +1,7 @@
 """Motifs of the classes: stable k-mers put together where they overlap, in MEME's format."""
 
+from collections import defaultdict
+
 import numpy as np
 import pandas as pd
 
@@ -13,32 +15,58 @@ PSEUDOCOUNT = 0.25  # of each letter, so that no probability is zero
 def assemble(kmers: list[str], weights: list[float], min_overlap: int) -> list[np.ndarray]:
     """Motifs, each the weighted counts of A, C, G and T, float64 (length, 4), best k-mer first.
 
-    Greedy: the next k-mer that is not yet used starts a motif; k-mers, on either strand, join where
-    they agree with its most frequent letters in all of at least `min_overlap` places, those with the
-    longest overlap first, until none does.
+    kmers: of one length. Greedy: the next k-mer that is not yet used starts a motif; k-mers, on
+    either strand, join where they agree with its most frequent letters in all of at least
+    `min_overlap` places, those with the longest overlap first, until none does.
     """
-    left = list(zip(kmers, weights, strict=True))
+    ends = _Ends(kmers, min_overlap)
     motifs = []
-    while left:
-        first, weight = left.pop(0)
-        counts = _counts(first, weight)
-        while (best := _best_place(counts, left, min_overlap)) is not None:
-            index, text, shift = best
-            counts = _add(counts, _counts(text, left.pop(index)[1]), shift)
+    while ends.left:
+        index = min(ends.left)
+        counts, text = _counts(kmers[index], weights[index]), kmers[index]
+        ends.left.remove(index)
+        while (found := ends.best(text)) is not None:
+            index, spelt, shift = found
+            ends.left.remove(index)
+            counts = _add(counts, _counts(spelt, weights[index]), shift)
+            text = "".join(LETTERS[i] for i in counts.argmax(1))
         motifs.append(counts)
     return motifs
 
 
-def _best_place(counts, left, min_overlap):
-    consensus = "".join(LETTERS[i] for i in counts.argmax(1))
-    best, longest = None, 0
-    for index, (kmer, _) in enumerate(left):
-        for text in (kmer, kmer.translate(_COMPLEMENT)[::-1]):
-            for shift in range(min_overlap - len(text), len(consensus) - min_overlap + 1):
-                low, high = max(shift, 0), min(shift + len(text), len(consensus))
-                if high - low > longest and consensus[low:high] == text[low - shift : high - shift]:
-                    best, longest = (index, text, shift), high - low
-    return best
+class _Ends:
+    """The k-mers that are `left`, on both strands, found by what they begin or end with."""
+
+    def __init__(self, kmers: list[str], min_overlap: int):
+        self.left = set(range(len(kmers)))
+        self.k = len(kmers[0]) if kmers else 0
+        self.overlaps = range(self.k, min(min_overlap, self.k) - 1, -1)
+        self.begin, self.end = defaultdict(list), defaultdict(list)
+        for index, kmer in enumerate(kmers):
+            for spelt in (kmer, kmer.translate(_COMPLEMENT)[::-1]):
+                for overlap in self.overlaps:
+                    self.begin[spelt[:overlap]].append((index, spelt))
+                    self.end[spelt[-overlap:]].append((index, spelt))
+
+    def best(self, text: str) -> tuple[int, str, int] | None:
+        """The k-mer with the longest overlap with `text`, its spelling, and where it begins there."""
+        for overlap in self.overlaps:
+            after = len(text) - overlap
+            places = [
+                (self.begin[text[after:]], after),
+                (self.end[text[:overlap]], overlap - self.k),
+            ]
+            if overlap == self.k:
+                places = [(self.begin[text[i : i + self.k]], i) for i in range(after + 1)]
+            fits = [
+                (index, spelt, shift)
+                for found, shift in places
+                for index, spelt in found
+                if index in self.left
+            ]
+            if fits:
+                return min(fits, key=lambda fit: fit[0])
+        return None
 
 
 def _counts(text: str, weight: float) -> np.ndarray:

@@ -152,3 +152,12 @@ def planted_option(wildcards, input):
 
 def explainers_option(wildcards, input):
     return option("--explainers", [Path(path).parent for path in input.explainers])
+
+
+def if_compared(method):
+    """The scores of a method, where the configuration has it; else nothing."""
+    return [f"results/attributions/{method}.parquet"] if method in METHODS else []
+
+
+def default_option(wildcards, input):
+    return option("--captum-default", input.default)

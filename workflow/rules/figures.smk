@@ -5,6 +5,7 @@ rule plot_training:
     input:
         explanandum="results/explanandum/history.tsv",
         explainer="results/explainer/history.tsv",
+        counts="results/tokens/summary.tsv",
     output:
         svg=report(
             "results/figures/training.svg",
@@ -24,8 +25,8 @@ rule plot_training:
         ranks=RANKS,
     shell:
         'python "$SCRIPTS/plot_training.py" --explanandum {input.explanandum}'
-        " --explainer {input.explainer} --ranks {params.ranks} --svg {output.svg} --png {output.png}"
-        " --log {log}"
+        " --explainer {input.explainer} --counts {input.counts} --ranks {params.ranks}"
+        " --svg {output.svg} --png {output.png} --log {log}"
 
 
 rule plot_table1:
@@ -177,6 +178,7 @@ rule plot_lime:
     input:
         sequences="results/attributions/sequences.arrow",
         lime="results/attributions/lime.parquet",
+        default=if_compared("lime_captum_default"),
         explainer="results/attributions/explainer.parquet",
         classes="results/taxonomy/classes.tsv",
         planted=if_simulated("resources/simulated/planted.parquet"),
@@ -199,10 +201,12 @@ rule plot_lime:
         ranks=RANKS,
         seed=config["seed"],
         planted=planted_option,
+        default=default_option,
     shell:
         'python "$SCRIPTS/plot_lime.py" --sequences {input.sequences} --lime {input.lime}'
         " --explainer {input.explainer} --classes {input.classes} --ranks {params.ranks}"
-        " --seed {params.seed} {params.planted} --svg {output.svg} --png {output.png} --log {log}"
+        " --seed {params.seed} {params.planted} {params.default} --svg {output.svg}"
+        " --png {output.png} --log {log}"
 
 
 rule plot_comparison:
