@@ -95,6 +95,8 @@ def train(
             # killed after its last epoch: the Trainer would train for another one
             arguments.num_train_epochs = len(losses)
     trainer.train(resume_from_checkpoint=str(last) if last else None)
+    # the main process goes on to remove the checkpoints; the others may still be reading the best one
+    trainer.accelerator.wait_for_everyone()
     history = _history(trainer.state.log_history)
     best = history["validation_loss"].idxmin()
     log.info(
