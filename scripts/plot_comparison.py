@@ -80,7 +80,11 @@ def draw_cost(comparison: pd.DataFrame, faithfulness: pd.DataFrame):
         if random is not None:
             axes.axhspan(random["low"], random["high"], color="#E8E8E8", zorder=0)
         order = part["value"].sort_values().index
-        shown = _spread(part.loc[order, "value"].to_numpy(), 0.048 * _span(part))
+        shown = _spread(
+            own.loc[order, "seconds_per_sequence"].to_numpy(),
+            part.loc[order, "value"].to_numpy(),
+            0.045 * _span(part),
+        )
         for method, label_at in zip(order, shown, strict=True):
             x, point = own.loc[method, "seconds_per_sequence"], part.loc[method]
             error = [[point["value"] - point["low"]], [point["high"] - point["value"]]]
@@ -108,10 +112,13 @@ def _span(part: pd.DataFrame) -> float:
     return float(part["high"].max() - part["low"].min())
 
 
-def _spread(values: np.ndarray, distance: float) -> np.ndarray:
-    """Ascending values moved upwards where they are nearer to one another than `distance`."""
-    places = np.arange(len(values)) * distance
-    return np.maximum.accumulate(values - places) + places
+def _spread(x: np.ndarray, y: np.ndarray, distance: float) -> np.ndarray:
+    """Ascending heights of labels, moved upwards where one would lie on a label before it."""
+    made = y.copy()
+    for i in range(len(y)):  # a label is about one and a half decades wide
+        near = np.abs(np.log10(x[:i] / x[i])) < 1.5
+        made[i] = max(y[i], (made[:i][near] + distance).max(initial=-np.inf))
+    return made
 
 
 def main(args):
