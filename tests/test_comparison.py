@@ -155,7 +155,8 @@ def test_costs_and_measures_stand_in_the_row_of_the_method_itself():
 
 def test_the_text_says_who_is_better_and_by_how_much():
     text = markdown(small_table(), ["genus"])
-    assert "keep +2.0 points more than the same mask shifted" in text
+    assert "keep 2.0 points more than the same mask shifted" in text
+    assert "removing them costs 2.0 points more than" in text
     assert (
         "By keeping the top 10 %, these explain better than the Explainer: lime (20.0 points)."
         in text

@@ -156,13 +156,12 @@ def verdicts(own: pd.DataFrame, shifted: pd.DataFrame, ranks: list[str]) -> list
     def mean(row, action: str) -> float:
         return float(np.mean([row[f"{action}_10_{rank}"] for rank in ranks]))
 
-    kept, gone = (
-        mean(own.loc["explainer"], a) - mean(shifted.loc["explainer"], a) for a in ACTIONS
-    )
+    own_row, moved = own.loc["explainer"], shifted.loc["explainer"]
+    kept = mean(own_row, "keep") - mean(moved, "keep")
+    cost = mean(moved, "remove") - mean(own_row, "remove")
     said = [
-        f"Mean over the ranks, the Explainer's top 10 % of tokens keep {kept:+.1f} points "
-        f"{'more' if kept > 0 else '(no more)'} than the same mask shifted, and removing them costs "
-        f"{-gone:+.1f} points {'more' if gone < 0 else '(no more)'} than removing shifted ones."
+        f"Mean over the ranks, the Explainer's top 10 % of tokens keep {_more(kept)} than the same "
+        f"mask shifted, and removing them costs {_more(cost)} than removing shifted ones."
     ]
     for action, sign, verb in (("keep", 1, "keeping"), ("remove", -1, "removing")):
         base = mean(own.loc["explainer"], action)
@@ -178,3 +177,7 @@ def verdicts(own: pd.DataFrame, shifted: pd.DataFrame, ranks: list[str]) -> list
             else f"By {verb} the top 10 %, no method explains better than the Explainer."
         )
     return said
+
+
+def _more(points: float) -> str:
+    return f"{abs(points):.1f} points {'more' if points > 0 else 'less'}"

@@ -16,6 +16,8 @@ rule train_explainer:
         "logs/train_explainer.log",
     benchmark:
         "benchmarks/train_explainer.tsv"
+    # before the further runs: nearly everything waits for this one
+    priority: 10
     conda:
         "../../envs/train_explainer.yaml"
     threads: 8

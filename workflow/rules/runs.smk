@@ -63,6 +63,7 @@ use rule train_explainer as retrain_explainer with:
         "logs/retrain_explainer/{run}.log",
     benchmark:
         "benchmarks/retrain_explainer/{run}.tsv"
+    priority: 0
     params:
         launcher=launcher("explainer"),
         settings=settings("explainer"),
