@@ -43,14 +43,20 @@ class Additive(nn.Module):
 
 @pytest.fixture
 def question(tiny_explanandum, token_batch):
-    def make(explanandum=tiny_explanandum, rows=slice(None), batch_size=64, wrong=True):
+    def make(explanandum=tiny_explanandum, rows=slice(None), batch_size=64, others=True):
         tokens = token_batch(LENGTHS, seed=3)[rows]
         predicted = predictions(masked_logits(explanandum, tokens))
-        others = (predicted + 1) % torch.tensor([3, 5, 7])
+        sets = [(predicted + step) % torch.tensor([3, 5, 7]) for step in (1, 2)]
         keys = np.arange(len(LENGTHS), dtype=np.uint64)[rows]
         explanandum.requires_grad_(False)
         return Question(
-            explanandum, tokens, predicted, others if wrong else None, keys, 5, batch_size
+            explanandum,
+            tokens,
+            predicted,
+            torch.stack(sets, 1) if others else None,
+            keys,
+            5,
+            batch_size,
         )
 
     return make
@@ -62,8 +68,8 @@ def direct_targets(asked, row: int, mask: torch.Tensor) -> torch.Tensor:
     tokens = asked.tokens[row, :length].repeat(len(mask), 1)
     logs = [x.log_softmax(-1) for x in masked_logits(asked.explanandum, tokens, mask)]
     own = [log[:, asked.predicted[row, i]] for i, log in enumerate(logs)]
-    wrong = sum(log[:, asked.wrong[row, i]] for i, log in enumerate(logs))
-    return torch.stack([*own, wrong], dim=1)
+    others = [sum(log[:, chosen[i]] for i, log in enumerate(logs)) for chosen in asked.others[row]]
+    return torch.stack([*own, *others], dim=1)
 
 
 @pytest.mark.parametrize("window", [1, 4])
@@ -87,9 +93,9 @@ def test_integrated_gradients_equal_the_direct_computation(question):
     made = integrated_gradients(asked, 8)
     nodes, weights = np.polynomial.legendre.leggauss(8)
     for row, length in enumerate(LENGTHS):
-        total = torch.zeros(length, 4)
+        total = torch.zeros(length, 5)
         for node, weight in zip((nodes + 1) / 2, weights / 2, strict=True):
-            for target in range(4):
+            for target in range(5):
                 mask = torch.full((1, length), float(node), requires_grad=True)
                 direct_targets(asked, row, mask)[0, target].backward()
                 total[:, target] += float(weight) * mask.grad[0]
@@ -111,7 +117,7 @@ def test_gradient_x_input_equals_the_gradient(question):
     asked = question()
     made = gradient_x_input(asked)
     for row, length in enumerate(LENGTHS):
-        for target in range(4):
+        for target in range(5):
             mask = torch.ones(1, length, requires_grad=True)
             direct_targets(asked, row, mask)[0, target].backward()
             torch.testing.assert_close(made[row, :length, target], mask.grad[0], atol=1e-5, rtol=0)
@@ -172,7 +178,7 @@ def test_the_surrogate_of_all_targets_is_that_of_each(question, monkeypatch):
 
     asked = question(rows=slice(0, 1))
     made = lime(asked, "fair", 60, 0.5, 0.25)[0]
-    for target in range(4):
+    for target in range(5):
         method = Lime(
             asked.targets,
             SkLearnRidge(alpha=0.5),
@@ -183,7 +189,7 @@ def test_the_surrogate_of_all_targets_is_that_of_each(question, monkeypatch):
             torch.ones(1, LENGTHS[0]),
             target=target,
             baselines=0.0,
-            additional_forward_args=(asked.tokens[:, : LENGTHS[0]], asked.predicted, asked.wrong),
+            additional_forward_args=(asked.tokens[:, : LENGTHS[0]], asked.predicted, asked.others),
             n_samples=60,
             perturbations_per_eval=7,
         )
@@ -214,10 +220,10 @@ def test_scores_do_not_depend_on_the_batch(question, method):
     torch.testing.assert_close(whole[1:2], alone, atol=2e-4, rtol=1e-3)
 
 
-def test_without_wrong_classes_there_is_a_target_less(question):
-    with_wrong, without = question(), question(wrong=False)
+def test_without_other_classes_there_are_targets_less(question):
+    with_others, without = question(), question(others=False)
     assert integrated_gradients(without, 4).shape == (3, max(LENGTHS), 3)
-    torch.testing.assert_close(ablation(with_wrong)[..., :3], ablation(without))
+    torch.testing.assert_close(ablation(with_others)[..., :3], ablation(without))
 
 
 def test_the_random_state_is_left_alone(question):

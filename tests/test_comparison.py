@@ -55,11 +55,11 @@ def methods_of(file):
     for name in ("explainer", "other"):
         scores = {
             key: (generator.random((len(file), 15)) * inside).astype(np.float32)
-            for key in (*RANKS, "combined", "wrong")
+            for key in (*RANKS, "combined", "wrong", "runner_up")
         }
         made[name] = Attributions(
             pa.array(file.ids.to_pylist()), file.keys, file.lengths, file.labels, file.labels,
-            (file.labels + 1) % np.array(list(RANKS.values())), scores,
+            *((file.labels + step) % np.array(list(RANKS.values())) for step in (1, 2)), scores,
         )  # fmt: skip
     return made
 
@@ -73,10 +73,13 @@ def test_every_method_has_every_control(runs):
         rows = table[table["method"] == name]
         assert rows["control"].tolist() == [
             "none", "shuffled", "shifted", "other_sequence", "position_mean", "constant",
-            "wrong_class", "wrong_class_steering",
+            "wrong_class", "wrong_class_steering", "runner_up_class", "runner_up_class_steering",
         ]  # fmt: skip
     wanted = [
-        f"{a}_{x}_{r}" for a in ("keep", "remove") for x in (10, 20, 30, 50, "area") for r in RANKS
+        f"{a}_{x}_{r}"
+        for a in ("keep", "remove")
+        for x in (5, 10, 20, 30, 50, "area")
+        for r in RANKS
     ]
     assert table[wanted].iloc[1:].notna().all(axis=None)
     ends = curves.set_index(["method", "control", "action", "percent", "rank"])["accuracy"]
@@ -116,7 +119,9 @@ def test_steering_is_judged_by_the_wrong_class(runs):
     comparison = Comparison(runs, methods, seed=3)
     truths = {name: truth for name, _, truth in comparison.variants("other")}
     np.testing.assert_array_equal(truths["wrong_class"], runs.file.labels)
-    np.testing.assert_array_equal(truths["wrong_class_steering"], methods["other"].wrong)
+    for other in ("wrong", "runner_up"):
+        asked = getattr(methods["other"], other)
+        np.testing.assert_array_equal(truths[f"{other}_class_steering"], asked)
     scores = {name: scores for name, scores, _ in comparison.variants("other")}
     assert scores["wrong_class"] is methods["other"].scores["wrong"]
 

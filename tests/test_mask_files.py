@@ -20,7 +20,8 @@ from helpers_evaluation import (
 from whatyouread import mask_generation
 from whatyouread.cli import UserError
 from whatyouread.mask_files import CHOICES, MaskFile
-from whatyouread.mask_generation import generate_masks, wrong_classes
+from whatyouread.mask_generation import generate_masks
+from whatyouread.other_classes import wrong_classes
 from whatyouread.tokens import PAD
 
 HALF_ULP = 2**-11  # of float16 just below 1

@@ -1,9 +1,10 @@
 """Attributions: what a method says each token counts for, in one Parquet schema for all methods.
 
 One row per sequence and variant: `id`, `key`, `variant`; for each rank the classes `label_RANK`,
-`predicted_RANK` and `wrong_RANK`; and lists of float32 with one value per token, `<cls>` first:
-`score_RANK`, the evidence for the predicted class of that rank, `score_combined`, that for the
-predicted classes of all ranks together, and `score_wrong`, that for the wrong classes together.
+`predicted_RANK`, `wrong_RANK` and `runner_up_RANK`; and lists of float32 with one value per token,
+`<cls>` first: `score_RANK`, the evidence for the predicted class of that rank, `score_combined`,
+that for the predicted classes of all ranks together, and `score_wrong` and `score_runner_up`, that
+for these other classes.
 """
 
 import dataclasses
@@ -16,19 +17,22 @@ import pyarrow.parquet as pq
 
 from whatyouread.cli import UserError
 from whatyouread.files import atomic
-from whatyouread.mask_files import CHOICES, column
+from whatyouread.mask_files import column
+from whatyouread.other_classes import OTHERS
 
 VARIANTS = ("plain", "substituted", "randomised")
 """The sequences as they are; with one base substituted; and under an Explanandum of random weights."""
-COMBINED, WRONG = "combined", "wrong"
+COMBINED = "combined"
+CLASSES = ("labels", "predicted", *OTHERS)
+"""The classes of a sequence that a file holds, each int64 (n, ranks)."""
 
 
 @dataclasses.dataclass
 class Attributions:
     """The scores of one method for n sequences.
 
-    keys: uint64 (n,); lengths: int64 (n,), tokens; labels, predicted, wrong: int64 (n, ranks);
-    scores: for each rank, "combined" and "wrong" a float32 (n, longest), zero at padding.
+    keys: uint64 (n,); lengths: int64 (n,), tokens; labels, predicted, wrong, runner_up: int64 (n,
+    ranks); scores: for each of `score_names` a float32 (n, longest), zero at padding.
     """
 
     ids: pa.Array
@@ -37,18 +41,24 @@ class Attributions:
     labels: np.ndarray
     predicted: np.ndarray
     wrong: np.ndarray
+    runner_up: np.ndarray
     scores: dict[str, np.ndarray]
 
     def __len__(self) -> int:
         return len(self.keys)
 
 
+def score_names(ranks: list[str]) -> list[str]:
+    """What there are scores for: the predicted class of each rank, all of them, other classes."""
+    return [*ranks, COMBINED, *OTHERS]
+
+
 def attribution_schema(ranks: list[str]) -> pa.Schema:
     """The columns of a file of attributions."""
     columns = [("id", pa.string()), ("key", pa.uint64()), ("variant", pa.string())]
-    columns += [(column(choice, rank), pa.int32()) for choice in CHOICES for rank in ranks]
-    names = [*ranks, COMBINED, WRONG]
-    return pa.schema([*columns, *((f"score_{name}", pa.list_(pa.float32())) for name in names)])
+    columns += [(column(choice, rank), pa.int32()) for choice in CLASSES for rank in ranks]
+    scores = [(f"score_{name}", pa.list_(pa.float32())) for name in score_names(ranks)]
+    return pa.schema([*columns, *scores])
 
 
 def write_attributions(path: str | Path, ranks: list[str], variants: dict) -> None:
@@ -59,9 +69,9 @@ def write_attributions(path: str | Path, ranks: list[str], variants: dict) -> No
             inside = np.arange(made.scores[COMBINED].shape[1]) < made.lengths[:, None]
             offsets = pa.array(np.append(0, np.cumsum(made.lengths)), pa.int32())
             columns = [made.ids, pa.array(made.keys), pa.array([variant] * len(made), pa.string())]
-            for classes in (made.labels, made.predicted, made.wrong):
-                columns += [pa.array(classes[:, i], pa.int32()) for i in range(len(ranks))]
-            for name in (*ranks, COMBINED, WRONG):
+            for choice in CLASSES:
+                columns += [pa.array(c, pa.int32()) for c in getattr(made, choice).T]
+            for name in score_names(ranks):
                 values = pa.array(made.scores[name][inside], pa.float32())
                 columns.append(pa.ListArray.from_arrays(offsets, values))
             out.write_table(pa.table(columns, schema=schema))
@@ -87,7 +97,7 @@ def read_attributions(path: str | Path, ranks: list[str]) -> dict[str, Attributi
 
 
 def _variant(table: pa.Table, ranks: list[str]) -> Attributions:
-    lists = {name: table[f"score_{name}"].combine_chunks() for name in (*ranks, COMBINED, WRONG)}
+    lists = {name: table[f"score_{name}"].combine_chunks() for name in score_names(ranks)}
     lengths = pc.list_value_length(lists[COMBINED]).to_numpy().astype(np.int64)
     inside = np.arange(lengths.max(initial=1)) < lengths[:, None]
     scores = {}
@@ -96,7 +106,7 @@ def _variant(table: pa.Table, ranks: list[str]) -> Attributions:
         scores[name][inside] = values.flatten().to_numpy()
     classes = (
         np.stack([table[column(choice, rank)].to_numpy() for rank in ranks], 1).astype(np.int64)
-        for choice in CHOICES
+        for choice in CLASSES
     )
     ids = table["id"].combine_chunks()
     return Attributions(ids, table["key"].to_numpy(), lengths, *classes, scores)

@@ -22,35 +22,35 @@ PRESETS = ("fair", "captum_default")
 class Question:
     """What is asked about a batch: why these classes?
 
-    tokens: int64 (batch, length); predicted, wrong: int64 (batch, ranks), wrong may be None; keys:
-    uint64 array (batch,), the seeds of what is drawn; batch_size: masked sequences in one forward
-    pass. The targets are the ranks' predicted classes and, where given, the wrong ones together.
+    tokens: int64 (batch, length); predicted: int64 (batch, ranks); others: int64 (batch, sets,
+    ranks), other classes to ask for, or None; keys: uint64 array (batch,), the seeds of what is
+    drawn; batch_size: masked sequences in one forward pass. The targets are the ranks' predicted
+    classes, and each set of other classes as one.
     """
 
     explanandum: nn.Module
     tokens: Tensor
     predicted: Tensor
-    wrong: Tensor | None
+    others: Tensor | None
     keys: object
     seed: int
     batch_size: int
 
     def targets(
-        self, mask: Tensor, tokens: Tensor, predicted: Tensor, wrong: Tensor | None
+        self, mask: Tensor, tokens: Tensor, predicted: Tensor, others: Tensor | None
     ) -> Tensor:
-        """(batch, targets): log-probability of each predicted class; of the wrong ones, summed."""
+        """(batch, targets): log-probability of each predicted class; of other classes, summed."""
         logits = masked_logits(self.explanandum, tokens, mask)
         logs = [rank.float().log_softmax(-1) for rank in logits]
         made = [log.gather(1, predicted[:, i : i + 1]) for i, log in enumerate(logs)]
-        if wrong is not None:
-            others = [log.gather(1, wrong[:, i : i + 1]) for i, log in enumerate(logs)]
-            made.append(torch.stack(others).sum(0))
+        if others is not None:
+            made.append(sum(log.gather(1, others[:, :, i]) for i, log in enumerate(logs)))
         return torch.cat(made, dim=1)
 
     @property
     def target_count(self) -> int:
         """Number of targets."""
-        return self.predicted.shape[1] + (self.wrong is not None)
+        return self.predicted.shape[1] + (0 if self.others is None else self.others.shape[1])
 
     @property
     def ones(self) -> Tensor:
@@ -59,7 +59,7 @@ class Question:
 
     def arguments(self) -> tuple[Tensor, Tensor, Tensor]:
         """What `targets` needs beside the mask."""
-        return self.tokens, self.predicted, self.wrong
+        return self.tokens, self.predicted, self.others
 
     def empty(self) -> Tensor:
         """Scores of zero."""
@@ -220,7 +220,7 @@ def _one_by_one(question: Question, explain) -> Tensor:
             question,
             tokens=question.tokens[row : row + 1, :length],
             predicted=question.predicted[row : row + 1],
-            wrong=None if question.wrong is None else question.wrong[row : row + 1],
+            others=None if question.others is None else question.others[row : row + 1],
             keys=question.keys[row : row + 1],
         )
         scores[row, :length] = explain(alone)

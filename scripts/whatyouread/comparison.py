@@ -5,15 +5,16 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from whatyouread.attribution_files import COMBINED, WRONG, Attributions
+from whatyouread.attribution_files import COMBINED, Attributions
 from whatyouread.controls import CONTROLS
 from whatyouread.mask_files import THRESHOLD
 from whatyouread.metrics import balanced_accuracy
+from whatyouread.other_classes import OTHERS
 from whatyouread.perturbation_runs import Runs
 from whatyouread.progress import progress
 from whatyouread.top_tokens import keep_mask, ranking, remove_mask, share, token_places
 
-PERCENTS = (10, 20, 30, 50)
+PERCENTS = (5, 10, 20, 30, 50)
 CURVE = (0, 1, 2, 5, 10, 20, 30, 40, 50, 70, 90, 100)
 CURVE_CONTROL = "shifted"
 ACTIONS = {"keep": keep_mask, "remove": remove_mask}
@@ -45,8 +46,9 @@ class Comparison:
         for name, control in CONTROLS.items():
             changed = control(scores[COMBINED], file.lengths, file.keys, self.seed)
             yield name, changed, self.labels
-        yield "wrong_class", scores[WRONG], self.labels
-        yield "wrong_class_steering", scores[WRONG], self.methods[method].wrong
+        for other in OTHERS:
+            yield f"{other}_class", scores[other], self.labels
+            yield f"{other}_class_steering", scores[other], getattr(self.methods[method], other)
 
     def accuracy(self, rank: np.ndarray, percent: int | str, action: str, truth: np.ndarray):
         """Balanced accuracy in per cent of each rank, when top tokens are kept or removed."""

@@ -6,40 +6,17 @@ import numpy as np
 import pyarrow.parquet as pq
 import torch
 
-from whatyouread.cli import UserError
-from whatyouread.draws import draw
 from whatyouread.explainer import Explainer
 from whatyouread.explanandum import Explanandum, predictions
 from whatyouread.files import atomic
 from whatyouread.mask_files import CHOICES, mask_rows, mask_schema
 from whatyouread.masking import target_mask
+from whatyouread.other_classes import wrong_classes
 from whatyouread.predict import autocast, classify
 from whatyouread.progress import progress
 from whatyouread.token_files import TokenFile, batches_by_length
 
 BLOCK = 8192  # sequences of one row group
-
-
-def wrong_classes(labels: np.ndarray, predicted: np.ndarray, keys: np.ndarray, seed: int,
-                  lineages: np.ndarray) -> np.ndarray:  # fmt: skip
-    """Classes of another lineage, drawn for each sequence.
-
-    labels, predicted: int64 (n, ranks); lineages: int64 (k, ranks), the class combinations there
-    are. The lowest rank of the result is neither the label nor, where there are three classes or
-    more, the prediction; the ranks above go with it.
-    """
-    lowest = lineages[:, -1]
-    if len(np.unique(lowest)) < 2:
-        raise UserError("there is one class only at the lowest rank: no wrong class can be drawn")
-    avoid = [labels[:, -1]] + ([predicted[:, -1]] if len(np.unique(lowest)) > 2 else [])
-    chosen = np.full(len(labels), -1)
-    attempt = 0
-    while (open_ := np.flatnonzero(chosen < 0)).size:
-        tried = (draw(seed, "wrong class", keys[open_], attempt) * len(lineages)).astype(np.int64)
-        good = np.logical_and.reduce([lowest[tried] != other[open_] for other in avoid])
-        chosen[open_[good]] = tried[good]
-        attempt += 1
-    return lineages[chosen]
 
 
 @torch.inference_mode()

@@ -1,0 +1,85 @@
+"""Steering: what masks for other classes make a classifier say, on one that reads one token."""
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+import torch
+
+from whatyouread.attribution_files import Attributions
+from whatyouread.masking import masked_logits
+from whatyouread.perturbation_runs import Runs
+from whatyouread.steering import MOVED, PERCENTS, Steering, net_hits
+from whatyouread.token_files import TokenFile
+
+RANKS = {"superkingdom": 3, "phylum": 5, "genus": 7}
+
+
+def test_net_hits_by_hand():
+    right = np.array([[True, True], [False, True]])
+    steered = np.array([[True, False], [True, False]])
+    assert net_hits(right, steered).tolist() == [[0, 1], [-1, 1]]
+
+
+@pytest.fixture
+def steering(tiny_explanandum, token_file, token_batch):
+    lengths = [12, 9, 12, 15, 7, 12, 30, 22]
+    tokens = token_batch(lengths, seed=5)
+    rows = [row[:n].tolist() for row, n in zip(tokens, lengths, strict=True)]
+    labels = torch.stack([x.argmax(1) for x in masked_logits(tiny_explanandum, tokens)], 1)
+    file = TokenFile(token_file(rows, labels.tolist()), list(RANKS))
+    generator = np.random.default_rng(2)
+    inside = np.arange(30) < file.lengths[:, None]
+    names = (*RANKS, "combined", "wrong", "runner_up")
+    scores = {n: (generator.random(inside.shape) * inside).astype(np.float32) for n in names}
+    others = [(file.labels + step) % np.array(list(RANKS.values())) for step in (1, 2)]
+    method = Attributions(
+        pa.array(file.ids.to_pylist()), file.keys, file.lengths, file.labels, file.labels,
+        *others, scores=scores,
+    )  # fmt: skip
+    runs = Runs(tiny_explanandum, file, 4, torch.device("cpu"))
+    return Steering(runs, {"mine": method}, seed=3, resamples=50)
+
+
+def test_a_cell_is_what_the_classifier_says(steering):
+    """The top tokens by plain loops, for the predicted and for a wrong class."""
+    table = steering.table().set_index(["measure", "control", "percent", "rank"])
+    file, own = steering.file, steering.methods["mine"]
+
+    def said(scores, keep):
+        mask = np.zeros(scores.shape, np.float32)
+        for row, length in enumerate(file.lengths):
+            count = max(int(0.3 * (length - 1) + 0.5), 1)
+            best = set(np.argsort(-scores[row, 1:length])[:count] + 1)
+            for place in range(1, length):
+                mask[row, place] = (place in best) == keep
+        mask[:, 0] = 1
+        return steering.runs.predict(mask)
+
+    right = said(own.scores["combined"], True) == file.labels
+    steered = said(own.scores["wrong"], True) == own.wrong
+    left = said(own.scores["combined"], False) == file.labels
+    for i, rank in enumerate(RANKS):
+        value = table["value"]
+        assert value["kept", "none", 30, rank] == pytest.approx(100 * right[:, i].mean())
+        assert value["removed", "none", 30, rank] == pytest.approx(100 * left[:, i].mean())
+        assert value["steered_wrong", "none", 30, rank] == pytest.approx(100 * steered[:, i].mean())
+        net = 100 * (right[:, i].mean() - steered[:, i].mean())
+        assert value["net_wrong", "none", 30, rank] == pytest.approx(net)
+
+
+def test_every_measure_stands_for_every_share_and_rank(steering):
+    table = steering.table()
+    counts = table.groupby(["measure", "control"])["percent"].agg(list)
+    shares = [p for p in PERCENTS for _ in RANKS]
+    for measure in ("kept", "removed"):
+        for control in ("none", *MOVED):
+            assert counts[measure, control] == shares
+    for other in ("wrong", "runner_up"):
+        assert counts[f"steered_{other}", "none"] == shares
+        assert counts[f"net_{other}", "none"] == shares
+    measured = table[table["measure"] != "leakage"]
+    assert (measured["low"] <= measured["value"]).all()
+    assert (measured["value"] <= measured["high"]).all()
+    assert (measured["n"] == 8).all()
+    assert pd.isna(table.loc[table["measure"] == "leakage", "value"]).all()  # too few sequences
