@@ -11,7 +11,7 @@ import numpy as np
 from whatyouread import cli, files
 from whatyouread.attribution import Attributor, reinitialised
 from whatyouread.attribution_files import write_attributions
-from whatyouread.explainer import Explainer
+from whatyouread.explainer import load_explainer
 from whatyouread.explanandum import Explanandum, load_model
 from whatyouread.predict import choose_device
 from whatyouread.token_files import TokenFile
@@ -20,24 +20,22 @@ from whatyouread.token_files import TokenFile
 def main(args):
     device = choose_device(args.threads)
     explanandum = load_model(Explanandum, args.explanandum)
-    explainer = load_model(Explainer, args.explainer)
+    explainer = load_explainer(args.explainer, explanandum)
     plain = TokenFile(args.sequences, explanandum.ranks)
     substituted = TokenFile(args.substituted, explanandum.ranks)
     lineages = np.unique(plain.labels, axis=0)
     options = {"batch_size": args.batch_size, "seed": args.seed, "device": device}
     own = Attributor(args.method, args.settings, explanandum, explainer, **options)
     rows, again = np.arange(len(plain)), np.arange(len(substituted))
-    predicted, wrong = own.classes(plain, lineages)
-    own.explain(plain, rows[:1], predicted[:1], wrong[:1])  # so that no start-up time is counted
-    made = {"plain": own.explain(plain, rows, predicted, wrong)}
+    classes = own.classes(plain, lineages)
+    own.explain(plain, rows[:1], classes)  # so that no start-up time is counted
+    made = {"plain": own.explain(plain, rows, classes)}
     cost = {"method": args.method, "sequences": len(rows)} | own.cost
-    made["substituted"] = own.explain(substituted, again, predicted[again], wrong[again])
+    made["substituted"] = own.explain(substituted, again, classes)
     other = Attributor(
         args.method, args.settings, reinitialised(explanandum, args.seed), explainer, **options
     )
-    made["randomised"] = other.explain(
-        plain, again, *(c[again] for c in other.classes(plain, lineages))
-    )
+    made["randomised"] = other.explain(plain, again, other.classes(plain, lineages))
     write_attributions(args.scores, explanandum.ranks, made)
     files.write_json(args.cost, cost)
 

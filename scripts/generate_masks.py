@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from whatyouread import cli
-from whatyouread.explainer import Explainer
+from whatyouread.explainer import load_explainer
 from whatyouread.explanandum import Explanandum, load_model
 from whatyouread.mask_generation import generate_masks
 from whatyouread.predict import choose_device
@@ -14,7 +14,7 @@ def main(args):
     device = choose_device(args.threads, args.precision)
     explanandum = load_model(Explanandum, args.explanandum)
     generate_masks(
-        load_model(Explainer, args.explainer),
+        load_explainer(args.explainer, explanandum),
         explanandum,
         TokenFile(args.test, explanandum.ranks),
         args.masks,

@@ -11,9 +11,10 @@ from whatyouread import cli, files
 from whatyouread import faithfulness as measures
 from whatyouread.attribution_files import COMBINED, read_attributions
 from whatyouread.bootstrap import interval
-from whatyouread.explainer import Explainer
+from whatyouread.explainer import Explainer, load_explainer
 from whatyouread.explanandum import Explanandum, load_model
 from whatyouread.localization import planted_tokens, read_planted
+from whatyouread.mask_files import THRESHOLD
 from whatyouread.masking import target_mask
 from whatyouread.perturbation_runs import Runs
 from whatyouread.predict import choose_device
@@ -68,14 +69,16 @@ def masks_of(explainer: Explainer, file: TokenFile, classes: np.ndarray, size: i
     return made
 
 
-def seed_agreement(args, file: TokenFile, plain, device) -> np.ndarray:
-    """Mean rank correlation of the masks of every two Explainers, (n,)."""
+def seed_agreement(args, explanandum, file: TokenFile, plain, device) -> dict[str, np.ndarray]:
+    """How every two Explainers agree, (n,): rank correlation of masks, overlap of rounded masks."""
     masks = [plain.scores[COMBINED]]
     for folder in args.explainers:
-        explainer = load_model(Explainer, folder)
+        explainer = load_explainer(folder, explanandum)
         masks.append(masks_of(explainer, file, plain.predicted, args.batch_size, device))
-    pairs = [measures.spearman(one, two, plain.lengths) for one, two in combinations(masks, 2)]
-    return np.mean(pairs, axis=0)
+    pairs = list(combinations(masks, 2))
+    ranks = [measures.spearman(one, two, plain.lengths) for one, two in pairs]
+    shared = [measures.overlap(a > THRESHOLD, b > THRESHOLD, plain.lengths) for a, b in pairs]
+    return {"seed_agreement": np.mean(ranks, axis=0), "seed_overlap": np.mean(shared, axis=0)}
 
 
 def main(args):
@@ -100,7 +103,7 @@ def main(args):
         planted = planted_tokens(file, read_planted(args.planted))
         values |= measures.planted_precision(scores, planted, plain.lengths)
     if args.explainers:
-        values["seed_agreement"] = seed_agreement(args, file, plain, device)
+        values |= seed_agreement(args, explanandum, file, plain, device)
     rows = []
     for name, made in values.items():
         columns = {COMBINED: made} if made.ndim == 1 else dict(

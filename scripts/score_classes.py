@@ -8,7 +8,7 @@ import pandas as pd
 from whatyouread import cli
 from whatyouread.class_items import KINDS, item_names, normalised, select_items, write_selections
 from whatyouread.class_scores import class_scores
-from whatyouread.explainer import Explainer
+from whatyouread.explainer import load_explainer
 from whatyouread.explanandum import Explanandum, load_model
 from whatyouread.mask_files import THRESHOLD
 from whatyouread.predict import choose_device
@@ -21,7 +21,7 @@ def main(args):
     settings = args.settings
     device = choose_device(args.threads)
     explanandum = load_model(Explanandum, args.explanandum)
-    explainer = load_model(Explainer, args.explainer)
+    explainer = load_explainer(args.explainer, explanandum)
     file = TokenFile(args.test, explanandum.ranks)
     rows = stratified_sample(file.labels[:, -1], file.keys, settings["sequences"], args.seed)
     same = {"run": args.run, "source": args.source}

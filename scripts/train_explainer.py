@@ -11,7 +11,7 @@ from whatyouread.batches import Batches
 from whatyouread.checkpoints import fingerprint
 from whatyouread.explainer import Explainer
 from whatyouread.explanandum import Explanandum, load_model
-from whatyouread.tasks import ExplainerTask, Objective
+from whatyouread.tasks import ExplainerTask, Objective, SharpSettings, SharpTask
 from whatyouread.token_files import TokenFile
 from whatyouread.training import (
     TrainingSettings,
@@ -30,29 +30,41 @@ class Settings(TrainingSettings):
     patience: int
     min_delta: float
     objective: dict
+    variant: str
+    sharp: dict
+
+
+def make_task(settings: Settings, explanandum: Explanandum, seed: int):
+    """The Explainer of the variant that is asked for, and the task that trains it."""
+    sizes = (settings.embedding_size, settings.hidden_size, settings.layers)
+    classes = explanandum.config["classes"]
+    if settings.variant == "paper":
+        objective = cli.settings(Objective, settings.objective)
+        explainer = Explainer(classes, *sizes)
+        return explainer, ExplainerTask(explainer, explanandum, objective)
+    sharp = cli.settings(SharpSettings, settings.sharp)
+    reads = explanandum.encoder.config.hidden_size if sharp.reads == "hidden" else 0
+    explainer = Explainer(classes, *sizes, sharp.target, reads, sharp.area, sharp.smoothing)
+    return explainer.attach(explanandum), SharpTask(explainer, explanandum, sharp, seed)
 
 
 def main(args):
     settings = cli.settings(Settings, args.settings)
-    objective = cli.settings(Objective, settings.objective)
     explanandum = load_model(Explanandum, args.explanandum)
     training, validation = (
         TokenFile(path, explanandum.ranks) for path in (args.train, args.validation)
     )
     set_seed(args.seed)
-    explainer = Explainer(
-        explanandum.config["classes"],
-        settings.embedding_size,
-        settings.hidden_size,
-        settings.layers,
-    )
+    explainer, task = make_task(settings, explanandum, args.seed)
     stamp = {
         "data": fingerprint(training, validation),
         "explanandum": files.sha256(args.explanandum / "model.safetensors"),
         "seed": args.seed,
     }
+    if settings.variant == "sharp" and settings.sharp["epochs"]:
+        settings = dataclasses.replace(settings, epochs=settings.sharp["epochs"])
     history = train(
-        ExplainerTask(explainer, explanandum, objective),
+        task,
         settings,
         Batches(training, args.seed),
         Batches(validation, args.seed),

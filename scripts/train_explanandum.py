@@ -28,6 +28,7 @@ class Settings(TrainingSettings):
     pooling: str
     reverse_complement: bool
     reading_offset: bool
+    occlusion: float
 
 
 def main(args):
@@ -43,7 +44,7 @@ def main(args):
         load_checkpoint(explanandum.encoder, args.backbone)
     else:
         cli.log.info("%s holds no weights: training a fresh encoder", args.backbone)
-    task = ClassificationTask(explanandum)
+    task = ClassificationTask(explanandum, settings.occlusion)
     stamp = {
         "data": fingerprint(training, validation),
         "model": explanandum.config,

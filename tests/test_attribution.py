@@ -45,15 +45,14 @@ def attributor(name, explanandum, explainer, batch_size=16, **settings):
 
 
 def explained(one, file, rows=None):
-    predicted, wrong = one.classes(file, np.unique(file.labels, axis=0))
-    rows = np.arange(len(file)) if rows is None else rows
-    return one.explain(file, rows, predicted[rows], wrong[rows])
+    classes = one.classes(file, np.unique(file.labels, axis=0))
+    return one.explain(file, np.arange(len(file)) if rows is None else rows, classes)
 
 
 @pytest.mark.parametrize("name", METHODS)
 def test_every_method_scores_every_token_for_every_target(tiny_explanandum, explainer, file, name):
     made = explained(attributor(name, tiny_explanandum, explainer), file)
-    assert set(made.scores) == {*RANKS, "combined", "wrong"}
+    assert set(made.scores) == {*RANKS, "combined", "wrong", "runner_up"}
     inside = np.arange(max(LENGTHS)) < np.array(LENGTHS)[:, None]
     for scores in made.scores.values():
         assert scores.shape == inside.shape
@@ -67,7 +66,9 @@ def test_every_method_scores_every_token_for_every_target(tiny_explanandum, expl
         np.testing.assert_allclose(made.scores["combined"], ranks.sum(0), atol=1e-5)
     assert made.ids.to_pylist() == file.ids.to_pylist()
     np.testing.assert_array_equal(made.labels, file.labels)
-    assert (made.wrong[:, -1] != made.labels[:, -1]).all()
+    for other in (made.wrong, made.runner_up):
+        assert (other[:, -1] != made.labels[:, -1]).all()
+        assert (other[:, -1] != made.predicted[:, -1]).all()
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -87,8 +88,10 @@ def test_the_explainers_scores_are_its_masks(tiny_explanandum, explainer, file):
     for i, rank in enumerate(RANKS):
         expected = masks[:, starts[i] + made.predicted[2, i]]
         np.testing.assert_allclose(made.scores[rank][2], expected, atol=1e-6)
-    wrong = masks[:, [start + c for start, c in zip(starts, made.wrong[2], strict=True)]].max(1)
-    np.testing.assert_allclose(made.scores["wrong"][2], wrong, atol=1e-6)
+    for name in ("wrong", "runner_up"):
+        chosen = getattr(made, name)[2]
+        other = masks[:, [start + c for start, c in zip(starts, chosen, strict=True)]].max(1)
+        np.testing.assert_allclose(made.scores[name][2], other, atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -97,8 +100,8 @@ def test_the_explainers_scores_are_its_masks(tiny_explanandum, explainer, file):
         ("explainer", 0, 0),
         ("random", 0, 0),
         ("attention_rollout", 1, 0),
-        ("gradient_x_input", 4, 4),
-        ("integrated_gradients", 12, 12),
+        ("gradient_x_input", 5, 5),
+        ("integrated_gradients", 15, 15),
         ("lime", 20, 0),
         ("kernel_shap", 20, 0),
     ],
@@ -111,9 +114,9 @@ def test_passes_are_counted(tiny_explanandum, explainer, file, name, forward, ba
     assert one.cost["seconds"] > 0
 
 
-def test_a_sum_over_the_ranks_stands_before_the_wrong_classes():
-    scores = torch.tensor([[[1.0, 2.0, 4.0, 100.0]]])
-    assert summed(scores)[0, 0].tolist() == [1.0, 2.0, 4.0, 7.0, 100.0]
+def test_a_sum_over_the_ranks_stands_before_the_other_classes():
+    scores = torch.tensor([[[1.0, 2.0, 4.0, 100.0, 200.0]]])
+    assert summed(scores)[0, 0].tolist() == [1.0, 2.0, 4.0, 7.0, 100.0, 200.0]
 
 
 @pytest.mark.parametrize(
@@ -159,7 +162,7 @@ def test_files_keep_everything(tiny_explanandum, explainer, file, tmp_path):
     assert list(read) == ["plain", "randomised"]
     for made, got in ((plain, read["plain"]), (again, read["randomised"])):
         assert got.ids.to_pylist() == made.ids.to_pylist()
-        for field in ("keys", "lengths", "labels", "predicted", "wrong"):
+        for field in ("keys", "lengths", "labels", "predicted", "wrong", "runner_up"):
             np.testing.assert_array_equal(getattr(got, field), getattr(made, field))
         for key, scores in made.scores.items():
             np.testing.assert_array_equal(got.scores[key], scores)

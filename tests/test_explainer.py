@@ -1,7 +1,9 @@
 import pytest
 import torch
 
-from whatyouread.explainer import Explainer
+from whatyouread.cli import UserError
+from whatyouread.explainer import Explainer, gate, load_explainer, smoothed
+from whatyouread.explanandum import save_model
 
 CLASSES = {"superkingdom": 3, "phylum": 5, "genus": 7}
 LENGTHS = [9, 1, 5, 14, 2]
@@ -160,3 +162,80 @@ def test_the_configuration_makes_the_same_model(explainer):
     assert {n: t.shape for n, t in again.state_dict().items()} == {
         n: t.shape for n, t in explainer.state_dict().items()
     }
+
+
+# The sharp variant
+
+
+def sharp(seed=0, target="sequence", **more):
+    return make(seed, target=target, area=0.3, **more)
+
+
+def test_a_gate_keeps_the_share_with_the_highest_scores():
+    scores = torch.tensor([[9.0, 1, 5, 3, 2, 4, 7], [9.0, 2, 1, 8, 8, 8, 8]])
+    inside = torch.tensor([[0, 1, 1, 1, 1, 1, 0], [0, 1, 1, 0, 0, 0, 0]]).bool()
+    mask = gate(scores, inside, 0.4)
+    # two of five tokens; one of two, 0.4 of which is rounded to 1
+    assert (mask > 0.5).tolist() == [
+        [True, False, True, False, False, True, False],
+        [True, True, False, False, False, False, False],
+    ]
+    assert mask[0, 6] == 0
+    assert (mask[0, 1:6].argsort() == scores[0, 1:6].argsort()).all()
+    # half-way between the last score kept and the first one not lies 0.5
+    assert mask[0, 5] + mask[0, 3] == pytest.approx(1, abs=1e-6)
+    everything = gate(scores, inside, 0.99)
+    assert (everything[0, 1:6] > 0.5).all()
+    alone = gate(scores[:, :1], inside[:, :1], 0.4)
+    assert alone.tolist() == [[1], [1]]
+
+
+def test_smoothing_is_the_mean_of_the_neighbours_within_the_sequence():
+    scores = torch.tensor([[100.0, 1, 2, 6, 4, 100]])
+    inside = torch.tensor([[0, 1, 1, 1, 1, 0]]).bool()
+    made = smoothed(scores, inside, 3)
+    torch.testing.assert_close(made, torch.tensor([[0, 1.5, 3, 4, 5, 0]]))
+    assert smoothed(scores, inside, 1) is scores
+
+
+@pytest.mark.parametrize("target", ["class", "sequence"])
+def test_sharp_masks_keep_their_area_whatever_the_batch(token_batch, target):
+    explainer, tokens = sharp(target=target, smoothing=3), token_batch(LENGTHS, width=15)
+    classes = torch.tensor([[0, 1, 2], [2, 4, 6]]).expand(5, 2, 3)
+    with torch.inference_mode():
+        masks = explainer.class_masks(tokens, classes)
+        everything = explainer(tokens)
+    assert masks.shape == (5, 15, 2, 3)
+    assert everything.shape == (5, 15, 15 if target == "class" else 1)
+    for row, length in enumerate(LENGTHS):
+        kept = (masks[row, 1:] > 0.5).sum(0)
+        wanted = max(round(0.3 * (length - 1)), 1) if length > 1 else 0
+        assert (kept == wanted).all()
+        assert not masks[row, length:].any()
+        with torch.inference_mode():
+            alone = explainer.class_masks(tokens[row : row + 1, :length], classes[:1])
+        torch.testing.assert_close(masks[row : row + 1, :length], alone, atol=1e-4, rtol=0)
+    differ = (masks[:, :, 0] != masks[:, :, 1]).any()
+    assert differ == (target == "class")
+
+
+def test_hidden_states_are_read_where_it_is_asked(token_batch, make_explanandum, tmp_path):
+    explainer = sharp(reads=16).attach(make_explanandum(seed=1))
+    tokens = token_batch(LENGTHS)
+    with torch.inference_mode():
+        one = explainer(tokens)
+        other = explainer.attach(make_explanandum(seed=2))(tokens)
+    assert not torch.allclose(one, other)
+    assert not any(name.startswith("explanandum") for name in explainer.state_dict())
+    save_model(tmp_path, explainer)
+    again = load_explainer(tmp_path, make_explanandum(seed=1)).eval()
+    with torch.inference_mode():
+        torch.testing.assert_close(again(tokens), one)
+    save_model(tmp_path, sharp(reads=17))
+    with pytest.raises(UserError, match="another Explanandum"):
+        load_explainer(tmp_path, make_explanandum())
+
+
+def test_an_unknown_target_is_an_error():
+    with pytest.raises(UserError, match="token"):
+        make(target="token")

@@ -12,6 +12,7 @@ from whatyouread.faithfulness import (
     curve_area,
     curve_masks,
     infidelity,
+    overlap,
     planted_precision,
     random_masks,
     spearman,
@@ -120,3 +121,11 @@ def test_random_masks_belong_to_the_sequence():
     kept = masks[:, 2, 1:].mean(1)
     assert 0.4 < kept.mean() < 0.6
     assert kept.min() < 0.1 < 0.9 < kept.max()  # all shares occur
+
+
+def test_overlap_by_hand():
+    one = np.array([[1, 1, 1, 0, 0], [1, 0, 0, 0, 0], [0, 1, 1, 0, 1]]).astype(bool)
+    other = np.array([[0, 1, 0, 1, 0], [0, 0, 0, 0, 0], [1, 1, 1, 1, 1]]).astype(bool)
+    # `<cls>` is left out, and so is what lies behind three tokens
+    made = overlap(one, other, np.array([5, 5, 3]))
+    assert made.tolist() == pytest.approx([1 / 3, 1, 1])

@@ -4,6 +4,7 @@ import json
 import math
 from decimal import ROUND_HALF_UP, Decimal
 
+import numpy as np
 import pytest
 import torch
 
@@ -12,8 +13,10 @@ from whatyouread.losses import (
     area_loss,
     bounding,
     classification_loss,
+    correlation_loss,
     entropy_loss,
     explainer_loss,
+    standardised,
     total_variation,
 )
 from whatyouread.masking import non_target_mask, target_mask
@@ -308,3 +311,40 @@ def test_a_certain_classifier_gives_finite_values():
     logits = (torch.tensor([[0.0, -1e4, -1e4]]),)
     assert entropy_loss(logits).tolist() == [0]
     assert classification_loss(logits, torch.tensor([[1]])).tolist() == [1e4]
+
+
+# The sharp variant
+
+
+def test_correlation_loss_equals_numpys(device):
+    generator = np.random.default_rng(4)
+    scores, evidence = (torch.from_numpy(generator.normal(size=(3, 9))).to(device) for _ in "ab")
+    counted = torch.tensor([[0] + [1] * 8, [0, 1, 1, 1] + [0] * 5, [1] * 9]).bool().to(device)
+    made = correlation_loss(scores, evidence, counted)
+    for row in range(3):
+        own = counted[row]
+        r = np.corrcoef(scores[row, own].cpu(), evidence[row, own].cpu())[0, 1]
+        assert float(made[row]) == pytest.approx(1 - r, abs=1e-9)
+    # neither its size nor what lies outside counts
+    moved = torch.where(counted, 3 * evidence + 7, 1e6)
+    torch.testing.assert_close(correlation_loss(scores, moved, counted), made)
+    assert correlation_loss(-evidence, evidence, counted).tolist() == pytest.approx([2, 2, 2])
+
+
+def test_scores_that_are_all_the_same_correlate_with_nothing():
+    scores = torch.full((2, 5), 3.0, requires_grad=True)
+    counted = torch.ones(2, 5, dtype=torch.bool)
+    loss = correlation_loss(scores, torch.arange(10.0).view(2, 5), counted)
+    assert loss.tolist() == [1, 1]
+    loss.sum().backward()
+    assert torch.isfinite(scores.grad).all()
+    assert standardised(scores, torch.zeros_like(counted)).tolist() == [[0] * 5] * 2
+
+
+def test_normalised_entropy_is_minus_one_when_uniform():
+    logits = (torch.zeros(2, 4), torch.zeros(2, 1878))
+    torch.testing.assert_close(entropy_loss(logits, normalised=True), torch.full((2,), -2.0))
+    # as printed it is hardly there for many classes
+    assert float(entropy_loss(logits[1:])[0]) == pytest.approx(-math.log(1878) / 1878, rel=1e-4)
+    sure = (torch.tensor([[50.0, 0, 0, 0]]),)
+    assert float(entropy_loss(sure, normalised=True)) == pytest.approx(0, abs=1e-6)

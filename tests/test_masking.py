@@ -5,7 +5,14 @@ import pytest
 import torch
 from torch import nn
 
-from whatyouread.masking import inverted, masked_logits, non_target_mask, rounded, target_mask
+from whatyouread.masking import (
+    inverted,
+    masked_logits,
+    mean_mask,
+    non_target_mask,
+    rounded,
+    target_mask,
+)
 
 TOLERANCE = 1e-5  # between the same sequence in batches of other sizes and widths, float32
 LENGTHS = [9, 1, 5, 14, 2]
@@ -228,3 +235,25 @@ def test_rounded_and_inverted():
     for dtype in (torch.float16, torch.float32, torch.float64):
         assert rounded(mask.to(dtype)).dtype == inverted(mask.to(dtype)).dtype == dtype
     assert rounded(torch.rand(2, 3, 4)).shape == (2, 3, 4)
+
+
+def test_the_mean_of_the_masks_reaches_every_class():
+    masks = torch.tensor([[[0.2, 0.4, 0.9], [1.0, 0.0, 0.5]]], requires_grad=True)
+    assert mean_mask(masks)[0].tolist() == pytest.approx([0.5, 0.5])
+    mean_mask(masks).sum().backward()
+    assert (masks.grad == 1 / 3).all()
+
+
+def test_divided_by_the_mask_a_constant_mask_scales_nothing(make_explanandum, token_batch):
+    explanandum, tokens = make_explanandum(), token_batch([12, 20])
+    half = torch.full(tokens.shape, 0.5)
+    # the last states do not feel a mask of one value but for the residual stream: undo it by hand
+    valid = tokens != 1
+    hidden = explanandum.encode(explanandum.embed(tokens) * 0.5, valid)
+    expected = explanandum.classify((hidden * valid.unsqueeze(-1)).sum(1) / valid.sum(1)[:, None])
+    for made, wanted in zip(
+        masked_logits(explanandum, tokens, half, by_mask=True), expected, strict=True
+    ):
+        torch.testing.assert_close(made, wanted, atol=1e-5, rtol=1e-5)
+    nothing = masked_logits(explanandum, tokens, half * 0, by_mask=True)
+    assert all(torch.isfinite(rank).all() for rank in nothing)

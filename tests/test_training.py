@@ -57,7 +57,12 @@ SETTINGS = {
     "compile": False,
     "gpus": 1,
 }
-EXPLANANDUM = {"pooling": "mean", "reverse_complement": True, "reading_offset": True}
+EXPLANANDUM = {
+    "pooling": "mean",
+    "reverse_complement": True,
+    "reading_offset": True,
+    "occlusion": 0.0,
+}
 EXPLAINER = {
     "embedding_size": 6,
     "hidden_size": 5,
@@ -65,6 +70,16 @@ EXPLAINER = {
     "patience": 5,
     "min_delta": 0.001,
     "objective": OBJECTIVE,
+    "variant": "paper",
+    "sharp": {
+        "target": "sequence",
+        "reads": "hidden",
+        "area": 0.3,
+        "smoothing": 3,
+        "epochs": 0,
+        "occlusion_areas": [0.2, 0.5],
+        "occlusion_windows": [1, 3],
+    },
 }
 
 
@@ -658,10 +673,18 @@ def kill_after_the_first_checkpoint(command, environment, checkpoints):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["train_explanandum", "train_explainer"])
-def test_killed_and_started_again(inputs, tmp_path, caplog, name):
+@pytest.mark.parametrize(
+    ("name", "more"),
+    [
+        ("train_explanandum", {}),
+        ("train_explanandum", {"occlusion": 0.5}),
+        ("train_explainer", {}),
+        ("train_explainer", {"variant": "sharp"}),
+    ],
+)
+def test_killed_and_started_again(inputs, tmp_path, caplog, name, more):
     """SIGKILL after the first checkpoint, then the same call: the same bytes as without."""
-    changed = {"epochs": 4, "batch_size": 6}
+    changed = {"epochs": 4, "batch_size": 6} | more
     whole = run(name, inputs, tmp_path / "whole", **changed)
 
     folder = tmp_path / "killed"

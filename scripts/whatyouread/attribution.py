@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from whatyouread.attribution_files import COMBINED, WRONG, Attributions
+from whatyouread.attribution_files import Attributions, score_names
 from whatyouread.captum_methods import (
     Question,
     ablation,
@@ -25,8 +25,8 @@ from whatyouread.cli import UserError
 from whatyouread.draws import draw
 from whatyouread.explainer import Explainer
 from whatyouread.explanandum import Explanandum, predictions
-from whatyouread.mask_generation import wrong_classes
 from whatyouread.masking import target_mask
+from whatyouread.other_classes import OTHERS, runner_up_classes, wrong_classes
 from whatyouread.predict import classify
 from whatyouread.progress import progress
 from whatyouread.rollout import attention_rollout
@@ -35,18 +35,18 @@ from whatyouread.tokens import PAD
 
 
 def summed(scores: Tensor) -> Tensor:
-    """(batch, length, ranks + 1) -> (batch, length, ranks + 2): ranks, their sum, wrong classes.
+    """(batch, length, ranks + 2) -> (batch, length, ranks + 3): ranks, their sum, other classes.
 
     For methods that are linear in what they explain, the sum over the ranks explains the product of
     the probabilities.
     """
-    own, wrong = scores[..., :-1], scores[..., -1:]
-    return torch.cat([own, own.sum(-1, keepdim=True), wrong], dim=-1)
+    own, others = scores[..., : -len(OTHERS)], scores[..., -len(OTHERS) :]
+    return torch.cat([own, own.sum(-1, keepdim=True), others], dim=-1)
 
 
 def same_for_all(question: Question, scores: Tensor) -> Tensor:
     """Scores (batch, length) that know no classes, for every target."""
-    return scores.unsqueeze(-1).repeat(1, 1, question.predicted.shape[1] + 2)
+    return scores.unsqueeze(-1).repeat(1, 1, question.target_count + 1)
 
 
 def random_scores(question: Question) -> Tensor:
@@ -60,8 +60,8 @@ def random_scores(question: Question) -> Tensor:
 
 @torch.inference_mode()
 def explainer_masks(question: Question, explainer: Explainer) -> Tensor:
-    """The Explainer's class masks, their maximum, and the target mask of the wrong classes."""
-    sets = torch.stack([question.predicted, question.wrong], dim=1)
+    """The Explainer's class masks, their maximum, and the target masks of the other classes."""
+    sets = torch.cat([question.predicted.unsqueeze(1), question.others], dim=1)
     masks = explainer.class_masks(question.tokens, sets)
     target = target_mask(masks)
     return torch.cat([masks[:, :, 0], target], dim=-1)
@@ -71,7 +71,7 @@ def _linear(method: Callable[..., Tensor]):
     return lambda question, explainer, **settings: summed(method(question, **settings))
 
 
-# name -> (question, explainer, **settings) -> float32 (batch, length, ranks + 2), and the function
+# name -> (question, explainer, **settings) -> float32 (batch, length, ranks + 3), and the function
 # whose parameters the settings are
 METHODS: dict[str, tuple[Callable[..., Tensor], Callable]] = {
     "explainer": (explainer_masks, explainer_masks),
@@ -120,24 +120,31 @@ class Attributor:
         self.explanandum = explanandum.to(device).freeze()
         self.cost: dict[str, float] = {}
 
-    def classes(self, file: TokenFile, lineages: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The predicted classes and wrong ones, int64 (n, ranks) each."""
-        predicted = np.empty(file.labels.shape, np.int64)
+    def classes(self, file: TokenFile, lineages: np.ndarray) -> dict[str, np.ndarray]:
+        """The predicted, the wrong and the runner-up classes, int64 (n, ranks) each."""
+        predicted, runner_up = (np.empty(file.labels.shape, np.int64) for _ in range(2))
         for rows in batches_by_length(file.lengths, self.batch_size):
             logits = classify(self.explanandum, file.tokens(rows), None, self.device)
             predicted[rows] = predictions(logits).cpu().numpy()
-        return predicted, wrong_classes(file.labels, predicted, file.keys, self.seed, lineages)
+            runner_up[rows] = runner_up_classes(
+                file.labels[rows], predicted[rows], logits[-1].cpu().numpy(), lineages
+            )
+        wrong = wrong_classes(file.labels, predicted, file.keys, self.seed, lineages)
+        return {"predicted": predicted, "wrong": wrong, "runner_up": runner_up}
 
     def explain(
-        self, file: TokenFile, rows: np.ndarray, predicted: np.ndarray, wrong: np.ndarray
+        self, file: TokenFile, rows: np.ndarray, classes: dict[str, np.ndarray]
     ) -> Attributions:
-        """The scores of some rows of a token file; predicted, wrong: int64 (len(rows), ranks).
+        """The scores of some rows of a token file; classes: what `classes` gave for all of them.
 
         Afterwards `cost` holds seconds and passes through the Explanandum per sequence.
         """
         lengths = file.lengths[rows]
-        names = [*file.ranks, COMBINED, WRONG]
+        names = score_names(file.ranks)
+        classes = {name: values[rows] for name, values in classes.items()}
+        others = np.stack([classes[name] for name in OTHERS], axis=1)
         scores = np.zeros((len(names), len(rows), lengths.max()), np.float32)
+        self.explainer.attach(self.explanandum)  # which may be the one of random weights
         passes = _Passes(self.explanandum)
         seconds = 0.0
         with passes, progress(self.name, len(rows), "sequences") as bar:
@@ -145,8 +152,8 @@ class Attributor:
                 question = Question(
                     self.explanandum,
                     torch.from_numpy(file.tokens(rows[batch])).to(self.device),
-                    torch.from_numpy(predicted[batch]).to(self.device),
-                    torch.from_numpy(wrong[batch]).to(self.device),
+                    torch.from_numpy(classes["predicted"][batch]).to(self.device),
+                    torch.from_numpy(others[batch]).to(self.device),
                     file.keys[rows[batch]],
                     self.seed,
                     self.batch_size,
@@ -164,7 +171,7 @@ class Attributor:
         }
         return Attributions(
             file.ids.take(rows).combine_chunks(), file.keys[rows], lengths, file.labels[rows],
-            predicted, wrong, dict(zip(names, scores, strict=True)),
+            **classes, scores=dict(zip(names, scores, strict=True)),
         )  # fmt: skip
 
 

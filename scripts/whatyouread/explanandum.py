@@ -41,6 +41,23 @@ class Explanandum(nn.Module):
         """Embeddings and a bool mask of the non-padding tokens -> last hidden states, like both."""
         return self.encoder(inputs_embeds=embeddings, attention_mask=valid.long()).last_hidden_state
 
+    def encode_relaxed(self, embeddings: Tensor, mask: Tensor, valid: Tensor) -> Tensor:
+        """`encode(embeddings ⊙ mask)`: the same where the mask is 0 or 1, smooth in between.
+
+        The first layer norm divides by the size of what it is given, so attention reads a token of
+        mask 0.01 like one of mask 1, and one of mask 0 not at all: no soft mask dims what attention
+        reads, and no gradient tells it that a token is gone. Here the norm's output goes in a straight
+        line from the empty to the full token. mask: (batch, length).
+        """
+        norm = self.encoder.encoder.layer[0].attention.LayerNorm
+        full, empty = norm(embeddings), norm(torch.zeros_like(embeddings[:1, :1]))
+        weights = mask.unsqueeze(-1).to(full.dtype)
+        handle = norm.register_forward_hook(lambda *_: empty + weights * (full - empty))
+        try:
+            return self.encode(embeddings * weights.to(embeddings.dtype), valid)
+        finally:
+            handle.remove()
+
     def classify(self, pooled: Tensor) -> tuple[Tensor, ...]:
         """Pooled states (batch, hidden) -> logits (batch, classes) for each rank."""
         return tuple(head(pooled) for head in self.heads.values())

@@ -73,6 +73,17 @@ def spearman(one: np.ndarray, other: np.ndarray, lengths: np.ndarray) -> np.ndar
     return np.divide(product, norm, out=np.zeros(len(norm)), where=norm > 0)
 
 
+def overlap(one: np.ndarray, other: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """Intersection over union of what two masks keep, without `<cls>`: float64 (n,).
+
+    one, other: bool (n, length). 1 where neither keeps anything.
+    """
+    inside = token_places(lengths, one.shape[1])
+    union = ((one | other) & inside).sum(1)
+    shared = (one & other & inside).sum(1)
+    return np.divide(shared, union, out=np.ones(len(one)), where=union > 0)
+
+
 def planted_precision(
     scores: np.ndarray, planted: np.ndarray, lengths: np.ndarray
 ) -> dict[str, np.ndarray]:
@@ -136,5 +147,6 @@ MEASURES = {
     "auroc": "higher",
     "base_rate": "none",
     "seed_agreement": "higher",
+    "seed_overlap": "higher",
 }
 """The measures and whether higher or lower is better."""

@@ -5,6 +5,7 @@ batch; `explainer_loss` adds them. Masks are (batch, length); `valid` is bool (b
 for tokens that are not padding; Z is the number of these in a sequence.
 """
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -34,12 +35,17 @@ def classification_loss(logits: tuple[Tensor, ...], labels: Tensor) -> Tensor:
     return torch.stack(terms).sum(0)
 
 
-def entropy_loss(logits: tuple[Tensor, ...]) -> Tensor:
-    """L_e: (1/C) sum_c p_c log p_c of F(x ⊙ m~), summed over the ranks; smallest when uniform."""
+def entropy_loss(logits: tuple[Tensor, ...], normalised: bool = False) -> Tensor:
+    """L_e: (1/C) sum_c p_c log p_c of F(x ⊙ m~), summed over the ranks; smallest when uniform.
+
+    normalised: divided by ln C instead of C, so that it reaches -1 at every rank, whatever the number
+    of classes is; as printed it can be -0.004 at most for 1,878 classes.
+    """
     terms = []
     for rank in _widest(logits):
         log_p = F.log_softmax(rank, -1)
-        terms.append((log_p.exp() * log_p).mean(-1))
+        negative, classes = (log_p.exp() * log_p).mean(-1), rank.shape[-1]
+        terms.append(negative * classes / math.log(classes) if normalised else negative)
     return torch.stack(terms).sum(0)
 
 
@@ -98,6 +104,7 @@ def explainer_loss(
     entropy_weight: float = 1.0,
     area_weight: float = 1.0,
     variation_weight: float = 1.0,
+    normalised_entropy: bool = False,
 ) -> Loss:
     """L_E = L_c + λ_e L_e + λ_a L_a + λ_tv L_tv.
 
@@ -105,7 +112,7 @@ def explainer_loss(
     classes, (batch, length, ranks). `min_area` and `max_area` are a and b.
     """
     classification = classification_loss(logits_masked, labels)
-    entropy = entropy_loss(logits_inverted)
+    entropy = entropy_loss(logits_inverted, normalised_entropy)
     areas = area_loss(target, non_target, class_masks, valid, min_area, max_area)
     variation = total_variation(target, valid) + total_variation(non_target, valid)
     total = (
@@ -115,6 +122,30 @@ def explainer_loss(
         + variation_weight * variation
     )
     return Loss(total, classification, entropy, areas, variation)
+
+
+def standardised(values: Tensor, counted: Tensor) -> Tensor:
+    """Mean 0 and variance 1 over the counted tokens of each sequence, 0 elsewhere: (batch, length).
+
+    counted: bool (batch, length). Values that are all the same become 0.
+    """
+    size = counted.sum(1, keepdim=True).clamp(min=1)
+    values = values.masked_fill(~counted, 0)
+    centred = (values - values.sum(1, keepdim=True) / size) * counted
+    variance = centred.pow(2).sum(1, keepdim=True) / size
+    # rsqrt of the smallest normal number is finite: no NaN where nothing varies
+    return centred * variance.clamp(min=torch.finfo(variance.dtype).tiny).rsqrt()
+
+
+def correlation_loss(scores: Tensor, evidence: Tensor, counted: Tensor) -> Tensor:
+    """1 - r: r is Pearson's correlation of scores and evidence over a sequence's tokens, (batch,).
+
+    scores, evidence: float (batch, length); counted: bool (batch, length). Only the order and the
+    proportions of the evidence within a sequence count, not its size.
+    """
+    size = counted.sum(1).clamp(min=1)
+    both = standardised(scores, counted) * standardised(evidence, counted)
+    return 1 - both.sum(1) / size
 
 
 def _half_up(values: Tensor) -> Tensor:

@@ -14,25 +14,39 @@ from whatyouread.tokens import PAD
 
 
 def masked_logits(
-    explanandum: nn.Module, tokens: Tensor, mask: Tensor | None = None
+    explanandum: nn.Module,
+    tokens: Tensor,
+    mask: Tensor | None = None,
+    *,
+    relaxed: bool = False,
+    by_mask: bool = False,
 ) -> tuple[Tensor, ...]:
     """F(x ⊙ m): the logits of the Explanandum for masked sequences.
 
     tokens: int64 (batch, length), padded with `<pad>`; mask: float (batch, length), or None for
     the plain classifier, which equals a mask of ones to the last bit. What the mask says of padding
     is of no account. Returns one float tensor (batch, classes) per rank. Differentiable in the mask.
+
+    Two changes, for training only: `relaxed` masks with `Explanandum.encode_relaxed`, the same for
+    masks of 0 and 1; `by_mask` takes the mean over the sum of the mask instead of over all tokens,
+    so that a mask does not scale the logits (mean pooling only).
     """
     valid = tokens != PAD
     embeddings = explanandum.embed(tokens)
-    if mask is not None:
+    if mask is None:
+        hidden = explanandum.encode(embeddings, valid)
+    elif relaxed:
+        hidden = explanandum.encode_relaxed(embeddings, mask, valid)
+    else:
         embeddings = embeddings * mask.unsqueeze(-1).to(embeddings.dtype)
-    hidden = explanandum.encode(embeddings, valid)
+        hidden = explanandum.encode(embeddings, valid)
     if explanandum.pooling == "cls":
         pooled = hidden[:, 0]
     else:
         weights = valid.to(hidden.dtype) if mask is None else mask.to(hidden.dtype) * valid
         # multiply and sum, not a matrix product: its order of summation follows the shape
-        pooled = (hidden * weights.unsqueeze(-1)).sum(1) / valid.sum(1, keepdim=True)
+        total = weights if by_mask else valid
+        pooled = (hidden * weights.unsqueeze(-1)).sum(1) / total.sum(1, keepdim=True).clamp(min=1)
     return explanandum.classify(pooled)
 
 
@@ -42,6 +56,11 @@ def target_mask(class_masks: Tensor) -> Tensor:
     class_masks: (batch, length, ranks). Returns (batch, length).
     """
     return class_masks.amax(-1)
+
+
+def mean_mask(class_masks: Tensor) -> Tensor:
+    """The mean in place of the maximum: a gradient reaches every class's mask, for training only."""
+    return class_masks.mean(-1)
 
 
 def non_target_mask(scores: Tensor, classes: Tensor) -> Tensor:

@@ -12,7 +12,12 @@ validate(config, "../schemas/config.schema.yaml")
 PROJECT = Path(workflow.basedir).parent
 PAPER = PROJECT / "resources" / "paper"
 RANKS = config["ranks"]
-METHODS = list(config["attributions"]["methods"])
+VARIANT = config["explainer"]["variant"]
+OTHER_VARIANT = {"paper": "sharp", "sharp": "paper"}[VARIANT]
+OTHERS = [OTHER_VARIANT] if config["explainer"]["both"] else []
+METHODS = [*config["attributions"]["methods"], *(f"explainer_{v}" for v in OTHERS)]
+# the method of the comparison that the sharp variant is
+SHARP = "explainer" if VARIANT == "sharp" or not OTHERS else "explainer_sharp"
 RUNS = range(config["runs"]["number"])
 CLASS_SOURCES = config["class_explanations"]["sources"]
 
@@ -23,6 +28,16 @@ shell.prefix(f"export SCRIPTS={shlex.quote(str(PROJECT / 'scripts'))}; ")
 def settings(section):
     """A section of the configuration as JSON, for the command line of a script."""
     return json.dumps(config[section], sort_keys=True)
+
+
+def explainer_settings(variant):
+    """The Explainer's section, for one of its variants."""
+    given = {key: value for key, value in config["explainer"].items() if key != "both"}
+    return json.dumps(given | {"variant": variant}, sort_keys=True)
+
+
+def variant_settings(wildcards):
+    return explainer_settings(wildcards.variant)
 
 
 def local_source(section):
@@ -66,7 +81,6 @@ def final_outputs():
         "results/table1.md",
         "results/table1_controls.tsv",
         "results/explanandum/blank.tsv",
-        "results/explainer/losses.tsv",
         "results/run.json",
     ]
     if "simulation" in config:
@@ -80,6 +94,7 @@ def final_outputs():
         "masks",
         "chunks",
         "keep_remove",
+        "steering",
     ]
     if "lime" in METHODS:
         figures.append("lime")
@@ -115,18 +130,26 @@ def explainer_of_run(wildcards):
 
 def other_explainers(wildcards):
     """The Explainers of the further runs, for the agreement between seeds; only the Explainer's."""
-    if wildcards.method != "explainer":
+    if not wildcards.method.startswith("explainer"):
         return []
-    return [
-        model_of_run("explainer", run) for run in range(1, config["runs"]["number"])
-    ]
+    return [explainer_of_method(wildcards, run) for run in RUNS if run]
+
+
+def explainer_of_method(wildcards, run=0):
+    """The Explainer that a method of the comparison asks, where it asks one."""
+    variant = wildcards.method.removeprefix("explainer_")
+    if variant in OTHERS:
+        return f"results/variants/{variant}/runs/{run}/explainer/model.safetensors"
+    return model_of_run("explainer", run)
 
 
 def method_settings(wildcards):
     """The settings of a method of the comparison as JSON."""
-    return json.dumps(
-        config["attributions"]["methods"][wildcards.method], sort_keys=True
+    # the other variant is in no configuration: it is asked as the first one is
+    given = config["attributions"]["methods"].get(
+        wildcards.method, {"method": "explainer"}
     )
+    return json.dumps(given, sort_keys=True)
 
 
 def if_simulated(path):

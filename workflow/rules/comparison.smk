@@ -28,7 +28,7 @@ rule sample_sequences:
 rule attribute_tokens:
     input:
         explanandum="results/explanandum/model.safetensors",
-        explainer="results/explainer/model.safetensors",
+        explainer=explainer_of_method,
         sequences="results/attributions/sequences.arrow",
         substituted="results/attributions/substituted.arrow",
     output:
@@ -128,3 +128,33 @@ rule compare_methods:
         " --threads {threads} --faithfulness-table {output.faithfulness}"
         " --comparison {output.comparison} --curves {output.curves} --markdown {output.markdown}"
         " --log {log}"
+
+
+rule measure_steering:
+    input:
+        explanandum="results/explanandum/model.safetensors",
+        sequences="results/attributions/sequences.arrow",
+        scores=expand("results/attributions/{method}.parquet", method=METHODS),
+    output:
+        table="results/steering.tsv",
+    log:
+        "logs/measure_steering.log",
+    benchmark:
+        "benchmarks/measure_steering.tsv"
+    conda:
+        "../../envs/measure_steering.yaml"
+    threads: 8
+    resources:
+        gpu=1,
+        mem_mb=16000,
+        runtime=240,
+    params:
+        resamples=config["faithfulness"]["resamples"],
+        batch_size=config["evaluation"]["batch_size"],
+        seed=config["seed"],
+        explanandum=subpath(input.explanandum, parent=True),
+    shell:
+        'python "$SCRIPTS/measure_steering.py" --attributions {input.scores}'
+        " --sequences {input.sequences} --explanandum {params.explanandum}"
+        " --resamples {params.resamples} --batch-size {params.batch_size} --seed {params.seed}"
+        " --threads {threads} --table {output.table} --log {log}"

@@ -27,7 +27,7 @@ rule train_explainer:
         runtime=2880,
     params:
         launcher=launcher("explainer"),
-        settings=settings("explainer"),
+        settings=explainer_settings(VARIANT),
         seed=config["seed"],
         explanandum=subpath(input.explanandum, parent=True),
         folder=subpath(output.weights, parent=True),

@@ -242,6 +242,31 @@ rule plot_comparison:
         " --cost-svg {output.cost_svg} --cost-png {output.cost_png} --log {log}"
 
 
+rule plot_steering:
+    input:
+        steering="results/steering.tsv",
+    output:
+        svg=report(
+            "results/figures/steering.svg",
+            caption="../report/plot_steering.rst",
+            category="Comparison",
+            labels={"what": "kept, removed, and net of steering", "as": "figure"},
+        ),
+        png="results/figures/steering.png",
+    log:
+        "logs/plot_steering.log",
+    conda:
+        "../../envs/plot_steering.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        own=SHARP,
+    shell:
+        'python "$SCRIPTS/plot_steering.py" --steering {input.steering} --own {params.own}'
+        " --svg {output.svg} --png {output.png} --log {log}"
+
+
 rule plot_classes:
     input:
         table="results/class_explanations.tsv",

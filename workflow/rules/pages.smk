@@ -7,31 +7,35 @@ PAGES = {
         "Sequences and classes",
         ["taxonomy/summary.tsv", "split/summary.tsv"],
     ),
-    "losses": (
-        "Models",
-        "The Explainer's loss beside that of masks that know nothing",
-        ["explainer/losses.tsv"],
-    ),
     "blank": (
         "Models",
         "What the classifier says about nothing",
         ["explanandum/blank_summary.tsv"],
     ),
-    "table1": ("Table 1", "Table 1: ours and the paper's", ["table1.tsv"]),
+    "table1": (
+        "Table 1",
+        "Table 1: ours and the paper's",
+        ["table1.tsv", *(f"variants/{v}/table1.tsv" for v in OTHERS)],
+    ),
     "controls": (
         "Controls",
         "Table 1 for masks that should do worse",
-        ["table1_controls.tsv"],
+        ["table1_controls.tsv", *(f"variants/{v}/table1_controls.tsv" for v in OTHERS)],
     ),
     "mask_statistics": (
         "Masks",
         "Masks and chunks in numbers",
-        ["mask_statistics.tsv"],
+        ["mask_statistics.tsv", *(f"variants/{v}/mask_statistics.tsv" for v in OTHERS)],
     ),
     "comparison": (
         "Comparison",
         "Methods and their controls",
         ["comparison.tsv"],
+    ),
+    "steering": (
+        "Comparison",
+        "Steering and leakage of all methods",
+        ["steering.tsv"],
     ),
     "faithfulness": (
         "Comparison",
@@ -55,11 +59,19 @@ PAGES = {
     ),
 }
 
+if (
+    VARIANT == "paper"
+):  # the loss of the paper's objective, which the sharp variant does not have
+    PAGES["losses"] = (
+        "Models",
+        "The Explainer's loss beside that of masks that know nothing",
+        ["explainer/losses.tsv"],
+    )
 if "simulation" in config:
     PAGES["localization"] = (
         "Controls",
         "Do the masks point at what was planted?",
-        ["localization.tsv"],
+        ["localization.tsv", *(f"variants/{v}/localization.tsv" for v in OTHERS)],
     )
     PAGES["planted_classes"] = (
         "Class explanations",

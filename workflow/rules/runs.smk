@@ -66,7 +66,7 @@ use rule train_explainer as retrain_explainer with:
     priority: 0
     params:
         launcher=launcher("explainer"),
-        settings=settings("explainer"),
+        settings=explainer_settings(VARIANT),
         seed=run_seed,
         explanandum=subpath(input.explanandum, parent=True),
         folder=subpath(output.weights, parent=True),

@@ -1,0 +1,74 @@
+# The other variant of the Explainer: the same rules, with its results in a folder of its own.
+
+
+use rule train_explainer as train_variant with:
+    output:
+        weights="results/variants/{variant}/runs/{run}/explainer/model.safetensors",
+        config="results/variants/{variant}/runs/{run}/explainer/config.json",
+        history="results/variants/{variant}/runs/{run}/explainer/history.tsv",
+        record="results/variants/{variant}/runs/{run}/explainer/run.json",
+    log:
+        "logs/train_variant/{variant}_{run}.log",
+    benchmark:
+        "benchmarks/train_variant/{variant}_{run}.tsv"
+    priority: 5
+    params:
+        launcher=launcher("explainer"),
+        settings=variant_settings,
+        seed=run_seed,
+        explanandum=subpath(input.explanandum, parent=True),
+        folder=subpath(output.weights, parent=True),
+        checkpoints="checkpoints/variants/{variant}/runs/{run}",
+
+
+use rule generate_masks as generate_variant_masks with:
+    input:
+        explanandum="results/explanandum/model.safetensors",
+        explainer="results/variants/{variant}/runs/0/explainer/model.safetensors",
+        test="results/tokens/test.arrow",
+    output:
+        masks="results/variants/{variant}/masks/test.parquet",
+    log:
+        "logs/generate_variant_masks/{variant}.log",
+    benchmark:
+        "benchmarks/generate_variant_masks/{variant}.tsv"
+
+
+use rule evaluate_masks as evaluate_variant_masks with:
+    input:
+        explanandum="results/explanandum/model.safetensors",
+        test="results/tokens/test.arrow",
+        masks="results/variants/{variant}/masks/test.parquet",
+        paper=PAPER / "table1.tsv",
+    output:
+        table="results/variants/{variant}/table1.tsv",
+        markdown="results/variants/{variant}/table1.md",
+        controls="results/variants/{variant}/table1_controls.tsv",
+        predictions="results/variants/{variant}/predictions.parquet",
+    log:
+        "logs/evaluate_variant_masks/{variant}.log",
+    benchmark:
+        "benchmarks/evaluate_variant_masks/{variant}.tsv"
+
+
+use rule localize_masks as localize_variant_masks with:
+    input:
+        test="results/tokens/test.arrow",
+        masks="results/variants/{variant}/masks/test.parquet",
+        planted="resources/simulated/planted.parquet",
+    output:
+        table="results/variants/{variant}/localization.tsv",
+    log:
+        "logs/localize_variant_masks/{variant}.log",
+
+
+use rule plot_chunks as plot_variant_chunks with:
+    input:
+        masks="results/variants/{variant}/masks/test.parquet",
+        paper=PAPER / "mask_statistics.tsv",
+    output:
+        table="results/variants/{variant}/mask_statistics.tsv",
+        svg="results/variants/{variant}/figures/chunks.svg",
+        png="results/variants/{variant}/figures/chunks.png",
+    log:
+        "logs/plot_variant_chunks/{variant}.log",
