@@ -19,6 +19,7 @@ SETTINGS = {
     "ablation": {"window": 2},
     "lime": {"samples": 20},
     "kernel_shap": {"samples": 20},
+    "occlusion_gradients": {"samples": 3},
 }
 CPU = torch.device("cpu")
 
@@ -102,6 +103,7 @@ def test_the_explainers_scores_are_its_masks(tiny_explanandum, explainer, file):
         ("attention_rollout", 1, 0),
         ("gradient_x_input", 5, 5),
         ("integrated_gradients", 15, 15),
+        ("occlusion_gradients", 3, 15),
         ("lime", 20, 0),
         ("kernel_shap", 20, 0),
     ],

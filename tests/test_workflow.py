@@ -67,6 +67,7 @@ TINY = {
             "ablation_window": {"method": "ablation", "window": 10},
             "lime": {"samples": 20},
             "kernel_shap": {"samples": 20},
+            "occlusion_gradients": {"samples": 2},
             "attention_rollout": {},
             "random": {},
         },

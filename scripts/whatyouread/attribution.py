@@ -6,7 +6,7 @@ A method is an entry of the configuration: its settings, and under `method` whic
 
 import inspect
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -26,6 +26,7 @@ from whatyouread.draws import draw
 from whatyouread.explainer import Explainer
 from whatyouread.explanandum import Explanandum, predictions
 from whatyouread.masking import target_mask
+from whatyouread.occlusion import body, occlusion
 from whatyouread.other_classes import OTHERS, runner_up_classes, wrong_classes
 from whatyouread.predict import classify
 from whatyouread.progress import progress
@@ -58,6 +59,38 @@ def random_scores(question: Question) -> Tensor:
     )
 
 
+def occlusion_gradients(
+    question: Question,
+    samples: int = 24,
+    areas: Sequence[float] = (0.1, 0.3, 0.9),
+    windows: Sequence[int] = (1, 8),
+) -> Tensor:
+    """The mean gradient under random occlusions: what the sharp Explainer learns to foresee.
+
+    samples: occlusions of each sequence, which keep each of `areas` of the tokens in turn.
+    """
+    inside, scores = body(question.tokens), question.empty()
+    device, place = scores.device, np.arange(inside.shape[1])
+    for sample in range(samples):
+        # uniform numbers do where only their order counts; they belong to the sequence
+        noise = draw(
+            question.seed, "occlusion", question.keys[:, None], sample * MAX_LENGTH + place
+        )
+        pick = draw(question.seed, "window", question.keys, sample) * len(windows)
+        mask = occlusion(
+            inside,
+            torch.from_numpy((noise - 0.5).astype(np.float32)).to(device),
+            torch.full((len(inside),), areas[sample % len(areas)], device=device),
+            torch.tensor(windows, device=device)[torch.from_numpy(pick.astype(np.int64))],
+        ).requires_grad_()
+        made = question.targets(mask, *question.arguments(), relaxed=True)
+        for i in range(question.target_count):
+            last = i + 1 == question.target_count
+            [gradient] = torch.autograd.grad(made[:, i].sum(), mask, retain_graph=not last)
+            scores[..., i] += gradient / samples
+    return scores * (question.tokens != PAD).unsqueeze(-1)
+
+
 @torch.inference_mode()
 def explainer_masks(question: Question, explainer: Explainer) -> Tensor:
     """The Explainer's class masks, their maximum, and the target masks of the other classes."""
@@ -78,6 +111,7 @@ METHODS: dict[str, tuple[Callable[..., Tensor], Callable]] = {
     "integrated_gradients": (_linear(integrated_gradients), integrated_gradients),
     "gradient_x_input": (_linear(gradient_x_input), gradient_x_input),
     "ablation": (_linear(ablation), ablation),
+    "occlusion_gradients": (_linear(occlusion_gradients), occlusion_gradients),
     "lime": (_linear(lime), lime),
     "kernel_shap": (_linear(kernel_shap), kernel_shap),
     "attention_rollout": (
@@ -91,6 +125,7 @@ METHODS: dict[str, tuple[Callable[..., Tensor], Callable]] = {
         random_scores,
     ),
 }
+MAX_LENGTH = 1 << 16  # numbers drawn for one occlusion of a sequence
 ONE_BY_ONE = ("ablation", "lime", "kernel_shap")
 """Methods whose batches are perturbations of one sequence."""
 

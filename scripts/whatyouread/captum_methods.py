@@ -37,10 +37,15 @@ class Question:
     batch_size: int
 
     def targets(
-        self, mask: Tensor, tokens: Tensor, predicted: Tensor, others: Tensor | None
+        self,
+        mask: Tensor,
+        tokens: Tensor,
+        predicted: Tensor,
+        others: Tensor | None,
+        relaxed: bool = False,
     ) -> Tensor:
         """(batch, targets): log-probability of each predicted class; of other classes, summed."""
-        logits = masked_logits(self.explanandum, tokens, mask)
+        logits = masked_logits(self.explanandum, tokens, mask, relaxed=relaxed)
         logs = [rank.float().log_softmax(-1) for rank in logits]
         made = [log.gather(1, predicted[:, i : i + 1]) for i, log in enumerate(logs)]
         if others is not None:

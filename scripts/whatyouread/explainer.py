@@ -10,6 +10,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from whatyouread.cli import UserError
 from whatyouread.explanandum import Explanandum, load_model
 from whatyouread.losses import standardised
+from whatyouread.masking import read
 from whatyouread.occlusion import body
 from whatyouread.tokens import PAD, VOCABULARY
 
@@ -78,24 +79,27 @@ class Explainer(nn.Module):
             return torch.zeros_like(classes)
         return classes + self.first_column
 
-    def inputs(self, tokens: Tensor) -> Tensor:
-        """What the LSTM reads, (batch, length, embedding + reads)."""
+    def inputs(self, tokens: Tensor, hidden: Tensor | None = None) -> Tensor:
+        """What the LSTM reads, (batch, length, embedding + reads).
+
+        hidden: the Explanandum's last hidden states of the plain sequences, where they are at hand.
+        """
         embeddings = self.embedding(tokens)
         if not self.reads:
             return embeddings
-        explanandum = self._explanandum[0].to(tokens.device)
-        with torch.no_grad():
-            hidden = explanandum.encode(explanandum.embed(tokens), tokens != PAD)
+        if hidden is None:
+            with torch.no_grad():
+                hidden = read(self._explanandum[0].to(tokens.device), tokens)[0]
         return torch.cat([embeddings, hidden.to(embeddings.dtype)], dim=-1)
 
-    def features(self, tokens: Tensor) -> Tensor:
+    def features(self, tokens: Tensor, hidden: Tensor | None = None) -> Tensor:
         """int64 (batch, length) -> (batch, length, 2 hidden), the input of the dense layer.
 
         Packed, so that neither the backward direction nor the batch norm ever sees padding.
         """
         lengths = (tokens != PAD).sum(1)
         packed = pack_padded_sequence(
-            self.inputs(tokens), lengths.cpu(), batch_first=True, enforce_sorted=False
+            self.inputs(tokens, hidden), lengths.cpu(), batch_first=True, enforce_sorted=False
         )
         packed, _ = self.lstm(packed)
         packed = packed._replace(data=self.norm(packed.data.relu()))
@@ -106,16 +110,17 @@ class Explainer(nn.Module):
         # float32: in bfloat16 a mask would have eight bits, and 1 - m fewer
         return self._masks(self.dense(self.features(tokens)).float(), tokens)
 
-    def class_scores(self, tokens: Tensor, classes: Tensor) -> Tensor:
+    def class_scores(self, tokens: Tensor, classes: Tensor, hidden: Tensor | None = None) -> Tensor:
         """What the masks of some classes are made of, without computing the others'.
 
-        classes: int64 (batch, sets, ranks), counted within each rank. Returns float
-        (batch, length, sets, ranks).
+        classes: int64 (batch, sets, ranks), counted within each rank; hidden: as for `inputs`.
+        Returns float (batch, length, sets, ranks).
         """
+        features = self.features(tokens, hidden)
         if self.target == "sequence":
-            return _for_all(self.dense(self.features(tokens)).float(), classes)
+            return _for_all(self.dense(features).float(), classes)
         columns = self.columns(classes)
-        scores = torch.einsum("blh,bsrh->blsr", self.features(tokens), self.dense.weight[columns])
+        scores = torch.einsum("blh,bsrh->blsr", features, self.dense.weight[columns])
         return (scores + self.dense.bias[columns].unsqueeze(1)).float()
 
     def class_masks(self, tokens: Tensor, classes: Tensor) -> Tensor:

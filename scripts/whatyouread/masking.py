@@ -40,13 +40,24 @@ def masked_logits(
     else:
         embeddings = embeddings * mask.unsqueeze(-1).to(embeddings.dtype)
         hidden = explanandum.encode(embeddings, valid)
+    weights = valid.to(hidden.dtype) if mask is None else mask.to(hidden.dtype) * valid
+    return _pooled_logits(explanandum, hidden, weights, weights if by_mask else valid)
+
+
+def read(explanandum: nn.Module, tokens: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """The last hidden states (batch, length, hidden) and the logits of the plain sequences."""
+    valid = tokens != PAD
+    hidden = explanandum.encode(explanandum.embed(tokens), valid)
+    return hidden, _pooled_logits(explanandum, hidden, valid.to(hidden.dtype), valid)
+
+
+def _pooled_logits(
+    explanandum: nn.Module, hidden: Tensor, weights: Tensor, total: Tensor
+) -> tuple[Tensor, ...]:
     if explanandum.pooling == "cls":
-        pooled = hidden[:, 0]
-    else:
-        weights = valid.to(hidden.dtype) if mask is None else mask.to(hidden.dtype) * valid
-        # multiply and sum, not a matrix product: its order of summation follows the shape
-        total = weights if by_mask else valid
-        pooled = (hidden * weights.unsqueeze(-1)).sum(1) / total.sum(1, keepdim=True).clamp(min=1)
+        return explanandum.classify(hidden[:, 0])
+    # multiply and sum, not a matrix product: its order of summation follows the shape
+    pooled = (hidden * weights.unsqueeze(-1)).sum(1) / total.sum(1, keepdim=True).clamp(min=1)
     return explanandum.classify(pooled)
 
 

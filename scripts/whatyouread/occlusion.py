@@ -23,35 +23,40 @@ def body(tokens: Tensor) -> Tensor:
     return inside
 
 
+def occlusion(inside: Tensor, noise: Tensor, area: Tensor, window: Tensor) -> Tensor:
+    """Masks that keep the highest places of smoothed noise, 0 or 1: float32 (batch, length).
+
+    inside: bool (batch, length), the tokens that may be masked; `<cls>`, at place 0, stays 1, padding
+    is 0. noise: float (batch, length); area: float (batch,), the share of the tokens that each
+    sequence keeps, one at least; window: int64 (batch,), tokens over which its noise is averaged, which
+    makes runs about as long.
+    """
+    length = inside.shape[1]
+    place = torch.arange(length, device=inside.device)
+    # the mean of `window` neighbours, by a running sum, up to the end of the sequence
+    total = F.pad(noise.cumsum(1), (1, 0))
+    end = torch.minimum(place + window.unsqueeze(1), inside.sum(1, keepdim=True) + 1)
+    smooth = (total.gather(1, end) - total[:, :-1]) / (end - place).clamp(min=1).sqrt()
+    order = smooth.masked_fill(~inside, -torch.inf).argsort(dim=1, descending=True, stable=True)
+    rank = torch.empty_like(order).scatter_(1, order, place.expand_as(order))
+    count = (area * inside.sum(1)).round().clamp(min=1)
+    mask = ((rank < count.unsqueeze(1)) & inside).float()
+    return torch.cat([torch.ones_like(mask[:, :1]), mask[:, 1:]], dim=1)
+
+
 def draw_occlusions(
     inside: Tensor,
     areas: Sequence[float],
     windows: Sequence[int],
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """A random mask for each sequence, 0 or 1: float32 (batch, length).
-
-    inside: bool (batch, length), the tokens that may be masked; `<cls>`, at place 0, stays 1, padding
-    is 0. Each sequence keeps one of `areas` of its tokens, in runs about as long as one of `windows`.
-    """
-    batch, length = inside.shape
-    place = {"generator": generator, "device": inside.device}
-    noise = torch.randn(batch, length + max(windows) - 1, **place)
-    # the mean of neighbours makes runs; every window is computed, each sequence takes one
-    smooth = torch.stack(
-        [F.avg_pool1d(noise[:, None, : length + w - 1], w, 1)[:, 0] * w**0.5 for w in windows]
-    )
-    rows = torch.arange(batch, device=inside.device)
-    noise = smooth[torch.randint(len(windows), (batch,), **place), rows]
+    """An `occlusion` of each sequence, with one of `areas` and one of `windows`, all drawn."""
+    batch, place = len(inside), {"generator": generator, "device": inside.device}
+    noise = torch.randn(inside.shape, **place)
     area = torch.tensor(areas, device=inside.device)[torch.randint(len(areas), (batch,), **place)]
-    count = (area * inside.sum(1)).round().clamp(min=1)
-    order = noise.masked_fill(~inside, -torch.inf).argsort(1, descending=True)
-    rank = torch.empty_like(order).scatter_(
-        1, order, torch.arange(length, device=inside.device).expand_as(order)
-    )
-    mask = ((rank < count[:, None]) & inside).float()
-    mask[:, 0] = 1
-    return mask
+    window = torch.tensor(windows, device=inside.device)
+    window = window[torch.randint(len(windows), (batch,), **place)]
+    return occlusion(inside, noise, area, window)
 
 
 def occlusion_gradient(

@@ -9,7 +9,14 @@ from torch import Tensor, nn
 from whatyouread.explainer import Explainer
 from whatyouread.explanandum import Explanandum, predictions
 from whatyouread.losses import Loss, classification_loss, correlation_loss, explainer_loss
-from whatyouread.masking import inverted, masked_logits, mean_mask, non_target_mask, target_mask
+from whatyouread.masking import (
+    inverted,
+    masked_logits,
+    mean_mask,
+    non_target_mask,
+    read,
+    target_mask,
+)
 from whatyouread.metrics import balanced_accuracy
 from whatyouread.occlusion import body, draw_occlusions, occlusion_gradient
 from whatyouread.tokens import PAD
@@ -173,14 +180,14 @@ class SharpTask(nn.Module):
         # what is drawn for validation is the same in every epoch
         generator = None if self.training else _generator(self.seed, tokens.device)
         with torch.no_grad():
-            classes = predictions(masked_logits(explanandum, tokens))
-        classes, chosen = self._asked(classes, generator)
+            hidden, logits = read(explanandum, tokens)
+        classes, chosen = self._asked(predictions(logits), generator)
         inside = body(tokens)
         mask = draw_occlusions(
             inside, self.settings.occlusion_areas, self.settings.occlusion_windows, generator
         )
         evidence = occlusion_gradient(explanandum, tokens, classes, mask, chosen)
-        scores = self.explainer.class_scores(tokens, classes.unsqueeze(1))[:, :, 0]
+        scores = self.explainer.class_scores(tokens, classes.unsqueeze(1), hidden)[:, :, 0]
         scores = (scores * chosen.unsqueeze(1)).sum(-1)
         loss = correlation_loss(scores, evidence, inside)
         return {"loss": loss.mean(), "values": loss.detach().unsqueeze(1)}
