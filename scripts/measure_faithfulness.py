@@ -58,13 +58,13 @@ def by_runs(runs: Runs, plain, settings: dict, seed: int) -> dict[str, np.ndarra
 
 @torch.inference_mode()
 def masks_of(explainer: Explainer, file: TokenFile, classes: np.ndarray, size: int, device):
-    """Target masks for the given classes, float32 (n, longest)."""
+    """Target masks for the given classes, as attributions hold them, float32 (n, longest)."""
     made = np.zeros((len(file), int(file.lengths.max())), np.float32)
     explainer = explainer.to(device).eval()
     for rows in batches_by_length(file.lengths, size):
         tokens = torch.from_numpy(file.tokens(rows)).to(device)
         sets = torch.from_numpy(classes[rows]).to(device).unsqueeze(1)
-        mask = target_mask(explainer.class_masks(tokens, sets))[:, :, 0]
+        mask = target_mask(explainer.class_masks(tokens, sets, smooth=False))[:, :, 0]
         made[rows, : mask.shape[1]] = mask.float().cpu().numpy()
     return made
 

@@ -36,16 +36,20 @@ class Settings(TrainingSettings):
 
 def make_task(settings: Settings, explanandum: Explanandum, seed: int):
     """The Explainer of the variant that is asked for, and the task that trains it."""
-    sizes = (settings.embedding_size, settings.hidden_size, settings.layers)
     classes = explanandum.config["classes"]
     if settings.variant == "paper":
         objective = cli.settings(Objective, settings.objective)
-        explainer = Explainer(classes, *sizes)
+        explainer = Explainer(
+            classes, settings.embedding_size, settings.hidden_size, settings.layers
+        )
         return explainer, ExplainerTask(explainer, explanandum, objective)
     sharp = cli.settings(SharpSettings, settings.sharp)
-    reads = explanandum.encoder.config.hidden_size if sharp.reads == "hidden" else 0
-    explainer = Explainer(classes, *sizes, sharp.target, reads, sharp.area, sharp.smoothing)
-    return explainer.attach(explanandum), SharpTask(explainer, explanandum, sharp, seed)
+    size = explanandum.encoder.config.hidden_size
+    explainer = Explainer(
+        classes, size, settings.hidden_size, settings.layers, sharp.target,
+        size if sharp.reads == "hidden" else 0, sharp.area, sharp.smoothing,
+    ).start_from(explanandum)  # fmt: skip
+    return explainer, SharpTask(explainer, explanandum, sharp, seed)
 
 
 def main(args):

@@ -215,6 +215,9 @@ def test_sharp_masks_keep_their_area_whatever_the_batch(token_batch, target):
         with torch.inference_mode():
             alone = explainer.class_masks(tokens[row : row + 1, :length], classes[:1])
         torch.testing.assert_close(masks[row : row + 1, :length], alone, atol=1e-4, rtol=0)
+        rough = explainer.class_masks(tokens, classes, smooth=False)
+    assert not torch.allclose(rough, masks)
+    assert ((rough[3, 1:] > 0.5).sum(0) == 4).all()
     differ = (masks[:, :, 0] != masks[:, :, 1]).any()
     assert differ == (target == "class")
 

@@ -259,14 +259,21 @@ def test_a_tiny_run_makes_everything(tiny_run):
     )
     comparison = pd.read_csv(tiny_run / "results/comparison.tsv", sep="\t")
     controls = comparison.groupby("method")["control"].agg(set)
-    assert set(controls.index) == {"unmasked", *TINY["attributions"]["methods"]}
+    methods = {"explainer_sharp", *TINY["attributions"]["methods"]}
+    assert set(controls.index) == {"unmasked", *methods}
+    others = {f"{o}_class{s}" for o in ("wrong", "runner_up") for s in ("", "_steering")}
     for method, names in controls.drop("unmasked").items():
-        assert {"none", *CONTROLS, "wrong_class", "wrong_class_steering"} == names, method
+        assert {"none", *CONTROLS, *others} == names, method
+    steering = pd.read_csv(tiny_run / "results/steering.tsv", sep="\t")
+    assert set(steering["method"]) == methods
+    sharp = pd.read_csv(tiny_run / "results/variants/sharp/table1.tsv", sep="\t")
+    assert sharp["condition"].tolist() == CONDITIONS
+    assert sharp.loc[0].equals(table.loc[0])  # the same classifier, unmasked
     faithfulness = pd.read_csv(tiny_run / "results/faithfulness.tsv", sep="\t")
     assert set(faithfulness["direction"]) == {"higher", "lower", "none"}
-    assert "seed_agreement" in set(
-        faithfulness.loc[faithfulness["method"] == "explainer", "metric"]
-    )
+    for method in ("explainer", "explainer_sharp"):
+        metrics = set(faithfulness.loc[faithfulness["method"] == method, "metric"])
+        assert {"seed_agreement", "seed_overlap"} <= metrics
     for name in ("class_explanations_summary", "class_explanations_null", "mask_statistics"):
         assert len(pd.read_csv(tiny_run / f"results/{name}.tsv", sep="\t")), name
     for svg in (tiny_run / "results/figures").glob("*.svg"):
@@ -294,6 +301,9 @@ def test_a_second_run_makes_the_same_files(tiny_run, tmp_path):
         "results/run.json",
         "results/comparison_curves.tsv",
         "results/faithfulness.tsv",
+        "results/steering.tsv",
+        "results/variants/sharp/table1.tsv",
+        "results/variants/sharp/runs/0/explainer/model.safetensors",
         "results/class_explanations.tsv",
         "results/class_explanations.meme",
         "results/figures/sequences.html",
@@ -322,3 +332,18 @@ def test_the_report_holds_every_page_and_figure(tiny_run):
     assert shown >= made - {"results/figures/sequences.svg"}
     for category in ("Data", "Models", "Table 1", "Controls", "Masks", "Comparison"):
         assert f'"{category}"' in report, category
+
+
+def test_either_variant_may_be_the_main_one(tmp_path):
+    """With `sharp` in front the paper's objective is not judged; alone nothing else is trained."""
+    for both, trained in ((True, "2"), (False, None)):
+        folder = tmp_path / str(both)
+        change = {"explainer": TINY["explainer"] | {"variant": "sharp", "both": both}}
+        write_config(folder, TINY | change)
+        done = snakemake(folder, "--dry-run", "--quiet", "host")
+        assert done.returncode == 0, done.stderr
+        jobs = dict(re.findall(r"^(\w+) +(\d+)$", done.stdout, re.MULTILINE))
+        assert jobs.get("train_variant") == trained
+        assert jobs["retrain_explainer"] == "1"
+        assert "compare_losses" not in jobs
+        assert ('"variant": "paper"' in done.stdout) == both

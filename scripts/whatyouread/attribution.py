@@ -93,9 +93,12 @@ def occlusion_gradients(
 
 @torch.inference_mode()
 def explainer_masks(question: Question, explainer: Explainer) -> Tensor:
-    """The Explainer's class masks, their maximum, and the target masks of the other classes."""
+    """The Explainer's class masks, their maximum, and the target masks of the other classes.
+
+    Those of the sharp Explainer are not smoothed: here they are judged by what the classifier reads.
+    """
     sets = torch.cat([question.predicted.unsqueeze(1), question.others], dim=1)
-    masks = explainer.class_masks(question.tokens, sets)
+    masks = explainer.class_masks(question.tokens, sets, smooth=False)
     target = target_mask(masks)
     return torch.cat([masks[:, :, 0], target], dim=-1)
 

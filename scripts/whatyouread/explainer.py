@@ -73,6 +73,14 @@ class Explainer(nn.Module):
         self._explanandum = (explanandum.freeze(),)  # not a submodule: it is none of our weights
         return self
 
+    def start_from(self, explanandum: Explanandum) -> "Explainer":
+        """Copy the Explanandum's token embeddings, scaled to variance 1, to learn from there."""
+        with torch.no_grad():
+            table = explanandum.embed(torch.arange(len(VOCABULARY)))
+            self.embedding.weight.copy_(table / table.std())
+            self.embedding.weight[PAD] = 0
+        return self.attach(explanandum)
+
     def columns(self, classes: Tensor) -> Tensor:
         """Classes counted within each rank, int64 (..., ranks), as columns of the last layer."""
         if self.target == "sequence":
@@ -123,22 +131,28 @@ class Explainer(nn.Module):
         scores = torch.einsum("blh,bsrh->blsr", features, self.dense.weight[columns])
         return (scores + self.dense.bias[columns].unsqueeze(1)).float()
 
-    def class_masks(self, tokens: Tensor, classes: Tensor) -> Tensor:
-        """Masks of some classes: arguments and shape of `class_scores`; zero at padding."""
+    def class_masks(self, tokens: Tensor, classes: Tensor, smooth: bool = True) -> Tensor:
+        """Masks of some classes: arguments and shape of `class_scores`; zero at padding.
+
+        Without `smooth` a gated mask is of the scores as they are: not as easy to read, and truer to
+        what the classifier reads.
+        """
         valid = (tokens != PAD)[:, :, None, None]
         if self.target == "sequence":
-            return _for_all(self(tokens), classes) * valid
+            column = self._masks(self.dense(self.features(tokens)).float(), tokens, smooth)
+            return _for_all(column, classes) * valid
         scores = self.class_scores(tokens, classes)
-        return self._masks(scores.flatten(2), tokens).view(scores.shape) * valid
+        return self._masks(scores.flatten(2), tokens, smooth).view(scores.shape) * valid
 
-    def _masks(self, scores: Tensor, tokens: Tensor) -> Tensor:
+    def _masks(self, scores: Tensor, tokens: Tensor, smooth: bool = True) -> Tensor:
         """(batch, length, columns): the paper's sigmoid, or a gate for each column."""
         if not self.area:
             return scores.sigmoid()
         columns = scores.shape[2]
         rows = scores.movedim(2, 1).flatten(0, 1)
         inside = body(tokens).repeat_interleave(columns, 0)
-        masks = gate(smoothed(rows, inside, self.smoothing), inside, self.area)
+        rows = smoothed(rows, inside, self.smoothing) if smooth else rows
+        masks = gate(rows, inside, self.area)
         return masks.view(len(scores), columns, -1).movedim(1, 2)
 
 

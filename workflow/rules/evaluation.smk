@@ -66,6 +66,9 @@ rule record_run:
         backbone="resources/backbone.json",
         explanandum="results/explanandum/run.json",
         explainer="results/explainer/run.json",
+        variants=expand(
+            "results/variants/{variant}/runs/0/explainer/run.json", variant=OTHERS
+        ),
         table="results/table1.tsv",
     output:
         record="results/run.json",
@@ -77,5 +80,5 @@ rule record_run:
         config=json.dumps(config, sort_keys=True, default=str),
     shell:
         'python "$SCRIPTS/record_run.py" --config {params.config:q} --records {input.dataset}'
-        " {input.taxdump} {input.backbone} {input.explanandum} {input.explainer}"
+        " {input.taxdump} {input.backbone} {input.explanandum} {input.explainer} {input.variants}"
         " --results {input.table} --output {output.record} --log {log}"
