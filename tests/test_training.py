@@ -328,7 +328,7 @@ def test_killed_twice_and_while_writing(eight, uninterrupted, tmp_path):
         (last / "trainer_state.json").unlink(missing_ok=True)
         if content is not None:
             (last / "trainer_state.json").write_text(content)
-        assert checkpoints._is_whole(last) is False
+        assert checkpoints._problem(last) is not None
     task, resumed = play(eight, tmp_path / "c", PLATEAU)
     pd.testing.assert_frame_equal(resumed, history, check_exact=True)
     assert torch.equal(task.w, whole.w)
@@ -359,8 +359,10 @@ def test_the_last_checkpoint_by_number(tmp_path):
     checkpoints.prepare_checkpoints(tmp_path / "c", {"a": 1, "b": (1, 2)})
     for step in (9, 10, 100):
         (tmp_path / "c" / f"checkpoint-{step}").mkdir()
-    for step in (9, 10):
-        (tmp_path / "c" / f"checkpoint-{step}" / "trainer_state.json").write_text("{}")
+        state = tmp_path / "c" / f"checkpoint-{step}" / "trainer_state.json"
+        state.write_text('{"best_global_step": null}')
+        if step != 100:
+            checkpoints.seal(state.parent)
     found = checkpoints.prepare_checkpoints(tmp_path / "c", {"b": [1, 2], "a": 1})
     assert found == tmp_path / "c" / "checkpoint-10"
     (tmp_path / "c" / "stamp.json").write_text('{"a')
@@ -410,9 +412,8 @@ def learnable_file(path, n, seed):
     return write_tokens(path, sequences, labels, rng.integers(0, 2**63, n, dtype=np.uint64))
 
 
-@pytest.fixture(scope="module")
-def inputs(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("inputs")
+def make_inputs(folder):
+    """What both programs read: token files, backbone, table of classes, an Explanandum."""
     learnable_file(folder / "train.arrow", 192, 0)
     learnable_file(folder / "validation.arrow", 37, 1)
     (folder / "backbone").mkdir()
@@ -423,6 +424,11 @@ def inputs(tmp_path_factory):
     (folder / "explanandum").mkdir()
     save_model(folder / "explanandum", small_explanandum(4))
     return folder
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory):
+    return make_inputs(tmp_path_factory.mktemp("inputs"))
 
 
 def arguments(name, inputs, folder, **changed):
@@ -440,6 +446,15 @@ def arguments(name, inputs, folder, **changed):
     if name == "train_explanandum":
         return result | {"backbone": inputs / "backbone", "classes": inputs / "classes.tsv"}
     return result | {"explanandum": inputs / "explanandum"}
+
+
+def command_line(name, inputs, folder, **changed):
+    values = arguments(name, inputs, folder, **changed)
+    values["settings"] = json.dumps(values["settings"])
+    command = [str(SCRIPTS / f"{name}.py"), "--log", str(folder / "train.log")]
+    for option, value in values.items():
+        command += [f"--{option.replace('_', '-')}", str(value)]
+    return command
 
 
 def run(name, inputs, folder, **changed):

@@ -16,8 +16,12 @@ METHODS = list(config["attributions"]["methods"])
 RUNS = range(config["runs"]["number"])
 CLASS_SOURCES = config["class_explanations"]["sources"]
 
-# Neither a file to watch nor a parameter: a checkout that moves must not rerun a training.
-shell.prefix(f"export SCRIPTS={shlex.quote(str(PROJECT / 'scripts'))}; ")
+# Neither a file to watch nor parameters: a checkout that moves must not rerun a training, and how
+# often a training is written down changes no result.
+shell.prefix(
+    f"export SCRIPTS={shlex.quote(str(PROJECT / 'scripts'))}"
+    f" CHECKPOINT_MINUTES={config['checkpoint_minutes']}; "
+)
 
 
 def settings(section):
