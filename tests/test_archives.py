@@ -218,6 +218,35 @@ def test_member_that_reaches_into_the_next(tmp_path):
     refused(path, "'a.fa' overlaps")
 
 
+def changed_directory(path, at, change):
+    """Write other bytes into the second entry of a zip's directory."""
+    data = bytearray(path.read_bytes())
+    second = data.index(b"PK\x01\x02", data.index(b"PK\x01\x02") + 4)
+    data[second + at : second + at + len(change)] = change
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("at", "change", "problem"),
+    [
+        (46, b"b.fx", "is another one"),  # a name that would be skipped
+        (16, bytes(8), "is another one"),  # neither checksum nor bytes: an empty member
+        (24, b"\x01", "is another one"),
+        (42, b"\xff\xff\xff\x7f", "no member at byte|unpack requires"),
+    ],
+)
+def test_directory_that_does_not_fit_the_members(tmp_path, at, change, problem):
+    path = make_zip(tmp_path / "x.zip", {"a.fa": SEQUENCES, "b.fa": SEQUENCES, "c": b""})
+    changed_directory(path, at, change)
+    refused(path, f"truncated or damaged.*({problem})")
+
+
+def test_directory_that_leaves_members_out(tmp_path):
+    path = make_zip(tmp_path / "x.zip", {"a.fa": SEQUENCES, "b.fa": SEQUENCES, "c.fa": SEQUENCES})
+    changed_directory(path, 32, b"\x32")  # its comment swallows the third entry
+    refused(path, "2 of 3 members are listed")
+
+
 @pytest.mark.parametrize("kept", [0.3, 0.9, 0.999])
 @pytest.mark.parametrize("form", ["zip", "tar.gz", "tar", "gz"])
 def test_truncated(tmp_path, form, kept):

@@ -211,6 +211,18 @@ def test_damaged_lineages(tmp_path, nodes, words):
         look_up(write_dump(tmp_path, nodes=nodes), [562])
 
 
+def test_two_answers_for_one_taxid(tmp_path):
+    twice = [*MERGED, (777, 562)]
+    with pytest.raises(UserError, match=r"merged\.dmp: the taxid 777 is merged into two others"):
+        look_up(write_dump(tmp_path, merged=twice), [562])
+    look_up(write_dump(tmp_path, merged=[*MERGED, MERGED[0]]), [562])
+    names = [(t, n, "", "scientific name") for t, _, _, n in NODES]
+    other = [*names, (561, "Shigella", "", "scientific name")]
+    with pytest.raises(UserError, match=r"names\.dmp: the taxid 561 has two scientific names"):
+        look_up(write_dump(tmp_path, names=other), [562])
+    look_up(write_dump(tmp_path, names=[*names, names[6]]), [562])
+
+
 def test_damage_elsewhere_does_not_matter(tmp_path):
     assert look_up(write_dump(tmp_path, nodes=changed(10239, 4321)), [562])["genus"].item()
 

@@ -139,6 +139,13 @@ def _arguments(
     settings: TrainingSettings, checkpoints: Path, seed: int, threads: int
 ) -> TrainingArguments:
     cuda = torch.cuda.is_available()
+    if cuda and settings.gpus > torch.cuda.device_count():
+        raise UserError(
+            f"gpus is {settings.gpus}, but {torch.cuda.device_count()} are visible here: "
+            "lower it, or run on a machine with more"
+        )
+    if not cuda and (settings.gpus > 1 or os.environ.get("CUDA_VISIBLE_DEVICES")):
+        log.warning("a GPU was asked for, and none can be used here: training on the CPU")
     if settings.precision == "tf32" and not cuda:
         log.warning("tf32 needs a GPU: training in fp32")
     try:
