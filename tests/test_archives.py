@@ -4,6 +4,7 @@ import collections
 import gzip
 import io
 import random
+import re
 import stat
 import struct
 import tarfile
@@ -12,6 +13,8 @@ import zlib
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from whatyouread import archives, streams
 from whatyouread.archives import check_archive, members
@@ -362,6 +365,31 @@ def test_member_alone(tmp_path):
     (tmp_path / "b.fa.gz").write_bytes(gzip.compress(SEQUENCES))
     assert contents(tmp_path / "a.fa") == {"a.fa": SEQUENCES}
     assert contents(tmp_path / "b.fa.gz") == {"b.fa": SEQUENCES}
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    content=st.dictionaries(
+        st.text("abé /&'", min_size=1, max_size=8).filter(
+            lambda name: re.fullmatch("[^/ ]+(/[^/ ]+)*", name)
+        ),
+        st.binary(max_size=300),
+        min_size=1,
+        max_size=5,
+    ),
+    packed=st.booleans(),
+)
+def test_whatever_is_packed_comes_out(tmp_path_factory, content, packed):
+    folder = tmp_path_factory.mktemp("any")
+    files = {n: gzip.compress(d) if packed else b"=" + d for n, d in content.items()}
+    expected = {n: d if packed else b"=" + d for n, d in content.items()}
+    for path in (
+        make_zip(folder / "x.zip", files),
+        make_tar(folder / "x.tar.gz", files.items()),
+        make_tar(folder / "x.tar", files.items(), "w"),
+    ):
+        check_archive(path)
+        assert contents(path) == dict(sorted(expected.items()))
 
 
 def test_gzipped_and_not(tmp_path):

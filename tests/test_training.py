@@ -375,6 +375,16 @@ def test_precision_must_be_known():
         TrainingSettings(**SETTINGS | {"precision": "fp16"})
 
 
+def test_a_gpu_that_is_not_there(monkeypatch, tmp_path, caplog):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    training._arguments(TrainingSettings(**SETTINGS | {"gpus": 2}), tmp_path, 1, 1)
+    assert "a GPU was asked for, and none can be used here" in caplog.text
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    with pytest.raises(UserError, match="gpus is 2, but 1 are visible here: lower it"):
+        training._arguments(TrainingSettings(**SETTINGS | {"gpus": 2}), tmp_path, 1, 1)
+
+
 def test_fingerprint_tells_files_apart(tmp_path):
     one = write_tokens(tmp_path / "a", [[3, 9], [3, 10, 11]], [[0, 1], [1, 2]], [5, 6])
     same = write_tokens(tmp_path / "b", [[3, 9], [3, 10, 11]], [[0, 1], [1, 2]], [5, 6])

@@ -205,6 +205,11 @@ def test_no_torch_in_the_environments_of_the_data_rules():
         ({"explanandum": {"epochs": "five"}}, "five"),
         ({"explanandum": {"precision": "fp16"}}, "fp16"),
         ({"backbone": {"repository": "x/y", "revision": "main"}}, "backbone"),
+        ({"seed": -1}, "-1"),
+        ({"checkpoint_minutes": 0}, "checkpoint_minutes"),
+        ({"split": {"test": 0.6, "validation": 0.5}}, "leave nothing to train on"),
+        ({"explainer": {"objective": {"min_area": 0.4}}}, "min_area is above max_area"),
+        ({"explainer": {"gpus": 5}}, "explainer.batch_size 48 is no multiple"),
     ],
 )
 def test_a_wrong_configuration_is_an_error(tmp_path, change, complaint):
@@ -212,6 +217,7 @@ def test_a_wrong_configuration_is_an_error(tmp_path, change, complaint):
     done = snakemake(tmp_path, "--dry-run")
     assert done.returncode != 0
     assert complaint in done.stderr + done.stdout
+    assert "Traceback" not in done.stderr
 
 
 def test_defaults_of_the_schema_are_the_papers_configuration():
