@@ -173,6 +173,17 @@ def test_the_slurm_profile_plans_the_papers_run(paper_run):
         assert "rule train_explainer:" in done.stdout
 
 
+def test_the_slurm_profile_knows_the_rules_with_a_gpu():
+    profile = yaml.safe_load((PROJECT / "slurm" / "config.yaml").read_text())["set-resources"]
+    again = {"retrain_explanandum", "retrain_explainer"}
+    needing = {rule for rule, block in rule_blocks().items() if "gpu=" in block} | again
+    assert set(profile) == needing
+    for rule, resources in profile.items():
+        assert resources["slurm_partition"] == "'gpu'", rule
+        # time for a checkpoint
+        assert ("--signal=B:TERM@120" in resources.get("slurm_extra", "")) == ("train_" in rule)
+
+
 def test_every_rule_has_an_environment_a_script_and_a_log_of_its_own():
     blocks = rule_blocks()
     assert len(blocks) >= 14
