@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader
 from whatyouread import checkpoints
 from whatyouread.batches import Batches
 from whatyouread.cli import UserError
-from whatyouread.resumable import outlive_first_sigterm
+from whatyouread.resumable import outlive_sigterm
 from whatyouread.training import TrainingSettings, checkpoint_minutes, train
 
 ALWAYS = "1e-9"
@@ -258,15 +258,24 @@ def test_two_processes_do_not_share_a_folder(run_python, tmp_path, monkeypatch, 
     assert not list(folder.parent.iterdir())
 
 
-def test_a_worker_lives_through_the_first_sigterm(file):
+OTHER = "import os, sys; os.kill(int(sys.argv[1]), 15)"
+
+
+@pytest.mark.skipif(not hasattr(signal, "sigwaitinfo"), reason="Linux only")
+def test_only_its_parent_ends_a_worker(file):
     loader = DataLoader(
         Batches(file, 1), 2, num_workers=1, prefetch_factor=1,
-        collate_fn=lambda batch: batch, worker_init_fn=outlive_first_sigterm,
+        collate_fn=lambda batch: batch, worker_init_fn=outlive_sigterm,
     )  # fmt: skip
     batches = iter(loader)
     next(batches)
-    os.kill(batches._workers[0].pid, signal.SIGTERM)
-    assert len(list(batches)) == 9
+    worker = batches._workers[0]
+    for _ in range(2):
+        subprocess.run([sys.executable, "-S", "-c", OTHER, str(worker.pid)], check=True)
+    assert len([next(batches) for _ in range(5)]) == 5
+    worker.terminate()
+    worker.join(timeout=20)
+    assert worker.exitcode == 0
 
 
 # The programs

@@ -8,6 +8,7 @@ epoch and its evaluation. Here such a checkpoint is taken every so many seconds 
 import os
 import shutil
 import signal
+import threading
 import time
 from pathlib import Path
 
@@ -101,7 +102,7 @@ class ResumableTrainer(Trainer):
 
     def _get_dataloader(self, *args, **kwargs):
         loader = super()._get_dataloader(*args, **kwargs)
-        getattr(loader, "base_dataloader", loader).worker_init_fn = outlive_first_sigterm
+        getattr(loader, "base_dataloader", loader).worker_init_fn = outlive_sigterm
         return loader
 
     def _save_checkpoint(self, model, trial) -> None:
@@ -194,9 +195,17 @@ def refuse_loss(loss: float, step: int) -> None:
         )
 
 
-def outlive_first_sigterm(worker: int) -> None:
+def outlive_sigterm(worker: int) -> None:
     """Let a worker of a DataLoader live on when SIGTERM goes to all processes of a job.
 
-    The main process needs it until its checkpoint is written, and ends it afterwards.
+    The main process needs it until its checkpoint is written; only to its SIGTERM the worker ends.
     """
-    signal.signal(signal.SIGTERM, lambda *_: signal.signal(signal.SIGTERM, signal.SIG_DFL))
+    if hasattr(signal, "sigwaitinfo"):  # not on macOS
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+        threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    while signal.sigwaitinfo([signal.SIGTERM]).si_pid != os.getppid():
+        pass
+    os._exit(0)
