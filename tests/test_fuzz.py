@@ -18,12 +18,15 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from helpers_evaluation import random_file
 from test_taxonomy import NODES, dump_files
 
 from whatyouread import taxonomy
 from whatyouread.archives import check_archive
 from whatyouread.cli import UserError
 from whatyouread.sequences import read_sequences
+from whatyouread.token_files import TokenFile
+from whatyouread.tokens import VOCABULARY
 
 CASES = int(os.environ.get("FUZZ_CASES", "300"))
 LONGEST = 20  # seconds for one case
@@ -295,3 +298,30 @@ def test_damaged_dumps(tmp_path, limited):
         return "read" if found else "refused"
 
     fuzz("dumps", one_case)
+
+
+# Tables between rules
+
+
+def test_damaged_token_files(tmp_path, limited):
+    """Arrow has no checksums: what is read need not be true, but must be tokens and classes."""
+    file = random_file(tmp_path / "whole.arrow", 40)
+    content = file.path.read_bytes()
+
+    def everything(path):
+        made = TokenFile(path, file.ranks)
+        rows = np.arange(len(made))
+        return made.tokens(rows), made.flat_tokens(rows)[0], made.labels, made.ids.to_pylist()
+
+    def one_case(rng):
+        (tmp_path / "x.arrow").write_bytes(damaged(content, rng))
+        found = limited(everything, tmp_path / "x.arrow")
+        (tmp_path / "x.arrow").unlink()
+        if found is None:
+            return "refused"
+        for tokens in found[:2]:
+            assert tokens.max(initial=0) < len(VOCABULARY)
+        assert found[2].min(initial=0) >= 0
+        return "read"
+
+    fuzz("token files", one_case)

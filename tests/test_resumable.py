@@ -1,5 +1,7 @@
 """Trainings that are killed inside an epoch, in an evaluation, or while they write a checkpoint."""
 
+import errno
+import fcntl
 import os
 import signal
 import subprocess
@@ -7,11 +9,21 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
 from helpers_evaluation import random_file
-from test_training import SETTINGS, Killed, Scripted, command_line, make_inputs, run
+from test_training import (
+    SETTINGS,
+    TERMS,
+    Killed,
+    Scripted,
+    command_line,
+    make_inputs,
+    read_history,
+    run,
+)
 from torch.utils.data import DataLoader
 
 from whatyouread import checkpoints
@@ -220,6 +232,7 @@ def test_minutes_must_be_a_number(monkeypatch, text):
 # Two processes and one folder
 
 
+OTHER = "import os, sys; os.kill(int(sys.argv[1]), 15)"
 HOLDER = """
 import os, sys, time
 from pathlib import Path
@@ -258,10 +271,19 @@ def test_two_processes_do_not_share_a_folder(run_python, tmp_path, monkeypatch, 
     assert not list(folder.parent.iterdir())
 
 
-OTHER = "import os, sys; os.kill(int(sys.argv[1]), 15)"
-
-
 @pytest.mark.skipif(not hasattr(signal, "sigwaitinfo"), reason="Linux only")
+def test_a_file_system_without_locks(tmp_path, monkeypatch, caplog):
+    def flock(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    checkpoints.hold(tmp_path / "c")
+    assert "no lock" in caplog.text
+    assert "make sure that only one process trains" in caplog.text
+    checkpoints.remove(tmp_path / "c")
+    assert names(tmp_path) == []
+
+
 def test_only_its_parent_ends_a_worker(file):
     loader = DataLoader(
         Batches(file, 1), 2, num_workers=1, prefetch_factor=1,
@@ -351,3 +373,21 @@ def test_two_processes_are_killed_and_started_again(inputs, tmp_path):
     for file in ("model.safetensors", "history.tsv"):
         one, two = (tmp_path / name / "out" / file for name in ("whole", "killed"))
         assert one.read_bytes() == two.read_bytes()
+
+
+@pytest.mark.slow
+def test_two_processes_train_an_explainer_like_one(inputs, tmp_path):
+    """But for the batch norm, which each process takes over its own half of a batch."""
+    (tmp_path / "two").mkdir()
+    run("train_explainer", inputs, tmp_path / "one", **CHANGED)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    command += ["--nproc-per-node", "2", "--"]
+    command += command_line("train_explainer", inputs, tmp_path / "two", **CHANGED, gpus=2)
+    environment = os.environ | {"CUDA_VISIBLE_DEVICES": ""}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    one, two = (read_history(tmp_path / name / "out") for name in ("one", "two"))
+    for column in ("training_loss", "training_classification", "validation_classification"):
+        np.testing.assert_allclose(two[column], one[column], rtol=0.05, err_msg=column)
+    total = sum(two[f"training_{term}"] for term in TERMS)
+    np.testing.assert_allclose(two["training_loss"], total, atol=2e-4)

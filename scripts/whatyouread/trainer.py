@@ -46,8 +46,10 @@ class TaskTrainer(ResumableTrainer):
     def log(self, logs, start_time=None):
         if "loss" in logs and self._steps:
             task = self.accelerator.unwrap_model(self.model)
-            means = (self._sums / self._steps).tolist()
-            logs |= dict(zip(task.tracked, means, strict=True))
+            means = self._sums / self._steps
+            if self.args.world_size > 1:  # of all processes, as the loss is
+                means = self.accelerator.reduce(means, "mean")
+            logs |= dict(zip(task.tracked, means.tolist(), strict=True))
             self._sums, self._steps = 0, 0
         super().log(logs, start_time)
 
