@@ -6,6 +6,8 @@ DATA ?=
 DATASET ?= $(DATA)/bertax_like.zip
 TAXDUMP ?= $(DATA)/taxdmp_mini.zip
 RUN ?= runs/real
+N ?= 20
+CONFIG ?= .test
 
 # Without a GPU, small models run faster as two jobs of one thread than as one job of two.
 JOBS = --cores $(CORES) --resources gpu=$(CORES) --set-threads train_explainer=1 \
@@ -16,13 +18,15 @@ JOBS = --cores $(CORES) --resources gpu=$(CORES) --set-threads train_explainer=1
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 unexport PYTHONPATH PYTHONHOME
 
-.PHONY: help venv demo test lint format real clean requirements
+.PHONY: help venv demo test lint format real chaos slurm-test clean requirements
 
 help:
 	@echo "make demo    run the embedded demo end to end and print Table 1"
 	@echo "make test    run the tests"
 	@echo "make real DATA=FOLDER    the chain on real sequences, small encoder, no GPU"
 	@echo "make real DATASET=FILE TAXDUMP=FILE [RUN=FOLDER]    likewise, on your files"
+	@echo "make chaos N=20    kill N runs of the demo at random moments (SIGKILL, then SIGTERM); compare"
+	@echo "make slurm-test [SLURM_NODE=PROGRAM]    the demo through --profile slurm, with accidents"
 	@echo "make lint    snakemake --lint, snakefmt --check, ruff"
 	@echo "make venv    only make .venv, which the others need"
 	@echo "make clean   remove the results of the demo"
@@ -67,6 +71,13 @@ real: venv
 	@echo
 	@cat $(RUN)/results/table1.md
 	@echo "Everything on one page, with pictures: $(RUN)/report.html"
+
+# CONFIG= (empty) takes the tiny configuration of the tests
+chaos: venv
+	python tests/chaos.py --runs $(N) $(if $(CONFIG),--config $(CONFIG)) -- $(JOBS)
+
+slurm-test: venv
+	tests/slurm_test.sh
 
 clean:
 	rm -rf .test/report.html .test/results .test/resources .test/logs .test/benchmarks .test/checkpoints .test/.snakemake

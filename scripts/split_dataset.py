@@ -9,13 +9,14 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from whatyouread import cli, files, labels, splitting
+from whatyouread.census import INDEX_SCHEMA
 from whatyouread.classes import read_classes
 
 
 def main(args):
     settings = cli.settings(splitting.Settings, args.settings)
     published = labels.published_numbers(args.paper) if args.paper else {}
-    index = pq.read_table(args.sequences)
+    index = files.read_parquet(args.sequences, INDEX_SCHEMA.names)
     table = labels.read_labels(args.labels)
     classes = read_classes(args.classes)
     division = splitting.divide(index, table, classes, args.ranks, settings, args.seed)

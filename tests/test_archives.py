@@ -4,6 +4,7 @@ import collections
 import gzip
 import io
 import random
+import re
 import stat
 import struct
 import tarfile
@@ -12,6 +13,8 @@ import zlib
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from whatyouread import archives, streams
 from whatyouread.archives import check_archive, members
@@ -218,6 +221,35 @@ def test_member_that_reaches_into_the_next(tmp_path):
     refused(path, "'a.fa' overlaps")
 
 
+def changed_directory(path, at, change):
+    """Write other bytes into the second entry of a zip's directory."""
+    data = bytearray(path.read_bytes())
+    second = data.index(b"PK\x01\x02", data.index(b"PK\x01\x02") + 4)
+    data[second + at : second + at + len(change)] = change
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("at", "change", "problem"),
+    [
+        (46, b"b.fx", "is another one"),  # a name that would be skipped
+        (16, bytes(8), "is another one"),  # neither checksum nor bytes: an empty member
+        (24, b"\x01", "is another one"),
+        (42, b"\xff\xff\xff\x7f", "no member at byte|unpack requires"),
+    ],
+)
+def test_directory_that_does_not_fit_the_members(tmp_path, at, change, problem):
+    path = make_zip(tmp_path / "x.zip", {"a.fa": SEQUENCES, "b.fa": SEQUENCES, "c": b""})
+    changed_directory(path, at, change)
+    refused(path, f"truncated or damaged.*({problem})")
+
+
+def test_directory_that_leaves_members_out(tmp_path):
+    path = make_zip(tmp_path / "x.zip", {"a.fa": SEQUENCES, "b.fa": SEQUENCES, "c.fa": SEQUENCES})
+    changed_directory(path, 32, b"\x32")  # its comment swallows the third entry
+    refused(path, "2 of 3 members are listed")
+
+
 @pytest.mark.parametrize("kept", [0.3, 0.9, 0.999])
 @pytest.mark.parametrize("form", ["zip", "tar.gz", "tar", "gz"])
 def test_truncated(tmp_path, form, kept):
@@ -333,6 +365,31 @@ def test_member_alone(tmp_path):
     (tmp_path / "b.fa.gz").write_bytes(gzip.compress(SEQUENCES))
     assert contents(tmp_path / "a.fa") == {"a.fa": SEQUENCES}
     assert contents(tmp_path / "b.fa.gz") == {"b.fa": SEQUENCES}
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    content=st.dictionaries(
+        st.text("abé /&'", min_size=1, max_size=8).filter(
+            lambda name: re.fullmatch("[^/ ]+(/[^/ ]+)*", name)
+        ),
+        st.binary(max_size=300),
+        min_size=1,
+        max_size=5,
+    ),
+    packed=st.booleans(),
+)
+def test_whatever_is_packed_comes_out(tmp_path_factory, content, packed):
+    folder = tmp_path_factory.mktemp("any")
+    files = {n: gzip.compress(d) if packed else b"=" + d for n, d in content.items()}
+    expected = {n: d if packed else b"=" + d for n, d in content.items()}
+    for path in (
+        make_zip(folder / "x.zip", files),
+        make_tar(folder / "x.tar.gz", files.items()),
+        make_tar(folder / "x.tar", files.items(), "w"),
+    ):
+        check_archive(path)
+        assert contents(path) == dict(sorted(expected.items()))
 
 
 def test_gzipped_and_not(tmp_path):

@@ -91,6 +91,8 @@ def test_counts_of_a_small_archive(tmp_path):
             "sequences shorter than 6 bases": 1,
             "sequences with characters other than ACGT": 2,
             "sequences with lower case": 2,
+            "sequences with line ends of Windows": 0,
+            "sequences with the header of an earlier one": 0,
             "exact duplicates": 2,  # ACGTAC three times; empty ones are no copies
         }
         assert counted.taxids().to_dict("list") == {
@@ -105,6 +107,19 @@ def test_counts_of_a_small_archive(tmp_path):
         assert index.column("length").to_pylist() == [6, 5, 0, 6, 7, 6, 6, 6, 0]
         hashes = index.column("hash").to_pylist()
         assert hashes[0] == hashes[6] == hashes[7] == naive_hash(b"ACGTAC")
+
+
+def test_line_ends_of_windows_and_repeated_headers_are_counted(tmp_path):
+    (tmp_path / "a.fa").write_bytes(b">7 0\r\nAC\r\nGT\r\n>7 0\r\nAC\r\n>70\r\nA\r\n>7 0 \r\nA\r\n")
+    (tmp_path / "b.fa").write_text(">7 0\nAC\n>7\nAC\n>7\nAC\n>7\nAC\n")
+    for block_bytes in (1, 20, 1 << 20):
+        counted = census.Census()
+        for batch in read_sequences(tmp_path, block_bytes):
+            counted.add(batch)
+        totals = counted.finish()
+        assert totals["sequences with line ends of Windows"] == 4
+        # an id is the file and the header: the first of b.fa is another one
+        assert totals["sequences with the header of an earlier one"] == 3
 
 
 def test_a_letter_belongs_to_the_sequence_it_stands_in():

@@ -95,9 +95,10 @@ def test_a_bug_leaves_its_traceback_in_the_log_file_alone(program, tmp_path):
         ("open('gone.txt')", r"No such file or directory \(gone\.txt\)"),
         ("Path('.').read_bytes()", r"Is a directory \(\.\)"),
         ("import errno; raise OSError(errno.ENOSPC, 'No space left on device')", "No space left"),
+        ("Path('x').touch(); Path('x', 'y').mkdir()", r"Not a directory \(x/y\)"),
         ("raise MemoryError", "out of memory: give the job more memory or lower the batch size"),
     ],
-    ids=["missing", "folder", "full", "memory"],
+    ids=["missing", "folder", "full", "parent", "memory"],
 )
 def test_what_the_machine_lacks_is_one_line(program, body, line):
     process, log = program(body)

@@ -2,6 +2,7 @@ import json
 
 import pytest
 import torch
+from safetensors import SafetensorError
 
 from whatyouread.cli import UserError
 from whatyouread.explainer import Explainer
@@ -137,6 +138,17 @@ def test_a_configuration_that_does_not_fit(saved, change):
     path.write_text(change(json.loads(path.read_text())))
     with pytest.raises(UserError, match="cannot be read"):
         load_model(Explanandum, saved)
+
+
+def test_weights_that_cannot_be_written(saved, monkeypatch, tmp_path):
+    def save(*_):
+        raise SafetensorError("I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr("safetensors.torch.save_file", save)
+    model = load_model(Explanandum, saved)
+    with pytest.raises(UserError, match=r"cannot be written .*No space left"):
+        save_model(tmp_path / "new", model)
+    assert not list((tmp_path / "new").iterdir())
 
 
 def test_weights_of_another_model(saved):

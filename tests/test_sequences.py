@@ -194,6 +194,7 @@ def test_any_json_list_of_strings_comes_back(tmp_path_factory, strings, indent, 
         ('["AC", "G\\n"]', "inside sequence 1"),
         ('["AC", "G C"]', "inside sequence 1"),
         ('["AC", "Gé"]', "inside sequence 1"),
+        ('["AC", "GT"]\0', "after sequence 2"),
     ],
 )
 def test_anything_but_a_json_list_of_strings_is_refused(tmp_path, content, words, block_bytes):

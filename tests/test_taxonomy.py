@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from whatyouread import taxonomy
 from whatyouread.cli import UserError
@@ -209,6 +211,51 @@ def changed(taxid, parent):
 def test_damaged_lineages(tmp_path, nodes, words):
     with pytest.raises(UserError, match=words):
         look_up(write_dump(tmp_path, nodes=nodes), [562])
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    parents=st.lists(st.integers(0, 30), min_size=1, max_size=12),
+    ranks=st.lists(st.sampled_from(["clade", *RANKS, "domain"]), min_size=12, max_size=12),
+    names=st.lists(st.text("Aa é|'\"%;", min_size=1, max_size=6), min_size=12, max_size=12),
+    old=st.lists(st.integers(0, 11), max_size=3),
+)
+def test_any_tree(tmp_path_factory, parents, ranks, names, old):
+    """Nodes 10, 11, ... hang below the root or one another; 500, 501, ... were merged into some."""
+    nodes = [(1, 1, "no rank", "root")]
+    for i, parent in enumerate(parents):
+        name = f"x{names[i]}x"  # ETE takes white space from the ends
+        nodes.append((10 + i, nodes[parent % len(nodes)][0], ranks[i], name))
+    merged = [(500 + i, 10 + target % len(parents)) for i, target in enumerate(old)]
+    known = {node[0]: node for node in nodes}
+    path = write_dump(tmp_path_factory.mktemp("tree"), nodes=nodes, merged=merged, deleted=[])
+    dump = taxonomy.read_taxdump(path)
+    taxids = [*(node[0] for node in nodes[1:]), *(pair[0] for pair in merged), 99]
+    wanted = [rank for rank in RANKS if rank in {node[2] for node in nodes}]
+    found = taxonomy.lineages(dump, np.array(taxids), wanted).set_index("taxid")
+    for taxid in taxids:
+        row, node = found.loc[taxid], dict(merged).get(taxid, taxid)
+        expected = {}
+        while node in known and node != 1:
+            _, parent, rank, name = known[node]
+            rank = "superkingdom" if rank == "domain" else rank
+            expected.setdefault(rank, (name.replace("|", "/"), node))
+            node = parent
+        for rank in wanted:
+            assert (row[rank], row[f"{rank}_taxid"]) == expected.get(rank, ("", 0))
+        assert row["problem"] == ("unknown taxid" if taxid == 99 else "")
+
+
+def test_two_answers_for_one_taxid(tmp_path):
+    twice = [*MERGED, (777, 562)]
+    with pytest.raises(UserError, match=r"merged\.dmp: the taxid 777 is merged into two others"):
+        look_up(write_dump(tmp_path, merged=twice), [562])
+    look_up(write_dump(tmp_path, merged=[*MERGED, MERGED[0]]), [562])
+    names = [(t, n, "", "scientific name") for t, _, _, n in NODES]
+    other = [*names, (561, "Shigella", "", "scientific name")]
+    with pytest.raises(UserError, match=r"names\.dmp: the taxid 561 has two scientific names"):
+        look_up(write_dump(tmp_path, names=other), [562])
+    look_up(write_dump(tmp_path, names=[*names, names[6]]), [562])
 
 
 def test_damage_elsewhere_does_not_matter(tmp_path):

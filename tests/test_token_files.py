@@ -136,6 +136,30 @@ def test_damaged(token_file, sequences):
             TokenFile(path, RANKS)
 
 
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"tokens": pa.array([[3, 4107], [3]], pa.list_(pa.uint16()))}, "there is no token 4107"),
+        ({"tokens": pa.array([None, [3]], pa.list_(pa.uint16()))}, "a value is missing"),
+        ({"phylum": pa.array([0, None], pa.int32())}, "a value is missing"),
+        ({"phylum": pa.array([0, -1], pa.int32())}, "a class below 0"),
+    ],
+)
+def test_values_that_cannot_be(tmp_path, change, words):
+    columns = {
+        "id": pa.array(["a", "b"]),
+        "key": pa.array([1, 2], pa.uint64()),
+        "tokens": pa.array([[3, 9], [3]], pa.list_(pa.uint16())),
+        "phylum": pa.array([0, 1], pa.int32()),
+    }
+    path = tmp_path / "tokens.arrow"
+    with write_token_files([path], ["phylum"]) as [writer]:
+        writer.write_table(pa.table(columns | change, schema=schema(["phylum"])))
+    for read in ("tokens", "flat_tokens"):
+        with pytest.raises(UserError, match=rf"tokens\.arrow is damaged \({words}.*run again"):
+            getattr(TokenFile(path, ["phylum"]), read)(np.arange(2))
+
+
 def test_all_files_or_none(tmp_path):
     paths = [tmp_path / "new" / name for name in ("train.arrow", "validation.arrow", "test.arrow")]
     with write_token_files(paths, RANKS) as writers:

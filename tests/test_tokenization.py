@@ -139,6 +139,18 @@ def test_tables_of_different_length_are_refused(inputs):
     refuses(inputs, "7 rows.* 8: run both again")
 
 
+@pytest.mark.parametrize("name", ["sequences.parquet", "splits.parquet"])
+def test_damaged_tables_are_refused(inputs, name):
+    whole = (inputs / name).read_bytes()
+    for content in (b"", whole[:-1], whole[: len(whole) // 2], b"<html>" + whole[6:-4], b"PAR1"):
+        (inputs / name).write_bytes(content)
+        refuses(inputs, f"{name} is damaged .*: delete it and run again")
+    (inputs / name).unlink()
+    refuses(inputs, f"{name} is not there")
+    pq.write_table(pa.table({"x": [1]}), inputs / name)
+    refuses(inputs, f"{name} has no column .*: make it again")
+
+
 def test_another_dataset_is_refused(inputs):
     records = [list(record) for record in RECORDS]
     records[6][1] = "8000 1"

@@ -343,7 +343,7 @@ def test_killed_twice_and_while_writing(eight, uninterrupted, tmp_path):
         (last / "trainer_state.json").unlink(missing_ok=True)
         if content is not None:
             (last / "trainer_state.json").write_text(content)
-        assert checkpoints._is_whole(last) is False
+        assert checkpoints._problem(last) is not None
     task, resumed = play(eight, tmp_path / "c", PLATEAU)
     pd.testing.assert_frame_equal(resumed, history, check_exact=True)
     assert torch.equal(task.w, whole.w)
@@ -374,8 +374,10 @@ def test_the_last_checkpoint_by_number(tmp_path):
     checkpoints.prepare_checkpoints(tmp_path / "c", {"a": 1, "b": (1, 2)})
     for step in (9, 10, 100):
         (tmp_path / "c" / f"checkpoint-{step}").mkdir()
-    for step in (9, 10):
-        (tmp_path / "c" / f"checkpoint-{step}" / "trainer_state.json").write_text("{}")
+        state = tmp_path / "c" / f"checkpoint-{step}" / "trainer_state.json"
+        state.write_text('{"best_global_step": null}')
+        if step != 100:
+            checkpoints.seal(state.parent)
     found = checkpoints.prepare_checkpoints(tmp_path / "c", {"b": [1, 2], "a": 1})
     assert found == tmp_path / "c" / "checkpoint-10"
     (tmp_path / "c" / "stamp.json").write_text('{"a')
@@ -386,6 +388,16 @@ def test_the_last_checkpoint_by_number(tmp_path):
 def test_precision_must_be_known():
     with pytest.raises(UserError, match="fp32, tf32, bf16"):
         TrainingSettings(**SETTINGS | {"precision": "fp16"})
+
+
+def test_a_gpu_that_is_not_there(monkeypatch, tmp_path, caplog):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    training._arguments(TrainingSettings(**SETTINGS | {"gpus": 2}), tmp_path, 1, 1)
+    assert "a GPU was asked for, and none can be used here" in caplog.text
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    with pytest.raises(UserError, match="gpus is 2, but 1 are visible here: lower it"):
+        training._arguments(TrainingSettings(**SETTINGS | {"gpus": 2}), tmp_path, 1, 1)
 
 
 def test_fingerprint_tells_files_apart(tmp_path):
@@ -425,9 +437,8 @@ def learnable_file(path, n, seed):
     return write_tokens(path, sequences, labels, rng.integers(0, 2**63, n, dtype=np.uint64))
 
 
-@pytest.fixture(scope="module")
-def inputs(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("inputs")
+def make_inputs(folder):
+    """What both programs read: token files, backbone, table of classes, an Explanandum."""
     learnable_file(folder / "train.arrow", 192, 0)
     learnable_file(folder / "validation.arrow", 37, 1)
     (folder / "backbone").mkdir()
@@ -438,6 +449,11 @@ def inputs(tmp_path_factory):
     (folder / "explanandum").mkdir()
     save_model(folder / "explanandum", small_explanandum(4))
     return folder
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory):
+    return make_inputs(tmp_path_factory.mktemp("inputs"))
 
 
 def arguments(name, inputs, folder, **changed):
@@ -455,6 +471,15 @@ def arguments(name, inputs, folder, **changed):
     if name == "train_explanandum":
         return result | {"backbone": inputs / "backbone", "classes": inputs / "classes.tsv"}
     return result | {"explanandum": inputs / "explanandum"}
+
+
+def command_line(name, inputs, folder, **changed):
+    values = arguments(name, inputs, folder, **changed)
+    values["settings"] = json.dumps(values["settings"])
+    command = [str(SCRIPTS / f"{name}.py"), "--log", str(folder / "train.log")]
+    for option, value in values.items():
+        command += [f"--{option.replace('_', '-')}", str(value)]
+    return command
 
 
 def run(name, inputs, folder, **changed):

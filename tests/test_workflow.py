@@ -174,6 +174,17 @@ def test_the_slurm_profile_plans_the_papers_run(paper_run):
         assert "rule train_explainer:" in done.stdout
 
 
+def test_the_slurm_profile_knows_the_rules_with_a_gpu():
+    profile = yaml.safe_load((PROJECT / "slurm" / "config.yaml").read_text())["set-resources"]
+    again = {"retrain_explanandum", "retrain_explainer"}
+    needing = {rule for rule, block in rule_blocks().items() if "gpu=" in block} | again
+    assert set(profile) == needing
+    for rule, resources in profile.items():
+        assert resources["slurm_partition"] == "'gpu'", rule
+        # time for a checkpoint
+        assert ("--signal=B:TERM@120" in resources.get("slurm_extra", "")) == ("train_" in rule)
+
+
 def test_every_rule_has_an_environment_a_script_and_a_log_of_its_own():
     blocks = rule_blocks()
     assert len(blocks) >= 14
@@ -206,6 +217,11 @@ def test_no_torch_in_the_environments_of_the_data_rules():
         ({"explanandum": {"epochs": "five"}}, "five"),
         ({"explanandum": {"precision": "fp16"}}, "fp16"),
         ({"backbone": {"repository": "x/y", "revision": "main"}}, "backbone"),
+        ({"seed": -1}, "-1"),
+        ({"checkpoint_minutes": 0}, "checkpoint_minutes"),
+        ({"split": {"test": 0.6, "validation": 0.5}}, "leave nothing to train on"),
+        ({"explainer": {"objective": {"min_area": 0.4}}}, "min_area is above max_area"),
+        ({"explainer": {"gpus": 5}}, "explainer.batch_size 48 is no multiple"),
     ],
 )
 def test_a_wrong_configuration_is_an_error(tmp_path, change, complaint):
@@ -213,6 +229,7 @@ def test_a_wrong_configuration_is_an_error(tmp_path, change, complaint):
     done = snakemake(tmp_path, "--dry-run")
     assert done.returncode != 0
     assert complaint in done.stderr + done.stdout
+    assert "Traceback" not in done.stderr
 
 
 def test_defaults_of_the_schema_are_the_papers_configuration():

@@ -35,6 +35,7 @@ from whatyouread.streams import (
 HIGHEST_RATIO = 200
 SMALL_TOTAL = 1 << 20  # bytes; what expands to less is harmless at any ratio
 LARGEST_TOTAL = 1 << 40
+LONGEST_ZIP_END = 22 + (1 << 16)  # bytes; the last record of a zip and its comment
 
 METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA}
 
@@ -157,13 +158,24 @@ def _check_zip(path: Path) -> None:
 
 
 def _refuse_overlap(listed, stream: BinaryIO, directory: int, where: str) -> None:
-    """Refuse members that share bytes, as those of the most compact zip bombs do."""
+    """Refuse members that share bytes, as those of the most compact zip bombs do.
+
+    And a directory that says something else than what stands before the members' bytes: members of
+    a damaged name or size would otherwise be left out in silence.
+    """
+    stream.seek(max(0, stream.seek(0, os.SEEK_END) - LONGEST_ZIP_END))
+    end = stream.read()
+    (count,) = struct.unpack_from("<H", end, end.rindex(b"PK\x05\x06") + 10)
+    if count not in (len(listed), 0xFFFF):  # that many or more
+        raise zipfile.BadZipFile(f"{len(listed)} of {count} members are listed")
     in_order = sorted(listed, key=lambda member: member.header_offset)
     ends = [member.header_offset for member in in_order[1:]] + [directory]
     for member, end in zip(in_order, ends, strict=True):
         offset = member.header_offset
+        if offset < 0:  # where the directory's own place is damaged
+            raise zipfile.BadZipFile(f"a member at byte {offset}")
         stream.seek(offset)
-        signature, *_, name, extra = struct.unpack("<4s22xHH", stream.read(30))
+        signature, flags, *sizes, name, extra = struct.unpack("<4s2xH6xIIIHH", stream.read(30))
         if signature != b"PK\x03\x04":
             raise zipfile.BadZipFile(f"no member at byte {offset}")
         if offset + 30 + name + extra + member.compress_size > end:
@@ -171,6 +183,13 @@ def _refuse_overlap(listed, stream: BinaryIO, directory: int, where: str) -> Non
                 f"{where}: member {member.orig_filename!r} overlaps another one "
                 "(a zip bomb, or damaged): do not use it"
             )
+        encoding = "utf-8" if member.flag_bits & 0x800 else "cp437"
+        same = stream.read(name) == member.orig_filename.encode(encoding)
+        # sizes that follow the bytes, or are too large for these fields, are elsewhere
+        if not flags & 8 and 0xFFFFFFFF not in sizes:
+            same &= sizes == [member.CRC, member.compress_size, member.file_size]
+        if not same or member.compress_size == 0 < member.file_size:
+            raise zipfile.BadZipFile(f"{member.orig_filename!r} is another one at byte {offset}")
 
 
 def _check_tar(path: Path) -> None:

@@ -39,18 +39,22 @@ class Census:
                 f"sequences shorter than {SHORTEST_WORD} bases",
                 "sequences with characters other than ACGT",
                 "sequences with lower case",
+                "sequences with line ends of Windows",
+                "sequences with the header of an earlier one",
                 "exact duplicates",
             ),
             0,
         )
         self._counts: list[tuple] = []
         self._hashes: list[np.ndarray] = []
+        self._headers: list[np.ndarray] = []
 
     def add(self, batch: SequenceBatch) -> pa.Table:
         """Count a batch and return its rows of the index of sequences (`INDEX_SCHEMA`)."""
         lengths = np.diff(batch.offsets)
         hashes = sequence_hashes(batch.bases, batch.offsets)
         self._hashes.append(hashes[lengths > 0])
+        self._headers.append(_header_hashes(batch))
         self._count(batch, lengths)
         self._counts.append(_sums_by(batch.taxids, np.ones_like(lengths), lengths == 0))
         source = pa.DictionaryArray.from_arrays(
@@ -74,15 +78,16 @@ class Census:
         return pd.DataFrame({"taxid": taxid, "sequences": sequences, "empty": empty})
 
     def finish(self) -> dict[str, int]:
-        """`totals`, with the number of sequences that copy an earlier one exactly."""
-        hashes = np.concatenate([np.zeros(0, np.uint64), *self._hashes])
-        self.totals["exact duplicates"] = len(hashes) - len(np.unique(hashes))
+        """`totals`, with the numbers of sequences that copy an earlier one or its header exactly."""
+        self.totals["exact duplicates"] = _repeated(self._hashes)
+        self.totals["sequences with the header of an earlier one"] = _repeated(self._headers)
         return self.totals
 
     def _count(self, batch: SequenceBatch, lengths: np.ndarray) -> None:
         kinds = _KIND[batch.bases]
         self.totals["sequences in the archive"] += len(lengths)
         self.totals["empty sequences"] += int((lengths == 0).sum())
+        self.totals["sequences with line ends of Windows"] += len(lengths) * batch.windows
         self.totals[f"sequences shorter than {SHORTEST_WORD} bases"] += int(
             ((lengths > 0) & (lengths < SHORTEST_WORD)).sum()
         )
@@ -101,6 +106,21 @@ def _sums_by(keys: np.ndarray, *values: np.ndarray) -> tuple[np.ndarray, ...]:
     return distinct, *(
         np.bincount(inverse, value, len(distinct)).astype(np.int64) for value in values
     )
+
+
+def _repeated(hashes: list[np.ndarray]) -> int:
+    whole = np.concatenate([np.zeros(0, np.uint64), *hashes])
+    return len(whole) - len(np.unique(whole))
+
+
+def _header_hashes(batch: SequenceBatch) -> np.ndarray:
+    """A hash of the source and the header of every sequence, which are its id: uint64 (n,)."""
+    headers = batch.headers.cast(pa.large_binary())
+    offsets = np.frombuffer(headers.buffers()[1], np.int64)[headers.offset :][: len(headers) + 1]
+    text = np.frombuffer(headers.buffers()[2] or b"", np.uint8)[offsets[0] : offsets[-1]]
+    source = np.frombuffer(batch.source.encode(), np.uint8)
+    [of_source] = sequence_hashes(source, np.array([0, len(source)]))
+    return _mix(sequence_hashes(text, offsets - offsets[0]) ^ of_source)
 
 
 def sequence_hashes(bases: np.ndarray, offsets: np.ndarray) -> np.ndarray:

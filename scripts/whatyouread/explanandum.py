@@ -79,14 +79,18 @@ def predictions(logits: tuple[Tensor, ...]) -> Tensor:
 
 def save_model(folder: str | Path, model: nn.Module) -> None:
     """Write `model.safetensors` and `config.json` (the constructor's arguments) into a folder."""
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     folder = Path(folder)
     state = {
         name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()
     }
-    with atomic(folder / "model.safetensors") as temporary:
-        save_file(state, temporary)
+    try:
+        with atomic(folder / "model.safetensors") as temporary:
+            save_file(state, temporary)
+    except SafetensorError as error:  # a full disk
+        raise UserError(f"{folder}: the model cannot be written ({error})") from None
     write_json(folder / "config.json", model.config)
 
 

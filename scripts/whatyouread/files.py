@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from whatyouread.cli import UserError
+
 
 @contextmanager
 def atomic(path: str | Path) -> Iterator[Path]:
@@ -46,6 +48,22 @@ def write_tsv(path: str | Path, frame, float_format: str | None = None) -> None:
         frame.to_csv(
             temporary, sep="\t", index=False, float_format=float_format, lineterminator="\n"
         )
+
+
+def read_parquet(path: str | Path, columns: list[str] | None = None):
+    """A Parquet file, or some columns of it, as an Arrow table; UserError where it is damaged."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        if missing := set(columns or ()) - set(pq.read_schema(path).names):
+            raise UserError(f"{path} has no column {min(missing)}: make it again")
+        return pq.read_table(path, columns=columns)
+    except FileNotFoundError:
+        raise UserError(f"{path} is not there") from None
+    except (pa.ArrowException, OSError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"{path} is damaged ({reason}): delete it and run again") from None
 
 
 def sha256(path: str | Path) -> str:

@@ -146,12 +146,15 @@ def log_summary(summary: pd.DataFrame) -> None:
 
 
 def read_labels(path: Path) -> pd.DataFrame:
-    """The label table that `label_taxonomy` wrote, with its types."""
-    # Only the empty text is missing: a taxon may well be called "NA" or "null".
-    table = pd.read_csv(path, sep="\t", keep_default_na=False, dtype=str)
-    for column in table.columns[table.columns.str.endswith("_taxid")]:
-        table[column] = pd.to_numeric(table[column].mask(table[column] == "")).astype("Int64")
-    return table.astype({"taxid": np.int64, "sequences": np.int64, "empty": np.int64})
+    """The label table that `label_taxonomy` wrote, with its types. UserError where it is damaged."""
+    try:
+        # Only the empty text is missing: a taxon may well be called "NA" or "null".
+        table = pd.read_csv(path, sep="\t", keep_default_na=False, dtype=str)
+        for column in table.columns[table.columns.str.endswith("_taxid")]:
+            table[column] = pd.to_numeric(table[column].mask(table[column] == "")).astype("Int64")
+        return table.astype({"taxid": np.int64, "sequences": np.int64, "empty": np.int64})
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path} is no label table ({error}): label the dataset again") from None
 
 
 def named(items: Sequence[str], most: int = MOST_NAMED) -> str:

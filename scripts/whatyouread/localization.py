@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow.parquet as pq
 
 from whatyouread.cli import UserError
 from whatyouread.controls import CONTROLS
+from whatyouread.files import read_parquet
 from whatyouread.mask_files import MaskFile
 from whatyouread.token_files import TokenFile
 from whatyouread.tokens import BASES_PER_TOKEN, CLS, UNK
@@ -41,7 +41,7 @@ def planted_tokens(file: TokenFile, planted: pd.DataFrame) -> np.ndarray:
 
 def read_planted(path: str | Path) -> pd.DataFrame:
     """The simulator's table with the `id` of token files."""
-    frame = pq.read_table(path).to_pandas()
+    frame = read_parquet(path).to_pandas()
     return frame.assign(id=frame["source"].astype(str) + ":" + frame["header"].astype(str))
 
 

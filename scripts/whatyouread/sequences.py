@@ -30,6 +30,7 @@ class SequenceBatch(NamedTuple):
     taxids: int64 (n,), as in the headers. headers: strings (n,), the text after ">".
     bases: uint8 (total length,), the bytes of all sequences back to back, as in the file.
     offsets: int64 (n + 1,); sequence i is `bases[offsets[i]:offsets[i + 1]]`.
+    windows: whether the lines end as on Windows.
     """
 
     source: str
@@ -38,6 +39,7 @@ class SequenceBatch(NamedTuple):
     headers: pa.StringArray
     bases: np.ndarray
     offsets: np.ndarray
+    windows: bool = False
 
 
 def read_sequences(path: Path, block_bytes: int = 16 << 20) -> Iterator[SequenceBatch]:
@@ -50,8 +52,8 @@ def read_sequences(path: Path, block_bytes: int = 16 << 20) -> Iterator[Sequence
     records = 0
     for source, batches in _readers(Path(path), block_bytes):
         first = 0
-        for taxids, headers, bases, offsets in batches:
-            yield SequenceBatch(source, first, taxids, headers, bases, offsets)
+        for taxids, *parts in batches:
+            yield SequenceBatch(source, first, taxids, *parts)
             first += len(taxids)
         log.info("%s: %s sequences", source, f"{first:,}")
         records += first
@@ -123,7 +125,7 @@ def _record_chunks(stream, name: str, block_bytes: int) -> Iterator[bytes]:
 
 
 def _parse_fasta(chunk: bytes, name: str, line: int) -> Iterator[tuple]:
-    """Yield taxids, headers, bases, offsets of whole records; nothing for blank lines alone."""
+    """Yield the last fields of a `SequenceBatch` of whole records; nothing for blank lines alone."""
 
     def fail(position: int, problem: str):
         start = max(chunk.rfind(b"\n>", 0, position + 1) + 1, 0)
@@ -132,6 +134,7 @@ def _parse_fasta(chunk: bytes, name: str, line: int) -> Iterator[tuple]:
 
     if not chunk.isascii():
         fail(int(np.argmax(np.frombuffer(chunk, np.uint8) > 127)), "a byte that is not ASCII")
+    windows = b"\r" in chunk
     chunk = _unix_lines(chunk, name)
     text = np.frombuffer(chunk, np.uint8)
     line_stops = np.flatnonzero(text == _NEWLINE)
@@ -157,7 +160,7 @@ def _parse_fasta(chunk: bytes, name: str, line: int) -> Iterator[tuple]:
     # a record's lines after its header, less one line end each
     lines = np.diff(header_lines, append=len(line_stops)) - 1
     lengths = np.append(starts[1:], len(text)) - stops - 1 - lines
-    yield taxids, headers, bases, np.concatenate(([0], np.cumsum(lengths)))
+    yield taxids, headers, bases, np.concatenate(([0], np.cumsum(lengths))), windows
 
 
 def _read_fragments(member, picked, block_bytes: int) -> Iterator[tuple]:
@@ -221,8 +224,9 @@ def _parse_strings(chunk: bytes, begin: bytes, end: bytes, name: str, first: int
     if end:
         expected = expected.removesuffix(b",") + end
     if found != expected:
-        pairs = zip(found + b"\0", expected + b"\0", strict=False)
-        same = next(i for i, (one, other) in enumerate(pairs) if one != other)
+        pairs = zip(found, expected, strict=False)
+        shorter = min(len(found), len(expected))
+        same = next((i for i, (one, other) in enumerate(pairs) if one != other), shorter)
         rest = "the end of the file" if end else "a string"
         raise UserError(
             f"{name}: {_short(found[same:]) if found[same:] else rest} after sequence"

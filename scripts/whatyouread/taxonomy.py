@@ -6,6 +6,7 @@ dump is read here, reduced to the lineages that the data need, and only these go
 
 import contextlib
 import io
+import sqlite3
 import tarfile
 import tempfile
 import warnings
@@ -72,6 +73,11 @@ def read_taxdump(path: Path) -> Taxdump:
     if "merged.dmp" in members:
         table = _read(members["merged.dmp"], {0: pa.int64(), 2: pa.int64()})
         merged = np.stack([table.column(0).to_numpy(), table.column(1).to_numpy()], axis=1)
+        merged = np.unique(merged, axis=0)
+        twice = merged[1:, 0][merged[1:, 0] == merged[:-1, 0]]
+        if len(twice):
+            name = members["merged.dmp"].name
+            raise UserError(f"{name}: the taxid {twice[0]} is merged into two others")
     deleted = np.zeros(0, np.int64)
     if "delnodes.dmp" in members:
         deleted = np.sort(_read(members["delnodes.dmp"], {0: pa.int64()}).column(0).to_numpy())
@@ -80,7 +86,7 @@ def read_taxdump(path: Path) -> Taxdump:
         path,
         *(f"{len(part):,}" for part in (taxids, merged, deleted)),
     )
-    return Taxdump(taxids, parents, ranks, merged[np.argsort(merged[:, 0])], deleted, Path(path))
+    return Taxdump(taxids, parents, ranks, merged, deleted, Path(path))
 
 
 def lineages(dump: Taxdump, taxids: np.ndarray, ranks: Sequence[str]) -> pd.DataFrame:
@@ -223,7 +229,9 @@ def _scientific_names(dump: Taxdump, taxids: np.ndarray) -> list[str]:
         batch = batch.filter(pc.is_in(batch.column(0), wanted))
         batch = batch.filter(pc.equal(batch.column(2), "scientific name"))
         texts = (name.decode("utf-8", "replace") for name in batch.column(1).to_pylist())
-        names.update(zip(batch.column(0).to_pylist(), texts, strict=True))
+        for taxid, name in zip(batch.column(0).to_pylist(), texts, strict=True):
+            if names.setdefault(taxid, name) != name:
+                raise UserError(f"{member.name}: the taxid {taxid} has two scientific names")
     nameless = [str(taxid) for taxid in taxids.tolist() if taxid not in names]
     if nameless:
         raise UserError(
@@ -265,7 +273,10 @@ def _ask_ete(dump: Taxdump, nodes: np.ndarray, names: list[str], moved: np.ndarr
             warnings.simplefilter("ignore")
             from ete3 import NCBITaxa
 
-            ete = NCBITaxa(dbfile=str(Path(scratch, "taxa.sqlite")), taxdump_file=str(archive))
+            try:
+                ete = NCBITaxa(dbfile=str(Path(scratch, "taxa.sqlite")), taxdump_file=str(archive))
+            except sqlite3.Error as error:
+                raise UserError(f"{scratch}: no room for a small database ({error})") from None
             try:
                 answers = [
                     (

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from whatyouread.cli import UserError
 from whatyouread.files import atomic
-from whatyouread.tokens import PAD
+from whatyouread.tokens import PAD, VOCABULARY
 
 
 def schema(ranks: list[str]) -> pa.Schema:
@@ -72,10 +72,12 @@ class TokenFile:
                     f"{path} has the columns {reader.schema.names}, not {expected.names}"
                 )
             batches = [reader.get_batch(i) for i in range(reader.num_record_batches)]
+            for batch in batches:  # the places where rows start; tokens are not read for that
+                batch.validate(full=True)
         except FileNotFoundError:
             raise UserError(f"{path} is not there") from None
-        except (pa.ArrowInvalid, OSError) as error:
-            raise UserError(f"{path} is damaged ({error}): delete it and run again") from None
+        except (pa.ArrowException, OSError, ValueError) as error:
+            raise self._damage(error) from None
         # The whole map as one array of uint16, and where in it each row starts: Arrow aligns its
         # buffers, so a batch of any rows is one gather, without a Python object per row.
         self._map.seek(0)
@@ -91,17 +93,21 @@ class TokenFile:
             lengths.append(np.diff(offsets))
         self._starts, self.lengths = np.concatenate(starts), np.concatenate(lengths)
         table = pa.Table.from_batches(batches, schema=expected)
+        if any(column.null_count for column in table.columns):
+            raise self._damage("a value is missing")
         self.keys = table["key"].to_numpy()
         self.ids = table["id"]
         columns = [table[rank].to_numpy().astype(np.int64) for rank in self.ranks]
         self.labels = np.stack(columns, axis=1) if columns else np.zeros((len(self), 0), np.int64)
+        if self.labels.min(initial=0) < 0:
+            raise self._damage("a class below 0")
 
     def __len__(self) -> int:
         return len(self.lengths)
 
     def tokens(self, rows: np.ndarray) -> np.ndarray:
         """The tokens of some rows, int64 (n, longest of them), filled up with `<pad>`."""
-        return pad(self._flat, self._starts[rows], self.lengths[rows])
+        return self._checked(pad(self._flat, self._starts[rows], self.lengths[rows]))
 
     def flat_tokens(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The tokens of some rows back to back, uint16, and their offsets, int64 (n + 1,)."""
@@ -109,7 +115,15 @@ class TokenFile:
         offsets = np.zeros(len(rows) + 1, np.int64)
         np.cumsum(lengths, out=offsets[1:])
         where = np.arange(offsets[-1]) + np.repeat(self._starts[rows] - offsets[:-1], lengths)
-        return self._flat[where], offsets
+        return self._checked(self._flat[where]), offsets
+
+    def _checked(self, tokens: np.ndarray) -> np.ndarray:
+        if tokens.max(initial=0) >= len(VOCABULARY):  # on a GPU it would end in an assertion
+            raise self._damage(f"there is no token {tokens.max()}")
+        return tokens
+
+    def _damage(self, reason: object) -> UserError:
+        return UserError(f"{self.path} is damaged ({reason}): delete it and run again")
 
     def record_batch(
         self, rows: np.ndarray, tokens: tuple[np.ndarray, np.ndarray] | None = None

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from whatyouread.cli import UserError, log
+from whatyouread.files import read_parquet
 from whatyouread.progress import progress
 from whatyouread.sequences import SequenceBatch, read_sequences
 from whatyouread.token_files import schema, write_token_files
@@ -32,8 +32,8 @@ def tokenize_dataset(
     sequences, splits: Parquet, one row per record of the dataset, in its order (label_taxonomy,
     split_dataset). Returns a summary, one row per output: sequences, tokens, longest.
     """
-    index = pq.read_table(sequences, columns=["taxid", "hash"])
-    table = pq.read_table(splits)
+    index = read_parquet(sequences, columns=["taxid", "hash"])
+    table = read_parquet(splits, columns=["split", "explainer", *ranks])
     if len(table) != len(index):
         raise UserError(
             f"{splits} has {len(table)} rows and {sequences} {len(index)}: run both again"

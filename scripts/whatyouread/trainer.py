@@ -1,23 +1,31 @@
 """transformers' Trainer, fitted to our tasks: order of the data, log, progress, early stopping."""
 
-import numpy as np
 import torch
-from transformers import Trainer, TrainerCallback
+from torch import Tensor
+from transformers import TrainerCallback
 
 from whatyouread.batches import EpochSampler
-from whatyouread.cli import UserError, log
+from whatyouread.cli import log
 from whatyouread.progress import progress
+from whatyouread.resumable import ResumableTrainer, refuse_loss, validation_losses
 
 
-class TaskTrainer(Trainer):
+class TaskTrainer(ResumableTrainer):
     """The Trainer, with our order of the data and the mean of each training value in the log."""
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         self._sums, self._steps = 0, 0
 
+    def unlogged(self) -> dict[str, Tensor]:
+        return {"sums": torch.as_tensor(self._sums), "steps": torch.tensor(self._steps)}
+
+    def restore_unlogged(self, values: dict[str, Tensor]) -> None:
+        self._sums, self._steps = values["sums"].to(self.args.device), int(values["steps"])
+
     def _get_train_sampler(self, train_dataset=None):
-        return EpochSampler(len(self.train_dataset), self.args.seed)
+        self._sampler = EpochSampler(len(self.train_dataset), self.args.seed)
+        return self._sampler
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         output = model(**inputs)
@@ -29,6 +37,7 @@ class TaskTrainer(Trainer):
         return (output["loss"], output) if return_outputs else output["loss"]
 
     def prediction_step(self, model, inputs, prediction_loss_only, ignore_keys=None):
+        self.refuse_to_go_on()
         inputs = self._prepare_inputs(inputs)
         with torch.no_grad(), self.compute_loss_context_manager():
             output = model(**inputs)
@@ -37,8 +46,10 @@ class TaskTrainer(Trainer):
     def log(self, logs, start_time=None):
         if "loss" in logs and self._steps:
             task = self.accelerator.unwrap_model(self.model)
-            means = (self._sums / self._steps).tolist()
-            logs |= dict(zip(task.tracked, means, strict=True))
+            means = self._sums / self._steps
+            if self.args.world_size > 1:  # of all processes, as the loss is
+                means = self.accelerator.reduce(means, "mean")
+            logs |= dict(zip(task.tracked, means.tolist(), strict=True))
             self._sums, self._steps = 0, 0
         super().log(logs, start_time)
 
@@ -59,12 +70,7 @@ class Report(TrainerCallback):
 
     def on_log(self, args, state, control, logs=None, **kwargs):
         numbers = {k: v for k, v in (logs or {}).items() if isinstance(v, float | int)}
-        loss = numbers.get("loss", numbers.get("eval_loss", 0.0))
-        if not np.isfinite(loss):
-            raise UserError(
-                f"the loss is {loss} at step {state.global_step}: lower the learning rate, "
-                "set max_grad_norm, or train in fp32"
-            )
+        refuse_loss(numbers.get("loss", numbers.get("eval_loss", 0.0)), state.global_step)
         if state.is_world_process_zero:
             log.info("%s", ", ".join(f"{k} {v:.5g}" for k, v in numbers.items()))
 
@@ -80,6 +86,8 @@ class Patience(TrainerCallback):
         if is_out_of_patience(losses, self.patience, self.min_delta):
             control.should_training_stop = True
 
+    on_train_begin = on_evaluate  # killed after its last epoch, it would train for another one
+
 
 def is_out_of_patience(losses: list[float], patience: int, min_delta: float) -> bool:
     """Whether `patience` epochs in a row have not improved on the best loss by more than `min_delta`.
@@ -92,8 +100,3 @@ def is_out_of_patience(losses: list[float], patience: int, min_delta: float) -> 
         if waited >= patience:
             return True
     return False
-
-
-def validation_losses(entries: list[dict]) -> list[float]:
-    """The validation losses in a log of the Trainer, one per epoch."""
-    return [entry["eval_loss"] for entry in entries if "eval_loss" in entry]

@@ -8,7 +8,10 @@ which `task.summarize(values, labels)` turns into named numbers for the log.
 import argparse
 import dataclasses
 import os
-import shutil
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pandas as pd
@@ -17,19 +20,14 @@ from torch import nn
 from transformers import PrinterCallback, TrainingArguments
 from transformers import set_seed as set_all_seeds
 
+from whatyouread import checkpoints as kept
 from whatyouread import cli, files
 from whatyouread.batches import Batches
-from whatyouread.checkpoints import prepare_checkpoints, read_state
 from whatyouread.cli import UserError, log
 from whatyouread.explanandum import save_model
 from whatyouread.provenance import write_record
-from whatyouread.trainer import (
-    Patience,
-    Report,
-    TaskTrainer,
-    is_out_of_patience,
-    validation_losses,
-)
+from whatyouread.resumable import Stopped
+from whatyouread.trainer import Patience, Report, TaskTrainer
 
 PRECISIONS = ("fp32", "tf32", "bf16")
 
@@ -67,10 +65,12 @@ def train(
 ) -> pd.DataFrame:
     """Train `task` in place, end with the weights of the best validation loss; return the history.
 
-    AdamW with a cosine schedule to 0 without warm-up. After each epoch a checkpoint is written to
-    the folder `checkpoints`, which is no output of a rule and so outlives a killed job; a later call
-    with the same `stamp` goes on from there, one with another stamp starts afresh. The history has
-    one row per epoch. Raises UserError when the loss is no longer finite.
+    AdamW with a cosine schedule to 0 without warm-up. After each epoch, and every
+    `checkpoint_minutes` within one, a checkpoint is written to the folder `checkpoints`, which is no
+    output of a rule and so outlives a killed job; a later call with the same `stamp` goes on from
+    there, one with another stamp starts afresh. The history has one row per epoch. Raises UserError
+    when the loss is no longer finite, or when another process trains with these checkpoints; ends
+    the process with status 143, after a checkpoint, at SIGTERM.
     """
     torch.set_num_threads(threads)
     arguments = _arguments(settings, checkpoints, seed, threads)
@@ -84,17 +84,22 @@ def train(
         data_collator=lambda batch: batch,  # `Batches` makes whole ones
         compute_metrics=lambda p: task.summarize(p.predictions, p.label_ids),
         callbacks=[Report()],
+        seconds=60 * checkpoint_minutes(),
     )
     trainer.remove_callback(PrinterCallback)  # the report is ours
-    with arguments.main_process_first(local=False):  # or they clear the folder under one another
-        last = prepare_checkpoints(checkpoints, stamp | dataclasses.asdict(settings))
     if patience is not None:
         trainer.add_callback(Patience(patience, min_delta))
-        losses = validation_losses(read_state(last)["log_history"] if last else [])
-        if is_out_of_patience(losses, patience, min_delta):
-            # killed after its last epoch: the Trainer would train for another one
-            arguments.num_train_epochs = len(losses)
-    trainer.train(resume_from_checkpoint=str(last) if last else None)
+    with arguments.main_process_first(local=False):  # or they clear the folder under one another
+        if arguments.process_index == 0:
+            kept.hold(checkpoints)
+        last = kept.prepare_checkpoints(checkpoints, stamp | dataclasses.asdict(settings))
+    try:
+        with _stopped_by_sigterm(trainer):
+            trainer.train(str(last) if last else None)
+    except Stopped as stopped:
+        if arguments.process_index == 0:
+            log.warning("ended by SIGTERM: run again to go on from %s", *stopped.args)
+        sys.exit(143)
     # the main process goes on to remove the checkpoints; the others may still be reading the best one
     trainer.accelerator.wait_for_everyone()
     history = _history(trainer.state.log_history)
@@ -105,10 +110,42 @@ def train(
     return history
 
 
+def checkpoint_minutes() -> float:
+    """Minutes of training that a kill may cost; the workflow sets it from its configuration.
+
+    It changes no result. So it is neither one of the settings, which are in the stamp, nor an option
+    of the programs: a rule whose command has changed is run again.
+    """
+    text = os.environ.get("CHECKPOINT_MINUTES", "10")
+    try:
+        minutes = float(text)
+    except ValueError:
+        minutes = 0.0
+    if not minutes > 0:
+        raise UserError(f"CHECKPOINT_MINUTES is {text!r}: give a number above 0")
+    return minutes
+
+
+@contextmanager
+def _stopped_by_sigterm(trainer: TaskTrainer) -> Iterator[None]:
+    before = signal.signal(signal.SIGTERM, lambda *_: setattr(trainer, "stop", True))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def _arguments(
     settings: TrainingSettings, checkpoints: Path, seed: int, threads: int
 ) -> TrainingArguments:
     cuda = torch.cuda.is_available()
+    if cuda and settings.gpus > torch.cuda.device_count():
+        raise UserError(
+            f"gpus is {settings.gpus}, but {torch.cuda.device_count()} are visible here: "
+            "lower it, or run on a machine with more"
+        )
+    if not cuda and (settings.gpus > 1 or os.environ.get("CUDA_VISIBLE_DEVICES")):
+        log.warning("a GPU was asked for, and none can be used here: training on the CPU")
     if settings.precision == "tf32" and not cuda:
         log.warning("tf32 needs a GPU: training in fp32")
     try:
@@ -175,7 +212,7 @@ def write_results(
     files.write_tsv(args.output_dir / "history.tsv", history, float_format="%.6g")
     inputs = [args.train, args.validation, *inputs, args.output_dir / "model.safetensors"]
     write_record(args.output_dir / "run.json", args.settings, args.seed, inputs)
-    shutil.rmtree(args.checkpoints, ignore_errors=True)
+    kept.remove(args.checkpoints)
 
 
 def set_seed(seed: int) -> None:

@@ -5,9 +5,26 @@ import shlex
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from snakemake.exceptions import WorkflowError
 from snakemake.utils import validate
 
+
+def contradictions():
+    """What the schema cannot see: values that do not go together, in words."""
+    split, area = config["split"], config["explainer"]["objective"]
+    if split["test"] + split["validation"] >= 1:
+        yield "split.test and split.validation leave nothing to train on: lower one"
+    if area["min_area"] > area["max_area"]:
+        yield "explainer.objective.min_area is above max_area: exchange them"
+    for section in ("explanandum", "explainer"):
+        batch, gpus = (config[section][key] for key in ("batch_size", "gpus"))
+        if batch % gpus:
+            yield f"{section}.batch_size {batch} is no multiple of {section}.gpus {gpus}"
+
+
 validate(config, "../schemas/config.schema.yaml")
+for problem in contradictions():
+    raise WorkflowError(f"config: {problem}")
 
 PROJECT = Path(workflow.basedir).parent
 PAPER = PROJECT / "resources" / "paper"
@@ -21,8 +38,12 @@ SHARP = "explainer" if VARIANT == "sharp" or not OTHERS else "explainer_sharp"
 RUNS = range(config["runs"]["number"])
 CLASS_SOURCES = config["class_explanations"]["sources"]
 
-# Neither a file to watch nor a parameter: a checkout that moves must not rerun a training.
-shell.prefix(f"export SCRIPTS={shlex.quote(str(PROJECT / 'scripts'))}; ")
+# Neither a file to watch nor parameters: a checkout that moves must not rerun a training, and how
+# often a training is written down changes no result.
+shell.prefix(
+    f"export SCRIPTS={shlex.quote(str(PROJECT / 'scripts'))}"
+    f" CHECKPOINT_MINUTES={config['checkpoint_minutes']}; "
+)
 
 
 def settings(section):

@@ -74,6 +74,7 @@ rule record_run:
         record="results/run.json",
     log:
         "logs/record_run.log",
+    localrule: True
     conda:
         "../../envs/record_run.yaml"
     params:

@@ -13,6 +13,7 @@ rule render_table:
         ),
     log:
         "logs/render_table/{page}.log",
+    localrule: True
     conda:
         "../../envs/render_table.yaml"
     resources:

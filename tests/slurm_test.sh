@@ -1,0 +1,83 @@
+#!/usr/bin/env bash
+# The demo, whole, through `snakemake --profile slurm`: once undisturbed up to Table 1, and once with a
+# job that is cancelled from outside and one that hits its time limit; both give the same table.
+#
+# On the Slurm that is here, or on one that SLURM_NODE, a program with `start` and `stop`, brings up.
+# SLURM_TEST_OPTIONS are added to Snakemake's, such as --default-resources for a site's partition.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+skip() { echo "slurm-test: skipped: $*"; exit 0; }
+fail() { echo "slurm-test: $*" >&2; exit 1; }
+
+command -v conda >/dev/null || skip "no conda on PATH, which the profile makes the environments with"
+folder=$PWD/runs/slurm-test
+snakemake='' stop=''
+run_id() { sed -n 's/.*SLURM run ID: //p' "$folder/disturbed.log" 2>/dev/null | tail -n 1; }
+end() {
+    if [ -n "$snakemake" ] && kill "$snakemake" 2>/dev/null && [ -n "$(run_id)" ]; then
+        scancel --name "$(run_id)" || true  # its name is that of all its jobs
+    fi
+    if [ -n "$stop" ]; then "$stop" stop; fi
+}
+trap end EXIT
+
+if ! timeout 20 sinfo --noheader >/dev/null 2>&1; then
+    [ -n "${SLURM_NODE:-}" ] || skip "no Slurm answers here (sinfo), and SLURM_NODE names none"
+    "$SLURM_NODE" start || fail "$SLURM_NODE start failed"
+    stop=$SLURM_NODE
+fi
+
+rm -rf "$folder"
+for name in undisturbed disturbed; do
+    mkdir -p "$folder/$name"
+    cp -r .test/config "$folder/$name/config"
+done
+run() {  # NAME [TARGET]; both with the same environments
+    local name=$1
+    shift
+    # shellcheck disable=SC2086
+    exec snakemake --profile slurm --directory "$folder/$name" --conda-prefix "$folder/conda" \
+        ${SLURM_TEST_OPTIONS:-} "$@" >"$folder/$name.log" 2>&1
+}
+
+# Waits until a training runs and has written a checkpoint; the number of its job, which is found by
+# the comment that Snakemake gives it.
+job_of() {  # MODEL
+    local job
+    for _ in $(seq 3600); do
+        kill -0 "$snakemake" 2>/dev/null || fail "Snakemake ended first, see $folder/disturbed.log"
+        if compgen -G "$folder/disturbed/checkpoints/$1/checkpoint-*" >/dev/null; then
+            job=$(squeue --noheader --name "$(run_id)" --states RUNNING --format '%i %k' |
+                sed -n "s/^\([0-9]*\) rule_train_$1$/\1/p" | head -n 1)
+            if [ -n "$job" ]; then echo "$job" && return; fi
+        fi
+        sleep 1
+    done
+    fail "train_$1 has written no checkpoint within an hour"
+}
+
+echo "slurm-test: undisturbed"
+(run undisturbed results/table1.tsv) || fail "the undisturbed run failed, see $folder/undisturbed.log"
+
+echo "slurm-test: with accidents"
+run disturbed &
+snakemake=$!
+job=$(job_of explanandum)
+scancel "$job"
+echo "slurm-test: cancelled job $job, train_explanandum"
+job=$(job_of explainer)
+scontrol update JobId="$job" TimeLimit=1
+echo "slurm-test: one minute for job $job, train_explainer"
+ended=0
+wait "$snakemake" || ended=$?
+snakemake=''
+[ "$ended" = 0 ] || fail "the run did not survive its accidents, see $folder/disturbed.log"
+
+for model in explanandum explainer; do
+    jobs=$(grep -c "submitted with SLURM jobid .*/rule_train_$model/" "$folder/disturbed.log" || true)
+    grep -q "going on from" "$folder/disturbed/logs/train_$model.log" || fail "train_$model did not go on"
+    echo "slurm-test: train_$model went on from its checkpoint, in $jobs jobs"
+done
+cmp "$folder"/{undisturbed,disturbed}/results/table1.tsv || fail "another Table 1 after the accidents"
+echo "slurm-test: the whole demo went through, with the same Table 1"
