@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from whatyouread.attribution_files import Attributions, write_attributions
+from whatyouread.attribution_files import Attributions, score_names, write_attributions
 from whatyouread.cli import UserError
 from whatyouread.figures import counted, new_figure, save
 from whatyouread.mask_files import mask_schema
@@ -60,9 +60,9 @@ def make_data(folder: Path, n: int = N) -> None:
     planted |= {"start": [6], "end": [18], "taxid": [1]}
     pq.write_table(pa.table(planted), folder / "planted.parquet")
     for name, scores in (("lime", rng.normal(size=(n, LENGTH))), ("explainer", masks)):
-        scores = dict.fromkeys([*RANKS, "combined", "wrong"], scores.astype(np.float32))
+        scores = dict.fromkeys(score_names(RANKS), scores.astype(np.float32))
         lengths = np.full(n, LENGTH)
-        made = Attributions(ids, keys, lengths, labels, predicted, labels, scores)
+        made = Attributions(ids, keys, lengths, labels, predicted, labels, labels, scores)
         write_attributions(folder / f"{name}.parquet", RANKS, {"plain": made})
     columns = {"id": ids, "key": keys}
     for i, rank in enumerate(RANKS):
@@ -87,6 +87,17 @@ def write_tables(folder: Path) -> None:
     history.to_csv(folder / "explanandum.tsv", sep="\t", index=False)
     history = history.assign(training_area=[1, 2], validation_area=[1, 2], training_odd=[5, 6])
     history.to_csv(folder / "explainer.tsv", sep="\t", index=False)
+    rows = [
+        [method, measure, control, percent, rank, value, value - 5, value + 5, N]
+        for method, value in (("explainer_sharp", 80), ("lime", 60), ("random", 20))
+        for measure in ("kept", "removed", "steered_wrong", "net_wrong", "net_runner_up")
+        for control in ("none", "shifted")
+        for percent in (5, 10)
+        for rank in RANKS
+        if control == "none" or measure in ("kept", "removed")
+    ]
+    names = ["method", "measure", "control", "percent", "rank", "value", "low", "high", "n"]
+    pd.DataFrame(rows, columns=names).to_csv(folder / "steering.tsv", sep="\t", index=False)
     counts = {"file": ["train", "explainer_validation"], "sequences": [1234, 5]}
     pd.DataFrame(counts).to_csv(folder / "summary.tsv", sep="\t", index=False)
 
@@ -104,6 +115,7 @@ PROGRAMS = {
     " --counts summary.tsv",
     "confusion": f"--predictions predictions.parquet {NAMED}",
     "table1": f"--table table1.tsv --controls controls.tsv {NAMED}",
+    "steering": "--steering steering.tsv --own explainer_sharp",
 }
 # what must be readable in each figure; SVG files say their texts in comments
 TEXTS = {
@@ -123,6 +135,7 @@ TEXTS = {
     "training": ["epoch", "loss (nats)", "total loss", "area", "odd", "1,234 training sequences"],
     "confusion": ["true phylum (sequences)", "predicted phylum", "Pb (3)", "12 test sequences"],
     "table1": ["balanced accuracy (%)", "rounded masks", "12 test sequences", "1 of 2"],
+    "steering": ["steering rate", "net of steering", "explainer sharp", "12 test sequences"],
 }
 RUN = """
 import runpy, sys

@@ -9,7 +9,7 @@ import torch
 from whatyouread.attribution_files import Attributions
 from whatyouread.masking import masked_logits
 from whatyouread.perturbation_runs import Runs
-from whatyouread.steering import MOVED, PERCENTS, Steering, net_hits
+from whatyouread.steering import MOVED, PERCENTS, Steering, markdown, net_hits
 from whatyouread.token_files import TokenFile
 
 RANKS = {"superkingdom": 3, "phylum": 5, "genus": 7}
@@ -83,3 +83,38 @@ def test_every_measure_stands_for_every_share_and_rank(steering):
     assert (measured["value"] <= measured["high"]).all()
     assert (measured["n"] == 8).all()
     assert pd.isna(table.loc[table["measure"] == "leakage", "value"]).all()  # too few sequences
+
+
+def small_table():
+    rows = [
+        ["explainer_sharp", "kept", 80], ["explainer_sharp", "removed", 30],
+        ["explainer_sharp", "net_wrong", 75], ["explainer_sharp", "net_runner_up", 70],
+        ["lime", "kept", 90], ["lime", "removed", 40], ["lime", "net_wrong", 20],
+        ["lime", "net_runner_up", 70],
+    ]  # fmt: skip
+    made = [
+        [method, measure, control, percent, "genus", value + (percent == 30), 40]
+        for method, measure, value in rows
+        for control in ("none", "shifted")
+        for percent in PERCENTS
+    ]
+    for method in ("explainer_sharp", "lime"):
+        made += [[method, "steered_wrong", "none", p, "genus", 5, 40] for p in PERCENTS]
+        for control, value in (("none", 11), ("chance", 10)):
+            made.append([method, "leakage", control, 10, "genus", value, 40])
+    names = ["method", "measure", "control", "percent", "rank", "value", "n"]
+    return pd.DataFrame(made, columns=names)
+
+
+def test_the_text_says_where_the_method_is_ahead():
+    text = markdown(small_table(), "explainer_sharp")
+    assert "| explainer sharp | 80 | 75 | 70 | 5 | 30 | 11 | 80 | 30 |" in text
+    assert "chance is 10." in text
+    assert (
+        "- kept: explainer sharp ahead of or level with lime at 0 of 4 points; behind at"
+        " 5 % genus (-10.0), 10 % genus (-10.0), 20 % genus (-10.0), 30 % genus (-10.0)." in text
+    )
+    assert "- net, random class: explainer sharp ahead of or level with lime at 4 of 4" in text
+    assert "- net, runner-up: explainer sharp ahead of or level with lime at 4 of 4" in text
+    assert "- removed: explainer sharp ahead of or level with lime at 4 of 4 points." in text
+    assert "integrated" not in text

@@ -112,3 +112,77 @@ class Steering:
                 bar.update(1)
         names = ["method", "measure", "control", "percent", "rank", "value", "low", "high", "n"]
         return pd.DataFrame(rows, columns=names)
+
+
+TITLES = {
+    "kept": "kept",
+    "net_wrong": "net, random class",
+    "net_runner_up": "net, runner-up",
+    "steered_wrong": "steering rate",
+    "removed": "removed",
+    "leakage": "leakage",
+}
+LOWER = ("removed",)
+RIVALS = ("integrated_gradients", "lime")
+
+
+def markdown(table: pd.DataFrame, own: str, percent: int = 10) -> str:
+    """The methods at one share of tokens, for reading, and where `own` is ahead of its rivals."""
+    ranks = list(table["rank"].unique())
+    index = ["method", "measure", "control", "percent", "rank"]
+    values = table.set_index(index)["value"].sort_index()
+
+    def cell(*key) -> str:
+        numbers = [values[(*key, percent, rank)] for rank in ranks]
+        return " / ".join("-" if np.isnan(number) else f"{number:.0f}" for number in numbers)
+
+    heads = ["method", *TITLES.values(), "kept, shifted", "removed, shifted"]
+    lines = ["| " + " | ".join(heads) + " |", "|" + " --- |" * len(heads)]
+    for method in table["method"].unique():
+        cells = [method.replace("_", " "), *(cell(method, name, "none") for name in TITLES)]
+        cells += [cell(method, name, "shifted") for name in ("kept", "removed")]
+        lines.append("| " + " | ".join(cells) + " |")
+    chance = cell(own, "leakage", "chance")
+    return "\n".join(
+        [
+            f"Per cent of the {table['n'].max():,} test sequences ({' / '.join(ranks)}) of which the",
+            f"classifier says the true class when the top {percent} % of the tokens are kept, or removed.",
+            "Steering rate: how often it says a class that the sequence does not have, when the mask was",
+            "made for that class; net: kept minus that. Leakage: balanced accuracy of a small classifier",
+            f"that sees only the places of the kept tokens; chance is {chance}.",
+            "",
+            *lines,
+            "",
+            *verdicts(values, own, ranks),
+            "",
+        ]
+    )
+
+
+def verdicts(values: pd.Series, own: str, ranks: list[str]) -> list[str]:
+    """Sentences: at how many shares and ranks a method is ahead of its rivals, and where it is not.
+
+    values: by method, measure, control, percent and rank.
+    """
+    said, name = [], own.replace("_", " ")
+    for rival in RIVALS:
+        if rival not in values.index.get_level_values("method"):
+            continue
+        for measure in ("kept", "net_wrong", "net_runner_up", "removed"):
+            sign = -1 if measure in LOWER else 1
+            gains = {
+                (percent, rank): sign
+                * (
+                    values[own, measure, "none", percent, rank]
+                    - values[rival, measure, "none", percent, rank]
+                )
+                for percent in PERCENTS
+                for rank in ranks
+            }
+            behind = [f"{p} % {rank} ({gain:.1f})" for (p, rank), gain in gains.items() if gain < 0]
+            said.append(
+                f"- {TITLES[measure]}: {name} ahead of or level with {rival.replace('_', ' ')} at"
+                f" {len(gains) - len(behind)} of {len(gains)} points"
+                + (f"; behind at {', '.join(behind)}." if behind else ".")
+            )
+    return said

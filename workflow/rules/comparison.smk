@@ -137,6 +137,7 @@ rule measure_steering:
         scores=expand("results/attributions/{method}.parquet", method=METHODS),
     output:
         table="results/steering.tsv",
+        markdown="results/steering.md",
     log:
         "logs/measure_steering.log",
     benchmark:
@@ -149,6 +150,7 @@ rule measure_steering:
         mem_mb=16000,
         runtime=240,
     params:
+        own=SHARP,
         resamples=config["faithfulness"]["resamples"],
         batch_size=config["evaluation"]["batch_size"],
         seed=config["seed"],
@@ -156,5 +158,6 @@ rule measure_steering:
     shell:
         'python "$SCRIPTS/measure_steering.py" --attributions {input.scores}'
         " --sequences {input.sequences} --explanandum {params.explanandum}"
-        " --resamples {params.resamples} --batch-size {params.batch_size} --seed {params.seed}"
-        " --threads {threads} --table {output.table} --log {log}"
+        " --own {params.own} --resamples {params.resamples} --batch-size {params.batch_size}"
+        " --seed {params.seed} --threads {threads} --table {output.table}"
+        " --markdown {output.markdown} --log {log}"
