@@ -113,6 +113,18 @@ def test_integrated_gradients_add_up_to_the_difference(question):
         torch.testing.assert_close(made[row].sum(0), ends[0], atol=1e-3, rtol=1e-3)
 
 
+def test_integrated_gradients_by_the_relaxed_operator(question):
+    """They too add up to the difference, and are others than by the exact one."""
+    asked = question()
+    made = integrated_gradients(asked, 200, "relaxed")
+    for row, length in enumerate(LENGTHS):
+        ends = direct_targets(asked, row, torch.ones(1, length)) - direct_targets(
+            asked, row, torch.zeros(1, length)
+        )
+        torch.testing.assert_close(made[row].sum(0), ends[0], atol=1e-3, rtol=1e-3)
+    assert (made - integrated_gradients(asked, 200)).abs().max() > 0.01
+
+
 def test_gradient_x_input_equals_the_gradient(question):
     asked = question()
     made = gradient_x_input(asked)
@@ -238,3 +250,5 @@ def test_an_unknown_preset_is_an_error(question):
 
     with pytest.raises(UserError, match="unfair"):
         lime(question(), "unfair")
+    with pytest.raises(UserError, match="soft"):
+        integrated_gradients(question(), 4, "soft")

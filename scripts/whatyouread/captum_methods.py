@@ -6,6 +6,7 @@ all targets.
 """
 
 import dataclasses
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +17,7 @@ from whatyouread.masking import masked_logits
 from whatyouread.tokens import PAD
 
 PRESETS = ("fair", "captum_default")
+OPERATORS = ("exact", "relaxed")
 
 
 @dataclasses.dataclass
@@ -71,11 +73,16 @@ class Question:
         return torch.zeros(*self.tokens.shape, self.target_count, device=self.tokens.device)
 
 
-def integrated_gradients(question: Question, steps: int = 16) -> Tensor:
-    """Integrated Gradients from the empty to the full sequence (Sundararajan et al. 2017)."""
+def integrated_gradients(question: Question, steps: int = 16, operator: str = "exact") -> Tensor:
+    """Integrated Gradients from the empty to the full sequence (Sundararajan et al. 2017).
+
+    operator: "exact", or "relaxed", by which attention feels a mask that is neither 0 nor 1.
+    """
     from captum.attr import IntegratedGradients
 
-    method = IntegratedGradients(question.targets)
+    if operator not in OPERATORS:
+        raise UserError(f"operator is {operator!r}: one of {', '.join(OPERATORS)}")
+    method = IntegratedGradients(partial(question.targets, relaxed=operator == "relaxed"))
     return _by_target(
         question,
         lambda target: method.attribute(
