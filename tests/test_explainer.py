@@ -190,6 +190,13 @@ def test_a_gate_keeps_the_share_with_the_highest_scores():
     assert alone.tolist() == [[1], [1]]
 
 
+def test_the_order_of_high_scores_survives_half_precision():
+    torch.manual_seed(0)
+    scores = torch.cat([torch.randn(1, 240), torch.linspace(1.2, 2.2, 11)[None]], dim=1)
+    mask = gate(scores, torch.ones_like(scores, dtype=torch.bool), 0.3).half()
+    assert (mask[0, -11:].diff() > 0).all()
+
+
 def test_smoothing_is_the_mean_of_the_neighbours_within_the_sequence():
     scores = torch.tensor([[100.0, 1, 2, 6, 4, 100]])
     inside = torch.tensor([[0, 1, 1, 1, 1, 0]]).bool()
