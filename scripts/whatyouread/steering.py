@@ -3,8 +3,9 @@
 A mask that is chosen by a class can pick the few tokens that speak for that class, whatever the
 sequence is (Jethani et al. 2021). So the same share of tokens is also kept by masks for classes that
 the sequence does not have: how often the classifier then says that class is the steering rate, and
-the accuracy of the masks for the predicted classes minus the steering rate is the net accuracy. A
-mask that no class has chosen cannot steer by it. All numbers are shares of the sequences, in per cent.
+the accuracy of the masks for the predicted classes minus the steering rate is the net accuracy. Of
+each rank only the sequences count whose other class is wrong at that rank. A mask that no class has
+chosen cannot steer by it. All numbers are shares of the sequences, in per cent.
 """
 
 from collections.abc import Iterator
@@ -30,7 +31,8 @@ LEAK_PERCENT = 10
 def net_hits(right: np.ndarray, steered: np.ndarray) -> np.ndarray:
     """Per sequence: 1 where the true class is said, minus 1 where the other mask has its way.
 
-    right, steered: bool (n, ranks). The mean is the net accuracy.
+    right: bool (n, ranks); steered: the same as numbers, NaN where it does not count, as is the
+    result then. The mean is the net accuracy.
     """
     return right.astype(np.float64) - steered
 
@@ -72,10 +74,12 @@ class Steering:
                 for percent, said in zip(PERCENTS, self.said(moved, action), strict=True):
                     yield measure, control, percent, said == labels
         for other in OTHERS:
+            asked = getattr(own, other)
             for percent, right, said in zip(
                 PERCENTS, kept, self.said(own.scores[other], keep_mask), strict=True
             ):
-                steered = said == getattr(own, other)
+                # another genus of the same phylum is no wrong phylum
+                steered = np.where(asked == labels, np.nan, said == asked)
                 yield f"steered_{other}", "none", percent, steered
                 yield f"net_{other}", "none", percent, net_hits(right, steered)
         leaked, chance = zip(*self.leakage(own.scores[COMBINED]), strict=True)
