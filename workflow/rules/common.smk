@@ -121,6 +121,11 @@ def final_outputs():
         figures.append("lime")
     figures += expand("classes_{source}_{rank}", source=CLASS_SOURCES, rank=RANKS)
     wanted += [f"results/figures/{name}.svg" for name in figures]
+    wanted += expand(
+        "results/variants/{variant}/figures/{name}.svg",
+        variant=OTHERS,
+        name=["sequences", "table1"],
+    )
     return wanted
 
 

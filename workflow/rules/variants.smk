@@ -72,3 +72,39 @@ use rule plot_chunks as plot_variant_chunks with:
         png="results/variants/{variant}/figures/chunks.png",
     log:
         "logs/plot_variant_chunks/{variant}.log",
+
+
+use rule plot_sequences as plot_variant_sequences with:
+    input:
+        test="results/tokens/test.arrow",
+        masks="results/variants/{variant}/masks/test.parquet",
+        classes="results/taxonomy/classes.tsv",
+        planted=if_simulated("resources/simulated/planted.parquet"),
+    output:
+        html=report(
+            "results/variants/{variant}/figures/sequences.html",
+            caption="../report/plot_sequences.rst",
+            category="Masks",
+            labels={"what": "sequences, token by token: {variant}", "as": "page"},
+        ),
+        svg="results/variants/{variant}/figures/sequences.svg",
+        png="results/variants/{variant}/figures/sequences.png",
+    log:
+        "logs/plot_variant_sequences/{variant}.log",
+
+
+use rule plot_table1 as plot_variant_table1 with:
+    input:
+        table="results/variants/{variant}/table1.tsv",
+        controls="results/variants/{variant}/table1_controls.tsv",
+        classes="results/taxonomy/classes.tsv",
+    output:
+        svg=report(
+            "results/variants/{variant}/figures/table1.svg",
+            caption="../report/plot_table1.rst",
+            category="Table 1",
+            labels={"what": "Table 1 and its controls: {variant}", "as": "figure"},
+        ),
+        png="results/variants/{variant}/figures/table1.png",
+    log:
+        "logs/plot_variant_table1/{variant}.log",
