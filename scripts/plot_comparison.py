@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from whatyouread import cli
-from whatyouread.figures import BLACK, GREY, PALETTE, add_output_options, new_figure, save
+from whatyouread.figures import add_output_options, method_looks, new_figure, save
 
 TITLES = {
     "keep": "top tokens kept (higher is better)",
@@ -16,18 +16,6 @@ MEASURES = {
     "comprehensiveness": "comprehensiveness (higher is better)",
     "insertion_auc": "area under the insertion curve (higher is better)",
 }
-DASHES = ("-", "--")
-
-
-def looks(methods: list[str]) -> dict[str, dict]:
-    """Colour and dashes of each method: the Explainer black and bold, the random one grey."""
-    others = [name for name in methods if name not in ("explainer", "random")]
-    made = {
-        name: {"color": PALETTE[i % 6], "ls": DASHES[i // 6 % 2]} for i, name in enumerate(others)
-    }
-    made["explainer"] = {"color": BLACK, "ls": "-", "lw": 2.4, "zorder": 5}
-    made["random"] = {"color": GREY, "ls": ":"}
-    return made
 
 
 def draw_curves(curves: pd.DataFrame, sequences: int):
@@ -35,7 +23,7 @@ def draw_curves(curves: pd.DataFrame, sequences: int):
     ranks, methods = curves["rank"].unique(), list(curves["method"].unique())
     figure = new_figure(1.2 + 3.0 * len(ranks), 6.6)
     panels = figure.subplots(2, len(ranks), sharex=True, sharey=True, squeeze=False)
-    look = looks(methods)
+    look = method_looks(methods)
     for row, action in zip(panels, TITLES, strict=True):
         for axes, rank in zip(row, ranks, strict=True):
             own = curves[(curves["action"] == action) & (curves["rank"] == rank)]
@@ -70,7 +58,7 @@ def draw_cost(comparison: pd.DataFrame, faithfulness: pd.DataFrame):
     """Seconds per sequence against faithfulness, with intervals."""
     own = comparison[comparison["control"] == "none"].dropna(subset="seconds_per_sequence")
     own = own.set_index("method")
-    look = looks(list(own.index))
+    look = method_looks(list(own.index))
     figure = new_figure(10.5, 4.6)
     for axes, (measure, title) in zip(figure.subplots(1, 2), MEASURES.items(), strict=True):
         part = faithfulness[

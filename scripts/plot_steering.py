@@ -5,16 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from whatyouread import cli
-from whatyouread.figures import (
-    BLACK,
-    GREY,
-    PALETTE,
-    VERMILION,
-    add_output_options,
-    counted,
-    new_figure,
-    save,
-)
+from whatyouread.figures import add_output_options, counted, method_looks, new_figure, save
 
 ROWS = {
     "kept": "kept: the true class is said\n(%, higher is better)",
@@ -23,25 +14,12 @@ ROWS = {
     "removed": "removed: the true class is said\n(%, lower is better)",
     "steered_wrong": "steering rate\n(%, lower is better)",
 }
-EXPLAINERS = {"explainer": BLACK, "explainer_sharp": VERMILION, "explainer_paper": VERMILION}
-
-
-def looks(methods: list[str]) -> dict[str, dict]:
-    """The Explainers thick, random scores grey, the others in colours and dashes."""
-    colours = [colour for colour in PALETTE if colour not in EXPLAINERS.values()]
-    others = [name for name in methods if name not in (*EXPLAINERS, "random")]
-    made = {
-        name: {"color": colours[i % len(colours)], "ls": ("-", "--")[i // len(colours) % 2]}
-        for i, name in enumerate(others)
-    }
-    made |= {name: {"color": c, "lw": 2.4, "zorder": 5} for name, c in EXPLAINERS.items()}
-    return made | {"random": {"color": GREY, "ls": ":"}}
 
 
 def draw_steering(table: pd.DataFrame, own: str):
     """A row of panels for each measure of `ROWS`, a column for each rank; own: the method with intervals."""
     ranks, methods = table["rank"].unique(), list(table["method"].unique())
-    look = looks(methods)
+    look = method_looks(methods)
     figure = new_figure(1.4 + 3.1 * len(ranks), 2.5 * len(ROWS) + 1)
     panels = figure.subplots(len(ROWS), len(ranks), sharex=True, sharey="row", squeeze=False)
     for row, (measure, title) in zip(panels, ROWS.items(), strict=True):

@@ -17,6 +17,7 @@ from whatyouread.files import atomic
 BLUE, ORANGE, GREEN, PURPLE = "#0072B2", "#E69F00", "#009E73", "#CC79A7"
 SKY, VERMILION, BLACK, GREY = "#56B4E9", "#D55E00", "#000000", "#8A8A8A"
 PALETTE = (BLUE, ORANGE, GREEN, PURPLE, SKY, VERMILION, BLACK)
+EXPLAINERS = {"explainer": BLACK, "explainer_sharp": VERMILION, "explainer_paper": VERMILION}
 MASK_GREEN, AGAINST_PURPLE = "#2FB383", "#B28AC9"
 """Black text is legible on both: contrast 7.8 and 7.4 to 1."""
 MASK_COLOURS = LinearSegmentedColormap.from_list("mask", ["#FFFFFF", MASK_GREEN])
@@ -79,6 +80,21 @@ def add_output_options(arguments) -> None:
     """The options `--svg` and `--png` of every program that draws."""
     for kind in ("svg", "png"):
         arguments.add_argument(f"--{kind}", type=Path, required=True, help="figure to write")
+
+
+def method_looks(methods: list[str]) -> dict[str, dict]:
+    """How the lines of the methods are drawn: both Explainers bold, random scores grey and dotted.
+
+    The others in the palette's other colours, and dashed the second time round.
+    """
+    colours = [colour for colour in PALETTE if colour not in EXPLAINERS.values()]
+    others = [name for name in methods if name not in (*EXPLAINERS, "random")]
+    made = {
+        name: {"color": colours[i % len(colours)], "ls": ("-", "--")[i // len(colours) % 2]}
+        for i, name in enumerate(others)
+    }
+    made |= {name: {"color": c, "lw": 2.4, "zorder": 5} for name, c in EXPLAINERS.items()}
+    return made | {"random": {"color": GREY, "ls": ":"}}
 
 
 def panel_title(axes: Axes, letter: str, title: str) -> None:
