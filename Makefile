@@ -11,9 +11,9 @@ CONFIG ?= .test
 
 # Without a GPU, small models run faster as two jobs of one thread than as one job of two.
 JOBS = --cores $(CORES) --resources gpu=$(CORES) --set-threads train_explainer=1 \
-  retrain_explainer=1 compare_losses=1 generate_masks=1 evaluate_masks=1 attribute_tokens=1 \
+  retrain_explainer=1 compare_losses=1 generate_masks=1 predict_masked=1 attribute_tokens=1 \
   measure_faithfulness=1 compare_methods=1 score_classes=1 train_variant=1 \
-  generate_variant_masks=1 evaluate_variant_masks=1 measure_steering=1
+  generate_variant_masks=1 predict_variant_masked=1 measure_steering=1
 
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 unexport PYTHONPATH PYTHONHOME

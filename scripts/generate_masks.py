@@ -7,6 +7,7 @@ from whatyouread.explainer import load_explainer
 from whatyouread.explanandum import Explanandum, load_model
 from whatyouread.mask_generation import generate_masks
 from whatyouread.predict import choose_device
+from whatyouread.scatter import add_part
 from whatyouread.token_files import TokenFile
 
 
@@ -22,6 +23,7 @@ def main(args):
         seed=args.seed,
         device=device,
         precision=args.precision,
+        part=args.part,
     )
 
 
@@ -34,5 +36,6 @@ if __name__ == "__main__":
     arguments.add_argument("--precision", required=True)
     arguments.add_argument("--seed", type=int, required=True)
     arguments.add_argument("--threads", type=int, default=1)
+    add_part(arguments)
     arguments.add_argument("--masks", type=Path, required=True, help="Parquet file to write")
     cli.run(arguments, main)

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from whatyouread import cli, files, labels, taxonomy
 from whatyouread.census import INDEX_SCHEMA, Census
+from whatyouread.parallel import in_order
 from whatyouread.progress import progress
 from whatyouread.sequences import read_sequences
 
@@ -26,9 +27,9 @@ def main(args):
             ) as writer,
             progress("reading", unit="sequences") as bar,
         ):
-            for batch in read_sequences(args.dataset):
-                writer.write_table(census.add(batch))
-                bar.update(len(batch.taxids))
+            for rows in in_order(census.add, read_sequences(args.dataset)):
+                writer.write_table(rows)
+                bar.update(len(rows))
         counts = census.taxids()
         lineages = taxonomy.lineages(dump, counts["taxid"].to_numpy(), args.ranks)
         table = labels.label_table(counts, lineages, args.ranks)

@@ -143,7 +143,7 @@ def main(args):
 
 if __name__ == "__main__":
     arguments = cli.parser(__doc__)
-    arguments.add_argument("--predictions", type=Path, required=True, help="of evaluate_masks")
+    arguments.add_argument("--predictions", type=Path, required=True, help="of predict_masked")
     arguments.add_argument("--classes", type=Path, required=True, help="of label_taxonomy")
     arguments.add_argument("--ranks", nargs="+", required=True)
     arguments.add_argument("--rank", help="rank to draw (default: the second)")

@@ -2,6 +2,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from helpers_evaluation import (
     CPU,
@@ -17,7 +19,10 @@ from whatyouread.cli import UserError
 from whatyouread.files import write_tsv
 from whatyouread.mask_files import MaskFile
 from whatyouread.mask_generation import generate_masks
-from whatyouread.table1 import MASK_CONDITIONS, Evaluation, beside_paper, markdown
+from whatyouread.masked_predictions import MaskedSequences
+from whatyouread.prediction_files import MASK_CONDITIONS, Predictions, read_predictions
+from whatyouread.scatter import WHOLE, Part
+from whatyouread.table1 import beside_paper, controls, markdown, table
 from whatyouread.tokens import CLS, FIRST_KMER
 
 RANKS = ["rank0", "rank1"]
@@ -72,7 +77,7 @@ def counter():
     return Counter([kingdom, genus], [[0, 0.001], [0, 0, 0.001]])
 
 
-def evaluation(folder, order=(0, 1, 2, 3), batch_size=2):
+def sequences(folder, order=(0, 1, 2, 3), batch_size=2, part=WHOLE):
     def pick(values):
         return [values[i] for i in order]
 
@@ -85,30 +90,30 @@ def evaluation(folder, order=(0, 1, 2, 3), batch_size=2):
     write_masks(folder / "masks.parquet", file, classes, masks)
     read = MaskFile(folder / "masks.parquet", RANKS)
     settings = {"batch_size": batch_size, "seed": 5, "device": CPU, "precision": "fp32"}
-    return Evaluation(counter(), file, read, **settings)
+    return MaskedSequences(counter(), file, read, part=part, **settings)
+
+
+def evaluation(folder, *args) -> Predictions:
+    return sequences(folder, *args).answers()
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 64])
 @pytest.mark.parametrize("order", [(0, 1, 2, 3), (2, 3, 1, 0)])
 def test_table_by_hand(tmp_path, order, batch_size):
-    table = evaluation(tmp_path, order, batch_size).table("labels")
-    assert table.columns.tolist() == ["condition", *RANKS, "sequences", "left_out"]
-    assert table["condition"].tolist() == CONDITIONS
-    np.testing.assert_allclose(table[table.columns[1:]].to_numpy(float), EXPECTED, atol=1e-9)
+    made = table(evaluation(tmp_path, order, batch_size), "labels")
+    assert made.columns.tolist() == ["condition", *RANKS, "sequences", "left_out"]
+    assert made["condition"].tolist() == CONDITIONS
+    np.testing.assert_allclose(made[made.columns[1:]].to_numpy(float), EXPECTED, atol=1e-9)
 
 
 def test_predictions_by_hand(tmp_path):
-    made = evaluation(tmp_path)
+    made = sequences(tmp_path)
     mask = made.masks.masks["labels"]
     assert made.predict(mask)[:, 1].tolist() == [0, 0, 1, 2]
     assert made.predict(1 - mask)[:, 1].tolist() == [1, 2, 1, 2]
     assert made.predict(np.zeros_like(mask)).tolist() == [[1, 2]] * 4
-    predicted, found = made.predict_chunks(mask, True)
-    assert predicted[:, 1].tolist() == [0, 0, 1, 0]
-    assert found.all()
-    predicted, found = made.predict_chunks(mask, False)
-    assert predicted[found].tolist() == [[0, 1], [1, 2], [1, 2]]
-    assert found.tolist() == [True, True, False, True]
+    assert made.predict_chunks(mask, True)[:, 1].tolist() == [0, 0, 1, 0]
+    assert made.predict_chunks(mask, False).tolist() == [[0, 1], [1, 2], [-1, -1], [1, 2]]
 
 
 def test_what_becomes_of_a_mask():
@@ -123,34 +128,36 @@ def test_what_becomes_of_a_mask():
 
 
 def test_blocks_of_chunks_do_not_matter(tmp_path, monkeypatch):
-    from whatyouread import table1
+    from whatyouread import masked_predictions
 
-    monkeypatch.setattr(table1, "CHUNK_BLOCK", 3)
-    table = evaluation(tmp_path).table("labels")
-    np.testing.assert_allclose(table[table.columns[1:]].to_numpy(float), EXPECTED, atol=1e-9)
+    monkeypatch.setattr(masked_predictions, "CHUNK_BLOCK", 3)
+    made = table(evaluation(tmp_path), "labels")
+    np.testing.assert_allclose(made[made.columns[1:]].to_numpy(float), EXPECTED, atol=1e-9)
 
 
 def test_masks_chosen_by_predictions(tmp_path):
-    table = evaluation(tmp_path).table("predicted").set_index("condition")  # masks of ones
+    made = table(evaluation(tmp_path), "predicted").set_index("condition")  # masks of ones
     for condition in ("masks", "rounded_masks"):
-        np.testing.assert_allclose(table.loc[condition, RANKS].tolist(), EXPECTED[0][:2])
+        np.testing.assert_allclose(made.loc[condition, RANKS].tolist(), EXPECTED[0][:2])
     blank = [50, 100 / 3]
-    np.testing.assert_allclose(table.loc["inverted_masks", RANKS].tolist(), blank)
-    assert table.loc["irrelevant_chunks", ["sequences", "left_out"]].tolist() == [0, 4]
-    assert table.loc["irrelevant_chunks", RANKS].isna().all()
-    assert table.loc["relevant_chunks", "sequences"] == 4
+    np.testing.assert_allclose(made.loc["inverted_masks", RANKS].tolist(), blank)
+    assert made.loc["irrelevant_chunks", ["sequences", "left_out"]].tolist() == [0, 4]
+    assert made.loc["irrelevant_chunks", RANKS].isna().all()
+    assert made.loc["relevant_chunks", "sequences"] == 4
 
 
 CONTROLS = ["shuffled", "shifted", "other_sequence", "position_mean", "constant"]
 
 
 @pytest.fixture
-def controls(tmp_path):
-    return evaluation(tmp_path).controls()
+def control_rows(tmp_path):
+    return controls(evaluation(tmp_path), np.array(WRONG))
 
 
-def test_every_control_is_there_in_every_condition(controls):
-    found = list(controls[["classes", "control", "condition"]].itertuples(index=False, name=None))
+def test_every_control_is_there_in_every_condition(control_rows):
+    found = list(
+        control_rows[["classes", "control", "condition"]].itertuples(index=False, name=None)
+    )
     masked = CONDITIONS[1:5]
     expected = [("predicted", "none", condition) for condition in CONDITIONS]
     for classes in ("labels", "predicted"):
@@ -159,11 +166,11 @@ def test_every_control_is_there_in_every_condition(controls):
         expected += [("wrong", name, condition) for condition in masked]
     assert found == expected
     names = ["classes", "control", "condition", *RANKS, "sequences", "left_out"]
-    assert controls.columns.tolist() == names
+    assert control_rows.columns.tolist() == names
 
 
-def test_controls_by_hand(controls):
-    rows = controls.set_index(["classes", "control", "condition"])[RANKS]
+def test_controls_by_hand(control_rows):
+    rows = control_rows.set_index(["classes", "control", "condition"])[RANKS]
     # A constant mask scales all that is read: the plain answer, wherever it does not round to zero.
     # The means without <cls> are 0.46, 0.5, 0.9, 0.53: sequences 0 and 1 round to nothing.
     np.testing.assert_allclose(rows.loc["labels", "constant", "masks"], EXPECTED[0][:2])
@@ -188,8 +195,8 @@ def of(predicted, truth=LABELS):
     return result
 
 
-def test_wrong_masks_are_judged_twice(controls):
-    rows = controls.set_index(["control", "condition"])[RANKS]
+def test_wrong_masks_are_judged_twice(control_rows):
+    rows = control_rows.set_index(["control", "condition"])[RANKS]
     # the mask leaves B of sequence 0, A of 1, nothing of 2 and C of 3
     answers = [[0, 1], [0, 0], [1, 2], [1, 2]]
     assert of(answers) == pytest.approx([100 / 6, 0])
@@ -205,12 +212,33 @@ def test_wrong_masks_are_judged_twice(controls):
         assert steered == pytest.approx(of(inverted, WRONG))
 
 
-def test_masks_of_other_sequences_are_refused(tmp_path):
+def test_written_and_read_back(tmp_path):
     made = evaluation(tmp_path)
+    pq.write_table(made.table(), tmp_path / "predictions.parquet")
+    read = read_predictions(tmp_path / "predictions.parquet", RANKS)
+    assert read.ids.to_pylist() == made.ids.to_pylist()
+    assert read.keys.tolist() == made.keys.tolist()
+    assert read.labels.tolist() == made.labels.tolist()
+    assert read.answers.keys() == made.answers.keys()
+    for question, classes in made.answers.items():
+        assert read.answers[question].tolist() == classes.tolist(), question
+    with pytest.raises(UserError, match=r"no column \w+_other"):
+        read_predictions(tmp_path / "predictions.parquet", ["other"])
+
+
+def test_parts_put_together_are_the_whole(tmp_path):
+    whole = evaluation(tmp_path).table()
+    parts = [sequences(tmp_path, part=Part(n, 3)).answers().table() for n in (1, 2, 3)]
+    assert [len(part) for part in parts] == [1, 1, 2]
+    assert pa.concat_tables(parts).equals(whole)
+
+
+def test_masks_of_other_sequences_are_refused(tmp_path):
+    made = sequences(tmp_path)
     other = write_tokens(tmp_path / "other.arrow", SEQUENCES[:3], LABELS[:3], ranks=RANKS)
     settings = {"batch_size": 2, "seed": 5, "device": CPU, "precision": "fp32"}
     with pytest.raises(UserError, match=r"other\.arrow"):
-        Evaluation(counter(), other, made.masks, **settings)
+        MaskedSequences(counter(), other, made.masks, **settings)
 
 
 def test_real_models_in_any_batch_and_any_order(tmp_path):
@@ -230,8 +258,9 @@ def test_real_models_in_any_batch_and_any_order(tmp_path):
         settings = {"batch_size": batch_size, "seed": 2, "device": CPU, "precision": "fp32"}
         if not path.exists():
             generate_masks(explainer, explanandum, file, path, **settings)
-        made = Evaluation(explanandum, file, MaskFile(path, file.ranks), **settings)
-        tables.append((made.table("labels"), made.controls()))
+        masks = MaskFile(path, file.ranks)
+        made = MaskedSequences(explanandum, file, masks, **settings).answers()
+        tables.append((table(made, "labels"), controls(made, masks.classes["wrong"])))
     for other in tables[1:]:
         for one, two in zip(tables[0], other, strict=True):
             pd.testing.assert_frame_equal(one, two)
@@ -245,23 +274,23 @@ PAPER = "condition\trank0\trank1\tother\nexplanandum\t98.5\t90\t1\nmasks\t97.25\
 def test_beside_the_papers_values(tmp_path):
     paper = tmp_path / "paper.tsv"
     paper.write_text(PAPER)
-    table = beside_paper(evaluation(tmp_path).table("labels"), RANKS, paper)
-    assert table["condition"].tolist() == CONDITIONS
+    made = beside_paper(table(evaluation(tmp_path), "labels"), RANKS, paper)
+    assert made["condition"].tolist() == CONDITIONS
     names = ["condition", *RANKS, "sequences", "left_out", "paper_rank0", "paper_rank1"]
-    assert table.columns.tolist() == names
-    assert table["paper_rank0"].tolist()[:2] == [98.5, 97.25]
-    assert table["paper_rank1"][0] == 90
-    assert table["paper_rank1"][1:].isna().all()
-    assert table["paper_rank0"][2:].isna().all()
-    np.testing.assert_allclose(table[RANKS].to_numpy(), np.array(EXPECTED)[:, :2])
+    assert made.columns.tolist() == names
+    assert made["paper_rank0"].tolist()[:2] == [98.5, 97.25]
+    assert made["paper_rank1"][0] == 90
+    assert made["paper_rank1"][1:].isna().all()
+    assert made["paper_rank0"][2:].isna().all()
+    np.testing.assert_allclose(made[RANKS].to_numpy(), np.array(EXPECTED)[:, :2])
 
 
 def test_a_rank_the_paper_does_not_have(tmp_path):
     paper = tmp_path / "paper.tsv"
     paper.write_text("condition\trank1\nmasks\t50\n")
-    table = beside_paper(evaluation(tmp_path).table("labels"), RANKS, paper)
-    assert table.columns.tolist()[-1] == "paper_rank1"
-    assert "paper_rank0" not in table
+    made = beside_paper(table(evaluation(tmp_path), "labels"), RANKS, paper)
+    assert made.columns.tolist()[-1] == "paper_rank1"
+    assert "paper_rank0" not in made
 
 
 def test_the_papers_table_in_resources_has_our_conditions(request):
@@ -273,8 +302,8 @@ def test_the_papers_table_in_resources_has_our_conditions(request):
 
 
 def test_written_with_two_decimals_and_nothing_for_nan(tmp_path):
-    table = evaluation(tmp_path).table("predicted")
-    write_tsv(tmp_path / "table.tsv", table, float_format="%.2f")
+    made = table(evaluation(tmp_path), "predicted")
+    write_tsv(tmp_path / "table.tsv", made, float_format="%.2f")
     lines = (tmp_path / "table.tsv").read_text().splitlines()
     assert lines[1] == "explanandum\t83.33\t66.67\t4\t0"
     assert lines[-1] == "irrelevant_chunks\t\t\t0\t4"
@@ -283,8 +312,9 @@ def test_written_with_two_decimals_and_nothing_for_nan(tmp_path):
 def test_markdown(tmp_path):
     paper = tmp_path / "paper.tsv"
     paper.write_text(PAPER)
-    made = evaluation(tmp_path)
-    text = markdown(beside_paper(made.table("labels"), RANKS, paper), RANKS, made.masks)
+    made = sequences(tmp_path)
+    beside = beside_paper(table(made.answers(), "labels"), RANKS, paper)
+    text = markdown(beside, RANKS, made.masks)
     lines = text.splitlines()
     start = lines.index("|  | rank0 | rank1 | sequences |")
     assert lines[start + 1] == "| --- | --- | --- | --- |"

@@ -1,4 +1,5 @@
 import gzip
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -7,6 +8,8 @@ import pytest
 
 from whatyouread import tokenization
 from whatyouread.cli import UserError
+from whatyouread.gathering import gather_tokens
+from whatyouread.scatter import WHOLE, Part
 from whatyouread.sequences import read_sequences
 from whatyouread.token_files import TokenFile
 from whatyouread.tokenization import OUTPUTS, tokenize_dataset
@@ -63,10 +66,10 @@ def inputs(tmp_path):
     return tmp_path
 
 
-def tokenize(folder):
-    outputs = {name: folder / "out" / f"{name}.arrow" for name in OUTPUTS}
+def tokenize(folder, out="out", part=WHOLE):
+    outputs = {name: folder / out / f"{name}.arrow" for name in OUTPUTS}
     tables = folder / "sequences.parquet", folder / "splits.parquet"
-    return tokenize_dataset(folder / "dataset", *tables, RANKS, outputs), outputs
+    return tokenize_dataset(folder / "dataset", *tables, RANKS, outputs, part), outputs
 
 
 MEMBERS = {
@@ -101,10 +104,38 @@ def test_token_files_hold_what_they_should(inputs):
 
 
 def test_blocks_do_not_matter(inputs, monkeypatch):
-    monkeypatch.setattr(tokenization, "read_sequences", lambda path: read_sequences(path, 40))
+    monkeypatch.setattr(tokenization, "read_sequences", partial(read_sequences, block_bytes=40))
     assert len(list(read_sequences(inputs / "dataset", 40))) > 4
     _, outputs = tokenize(inputs)
     check(outputs)
+
+
+@pytest.mark.parametrize("block_bytes", [40, 1 << 20])
+@pytest.mark.parametrize("of", [2, 3, 20])
+def test_parts_put_together_are_the_whole(inputs, monkeypatch, of, block_bytes):
+    monkeypatch.setattr(
+        tokenization, "read_sequences", partial(read_sequences, block_bytes=block_bytes)
+    )
+    made = [tokenize(inputs, str(n), Part(n, of)) for n in range(1, of + 1)]
+    outputs = [inputs / "out" / f"{name}.arrow" for name in OUTPUTS]
+    gather_tokens([list(paths.values()) for _, paths in made], outputs, RANKS)
+    check(dict(zip(OUTPUTS, outputs, strict=True)))
+    whole, _ = tokenize(inputs, "whole")
+    counts = sum(summary.set_index("file")["sequences"] for summary, _ in made)
+    assert counts.tolist() == whole["sequences"].tolist()
+
+
+def test_a_part_reads_only_the_files_it_needs(inputs, monkeypatch):
+    asked = []
+
+    def reading(path, **options):
+        for batch in read_sequences(path, **options):
+            asked.append(batch.source)
+            yield batch
+
+    monkeypatch.setattr(tokenization, "read_sequences", reading)
+    tokenize(inputs, part=Part(1, len(RECORDS)))
+    assert set(asked) == {RECORDS[0][0]}
 
 
 def test_gzipped_files_give_the_same_tokens(inputs):

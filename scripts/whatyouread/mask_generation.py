@@ -10,10 +10,11 @@ from whatyouread.explainer import Explainer
 from whatyouread.explanandum import Explanandum, predictions
 from whatyouread.files import atomic
 from whatyouread.mask_files import CHOICES, mask_rows, mask_schema
-from whatyouread.masking import target_mask
+from whatyouread.masking import read, target_mask
 from whatyouread.other_classes import wrong_classes
-from whatyouread.predict import autocast, classify
+from whatyouread.predict import autocast
 from whatyouread.progress import progress
+from whatyouread.scatter import WHOLE, Part
 from whatyouread.token_files import TokenFile, batches_by_length
 
 BLOCK = 8192  # sequences of one row group
@@ -23,31 +24,33 @@ BLOCK = 8192  # sequences of one row group
 def generate_masks(
     explainer: Explainer, explanandum: Explanandum, file: TokenFile, path: Path, *,
     batch_size: int, seed: int, device: torch.device, precision: str,
+    part: Part = WHOLE,
 ) -> None:  # fmt: skip
-    """Write the masks of every sequence of a token file."""
+    """Write the masks of every sequence of a token file, or of a part of them."""
     explainer, explanandum = explainer.to(device).eval(), explanandum.to(device).freeze()
-    lineages = np.unique(file.labels, axis=0)
+    lineages, wanted = np.unique(file.labels, axis=0), part.rows(len(file))
     with (
         atomic(path) as temporary,
         pq.ParquetWriter(temporary, mask_schema(file.ranks), compression="zstd") as writer,
-        progress("masks", len(file), "sequences") as bar,
+        progress("masks", len(wanted), "sequences") as bar,
     ):
-        for start in range(0, len(file), BLOCK):
-            rows = np.arange(start, min(start + BLOCK, len(file)))
+        for start in range(0, len(wanted), BLOCK):
+            rows = wanted[start : start + BLOCK]
             lengths = file.lengths[rows]
             masks = np.zeros((len(CHOICES), len(rows), lengths.max()), np.float16)
             classes = np.zeros((len(CHOICES), len(rows), len(file.ranks)), np.int64)
             classes[0] = file.labels[rows]
             for batch in batches_by_length(lengths, batch_size):
-                tokens = file.tokens(rows[batch])
-                logits = classify(explanandum, tokens, None, device, precision)
+                tokens = torch.from_numpy(file.tokens(rows[batch])).to(device)
+                with autocast(device, precision):
+                    hidden, logits = read(explanandum, tokens)
                 classes[1, batch] = predictions(logits).cpu().numpy()
                 classes[2, batch] = wrong_classes(
                     classes[0, batch], classes[1, batch], file.keys[rows[batch]], seed, lineages
                 )
                 sets = torch.from_numpy(classes[:, batch].swapaxes(0, 1)).to(device)
                 with autocast(device, precision):
-                    made = explainer.class_masks(torch.from_numpy(tokens).to(device), sets)
+                    made = explainer.class_masks(tokens, sets, hidden=hidden)
                 made = target_mask(made.float()).permute(2, 0, 1).half().cpu().numpy()
                 masks[:, batch, : made.shape[2]] = made
                 bar.update(len(batch))

@@ -6,7 +6,7 @@ layout, `X_fragments.json` (a JSON list of sequences) beside `X_species_picked.t
 line, same order). Whole blocks are parsed at once: 5 million sequences take half a minute.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -42,15 +42,20 @@ class SequenceBatch(NamedTuple):
     windows: bool = False
 
 
-def read_sequences(path: Path, block_bytes: int = 16 << 20) -> Iterator[SequenceBatch]:
+def read_sequences(
+    path: Path, block_bytes: int = 16 << 20, only: Collection[str] | None = None
+) -> Iterator[SequenceBatch]:
     """Yield every record of the dataset at `path`, members in the order of their names.
 
-    A batch holds the records that end within one block of `block_bytes`, at least one. A sequence
-    without bases has length 0. Raises `UserError` for a broken file, with the member's name and
-    the place, and for a dataset without any record.
+    only: names of the members to read, all of them by default. A batch holds the records that end
+    within one block of `block_bytes`, at least one. A sequence without bases has length 0. Raises
+    `UserError` for a broken file, with the member's name and the place, and for a dataset without
+    any record.
     """
     records = 0
     for source, batches in _readers(Path(path), block_bytes):
+        if only is not None and source not in only:
+            continue
         first = 0
         for taxids, *parts in batches:
             yield SequenceBatch(source, first, taxids, *parts)

@@ -210,15 +210,19 @@ def _keep_one_for_training(drawn: np.ndarray, lowest: np.ndarray, groups: np.nda
 
 
 def _order(index: pa.Table) -> np.ndarray:
-    keys = [("hash", "ascending"), ("source", "ascending"), ("header", "ascending")]
-    plain = pa.table(
-        {
-            "hash": index.column("hash"),
-            "source": index.column("source").cast(pa.string()),
-            "header": index.column("header"),
-        }
-    )
-    return pc.sort_indices(plain, sort_keys=keys).to_numpy()
+    """The rows by hash, then source, then header, int64 (n,)."""
+    hashes = index.column("hash").to_numpy()
+    order = np.argsort(hashes)
+    same = hashes[order][1:] == hashes[order][:-1]
+    # only copies need their texts compared, and there are few
+    shared = np.append(same, False) | np.append(False, same)
+    copies = index.take(pa.array(order[shared]))
+    columns = {name: copies.column(name) for name in ("hash", "source", "header")}
+    columns["source"] = columns["source"].cast(pa.string())
+    keys = [(name, "ascending") for name in columns]
+    by_text = pc.sort_indices(pa.table(columns), sort_keys=keys).to_numpy()
+    order[shared] = order[shared][by_text]
+    return order
 
 
 def _number(wanted: float, there: int, name: str, split: str) -> int:
@@ -245,7 +249,7 @@ def summary_table(
     The columns of `labels.summary_table`: `quantity`, `value`, `paper`, `detail`.
     """
     split, explainer, numbers = division
-    hashes = index.column("hash").to_numpy()
+    hashes = index.column("hash").combine_chunks()
     rows = [
         (f"{SPLITS[part]} sequences", int((split == part).sum()), "")
         for part in (TRAIN, VALIDATION, TEST)
@@ -265,7 +269,8 @@ def summary_table(
         (f"classes of rank {ranks[-1]} too small for the test split", len(untested), detail)
     )
     for one, other in ((TEST, TRAIN), (TEST, VALIDATION), (VALIDATION, TRAIN)):
-        copies = np.isin(hashes[split == one], hashes[split == other])
+        copies = hashes.filter(pa.array(split == one))
+        copies = pc.sum(pc.is_in(copies, value_set=hashes.filter(pa.array(split == other))))
         quantity = f"{SPLITS[one]} sequences with an exact copy in {SPLITS[other]}"
-        rows.append((quantity, int(copies.sum()), ""))
+        rows.append((quantity, copies.as_py() or 0, ""))
     return beside_paper(rows, paper)

@@ -2,165 +2,71 @@
 
 The rows, in the paper's order: the plain Explanandum; the masks; their complements; the rounded
 masks; the complements of these; the relevant chunks; the irrelevant ones. Every number is a balanced
-accuracy in per cent.
+accuracy in per cent, counted from what the Explanandum answered (`masked_predictions`).
 """
 
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import torch
 
-from whatyouread.chunks import classify_chunks, find_chunks
 from whatyouread.controls import CONTROLS
-from whatyouread.explanandum import Explanandum, predictions
-from whatyouread.mask_files import THRESHOLD, MaskFile, column
+from whatyouread.mask_files import THRESHOLD, MaskFile
 from whatyouread.metrics import balanced_accuracy
-from whatyouread.predict import classify
-from whatyouread.progress import progress
-from whatyouread.token_files import TokenFile, batches_by_length
-
-MASK_CONDITIONS = {
-    "masks": lambda mask: mask,
-    "inverted_masks": lambda mask: 1 - mask,
-    "rounded_masks": lambda mask: (mask > THRESHOLD).astype(np.float32),
-    "inverted_rounded_masks": lambda mask: 1 - (mask > THRESHOLD).astype(np.float32),
-}
-CHUNK_BLOCK = 4096  # sequences whose class probabilities are held at once
+from whatyouread.prediction_files import CHUNK_CONDITIONS, MASK_CONDITIONS, Predictions, Question
 
 
-class Evaluation:
-    """Runs the Explanandum on masked test sequences and counts what it gets right."""
+def row(
+    predicted: np.ndarray, truth: np.ndarray, ranks: list[str], among: np.ndarray | None = None
+) -> dict:
+    """One row of numbers: the balanced accuracy of each rank in per cent, and the counts.
 
-    def __init__(
-        self, explanandum: Explanandum, file: TokenFile, masks: MaskFile, *,
-        batch_size: int, seed: int, device: torch.device, precision: str,
-    ):  # fmt: skip
-        masks.check_against(file)
-        self.explanandum = explanandum.to(device).freeze()
-        self.file, self.masks = file, masks
-        self.batch_size, self.seed = batch_size, seed
-        self.device, self.precision = device, precision
-        self.ranks = file.ranks
+    predicted, truth: int64 (n, ranks); among: bool (n,), the sequences that count.
+    """
+    among = np.ones(len(truth), bool) if among is None else among
+    numbers = {
+        rank: 100 * balanced_accuracy(truth[among, i], predicted[among, i])
+        for i, rank in enumerate(ranks)
+    }
+    return numbers | {"sequences": int(among.sum()), "left_out": int((~among).sum())}
 
-    def predict(self, mask: np.ndarray) -> np.ndarray:
-        """The classes of the masked sequences, int64 (n, ranks); mask: float32 (n, longest)."""
-        result = np.empty((len(self.file), len(self.ranks)), np.int64)
-        for rows in batches_by_length(self.file.lengths, self.batch_size):
-            tokens = self.file.tokens(rows)
-            logits = classify(
-                self.explanandum, tokens, mask[rows, : tokens.shape[1]], self.device, self.precision
-            )
-            result[rows] = predictions(logits).cpu().numpy()
-        return result
 
-    def predict_chunks(self, mask: np.ndarray, relevant: bool) -> tuple[np.ndarray, np.ndarray]:
-        """Classes by the averaged probabilities of the chunks, and which sequences have a chunk.
+def table(made: Predictions, choice: str) -> pd.DataFrame:
+    """The seven rows for the masks chosen by `choice` ("labels" or "predicted").
 
-        Returns int64 (n, ranks) and bool (n,).
-        """
-        result = np.full((len(self.file), len(self.ranks)), -1)
-        found = np.zeros(len(self.file), bool)
-        for start in range(0, len(self.file), CHUNK_BLOCK):
-            rows = np.arange(start, min(start + CHUNK_BLOCK, len(self.file)))
-            tokens = self.file.tokens(rows)
-            lengths = self.file.lengths[rows]
-            chunks = find_chunks(mask[rows, : tokens.shape[1]] > THRESHOLD, lengths)
-            chosen = chunks.relevant == relevant
-            chunks = type(chunks)(*(field[chosen] for field in chunks))
-            probabilities = classify_chunks(
-                self.explanandum,
-                tokens,
-                chunks,
-                self.batch_size * int(lengths.max()),
-                self.device,
-                self.precision,
-            )
-            found[rows] = np.bincount(chunks.sequence, minlength=len(rows)) > 0
-            result[rows] = np.stack([p.argmax(1) for p in probabilities], axis=1)
-        return result, found
+    A sequence without a chunk of a kind is counted and left out of that row.
+    """
+    rows = []
+    for condition in ("explanandum", *MASK_CONDITIONS, *CHUNK_CONDITIONS):
+        predicted = made.answers[Question(choice, "none", condition)]
+        answered = predicted[:, 0] >= 0
+        numbers = row(predicted, made.labels, made.ranks, answered)
+        rows.append({"condition": condition} | numbers)
+    return pd.DataFrame(rows)
 
-    def row(
-        self, predicted: np.ndarray, truth: np.ndarray, among: np.ndarray | None = None
-    ) -> dict:
-        """One row of numbers: the balanced accuracy of each rank in per cent, and the counts."""
-        among = np.ones(len(truth), bool) if among is None else among
-        numbers = {
-            rank: 100 * balanced_accuracy(truth[among, i], predicted[among, i])
-            for i, rank in enumerate(self.ranks)
-        }
-        return numbers | {"sequences": int(among.sum()), "left_out": int((~among).sum())}
 
-    def conditions(self, choice: str) -> dict[str, np.ndarray]:
-        """The predicted classes, int64 (n, ranks), of the plain sequences and of `MASK_CONDITIONS`."""
-        masked = self._masked(self.masks.masks[choice])
-        return {"explanandum": self.masks.classes["predicted"]} | masked
+def controls(made: Predictions, wrong: np.ndarray) -> pd.DataFrame:
+    """The rows of masks chosen by predicted classes, and of every control.
 
-    def table(self, choice: str, conditions: dict[str, np.ndarray] | None = None) -> pd.DataFrame:
-        """The seven rows for the masks chosen by `choice` ("labels" or "predicted").
-
-        conditions: what `conditions(choice)` gave, where it is at hand.
-        """
-        truth, mask = self.file.labels, self.masks.masks[choice]
-        predicted = self.conditions(choice) if conditions is None else conditions
+    wrong: int64 (n, ranks), the wrong classes that chose a mask. Columns: `classes` (by which the mask
+    was chosen), `control`, and those of Table 1. The rows `wrong_class_steering` say how often the
+    classifier names the wrong class that chose the mask.
+    """
+    parts = [table(made, "predicted").assign(classes="predicted", control="none")]
+    judged = [
+        (choice, name, made.labels) for choice in ("labels", "predicted") for name in CONTROLS
+    ]
+    judged += [("wrong", "wrong_class", made.labels), ("wrong", "wrong_class_steering", wrong)]
+    for choice, control, truth in judged:
+        asked = "wrong_class" if choice == "wrong" else control
         rows = [
-            {"condition": name} | self.row(classes, truth) for name, classes in predicted.items()
+            {"condition": condition}
+            | row(made.answers[Question(choice, asked, condition)], truth, made.ranks)
+            for condition in MASK_CONDITIONS
         ]
-        for condition, relevant in (("relevant_chunks", True), ("irrelevant_chunks", False)):
-            predicted, found = self.predict_chunks(mask, relevant)
-            rows.append({"condition": condition} | self.row(predicted, truth, found))
-        return pd.DataFrame(rows)
-
-    def _masked(self, mask: np.ndarray) -> dict[str, np.ndarray]:
-        return {name: self.predict(change(mask)) for name, change in MASK_CONDITIONS.items()}
-
-    def mask_rows(self, mask: np.ndarray, *truths: np.ndarray) -> list[dict]:
-        """The rows of a mask, its complement and both rounded; with several truths, one set each."""
-        predicted = self._masked(mask)
-        return [
-            {"condition": name} | self.row(classes, truth)
-            for truth in truths
-            for name, classes in predicted.items()
-        ]
-
-    def controls(self) -> pd.DataFrame:
-        """The rows of masks chosen by predicted classes, and of every control.
-
-        Columns: `classes` (by which the mask was chosen), `control`, and those of Table 1. The rows
-        `wrong_class_steering` say how often the classifier names the wrong class that chose the mask.
-        """
-        truth, masks = self.file.labels, self.masks
-        parts = [self.table("predicted").assign(classes="predicted", control="none")]
-        choices = ("labels", "predicted")
-        with progress("controls", len(choices) * len(CONTROLS) + 1, "controls") as bar:
-            for choice in choices:
-                for name, control in CONTROLS.items():
-                    changed = control(masks.masks[choice], masks.lengths, masks.keys, self.seed)
-                    rows = pd.DataFrame(self.mask_rows(changed, truth))
-                    parts.append(rows.assign(classes=choice, control=name))
-                    bar.update(1)
-            wrong = self.mask_rows(masks.masks["wrong"], truth, masks.classes["wrong"])
-            half = len(wrong) // 2
-            for name, rows in (
-                ("wrong_class", wrong[:half]),
-                ("wrong_class_steering", wrong[half:]),
-            ):
-                parts.append(pd.DataFrame(rows).assign(classes="wrong", control=name))
-            bar.update(1)
-        table = pd.concat(parts, ignore_index=True)
-        return table[["classes", "control", *table.columns.drop(["classes", "control"])]]
-
-
-def predictions_table(file: TokenFile, conditions: dict[str, np.ndarray]) -> pa.Table:
-    """id, key, `label_RANK`, and `CONDITION_RANK`, the predicted class under each condition."""
-    columns = {"id": file.ids, "key": pa.array(file.keys)}
-    for i, rank in enumerate(file.ranks):
-        columns[column("labels", rank)] = pa.array(file.labels[:, i], pa.int32())
-    for name, classes in conditions.items():
-        for i, rank in enumerate(file.ranks):
-            columns[f"{name}_{rank}"] = pa.array(classes[:, i], pa.int32())
-    return pa.table(columns)
+        parts.append(pd.DataFrame(rows).assign(classes=choice, control=control))
+    whole = pd.concat(parts, ignore_index=True)
+    return whole[["classes", "control", *whole.columns.drop(["classes", "control"])]]
 
 
 def beside_paper(table: pd.DataFrame, ranks: list[str], paper: Path) -> pd.DataFrame:

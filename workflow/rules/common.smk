@@ -192,7 +192,13 @@ def planted_options(wildcards, input, output):
 
 def option(name, values):
     """An option with its values for a command line; nothing where there are none."""
+    values = [values] if isinstance(values, str) else values
     return f"{name} {' '.join(map(str, values))}" if values else ""
+
+
+def part_option(wildcards):
+    """Which part of the work a job of a scattered rule does (scatter.smk)."""
+    return option("--part", wildcards.get("scatteritem"))
 
 
 def planted_option(wildcards, input):

@@ -17,6 +17,7 @@ rule label_taxonomy:
         "benchmarks/label_taxonomy.tsv"
     conda:
         "../../envs/label_taxonomy.yaml"
+    threads: 2
     resources:
         mem_mb=4000,
         runtime=120,
@@ -74,15 +75,17 @@ rule tokenize_sequences:
         "benchmarks/tokenize_sequences.tsv"
     conda:
         "../../envs/tokenize_sequences.yaml"
+    threads: 2
     resources:
         mem_mb=4000,
         runtime=120,
     params:
         ranks=RANKS,
+        part=part_option,
     shell:
         'python "$SCRIPTS/tokenize_sequences.py" --dataset {input.dataset}'
         " --sequences {input.sequences} --splits {input.splits} --ranks {params.ranks}"
         " --train {output.train} --validation {output.validation} --test {output.test}"
         " --explainer-train {output.explainer_train}"
         " --explainer-validation {output.explainer_validation} --summary {output.summary}"
-        " --log {log}"
+        " {params.part} --log {log}"

@@ -1,23 +1,19 @@
 # What the masks are worth: Table 1, its controls, and the truth where it is known.
 
 
-rule evaluate_masks:
+rule predict_masked:
     input:
         explanandum="results/explanandum/model.safetensors",
         test="results/tokens/test.arrow",
         masks="results/masks/test.parquet",
-        paper=PAPER / "table1.tsv",
     output:
-        table="results/table1.tsv",
-        markdown="results/table1.md",
-        controls="results/table1_controls.tsv",
         predictions="results/predictions.parquet",
     log:
-        "logs/evaluate_masks.log",
+        "logs/predict_masked.log",
     benchmark:
-        "benchmarks/evaluate_masks.tsv"
+        "benchmarks/predict_masked.tsv"
     conda:
-        "../../envs/evaluate_masks.yaml"
+        "../../envs/predict_masked.yaml"
     threads: 8
     resources:
         gpu=1,
@@ -28,12 +24,37 @@ rule evaluate_masks:
         precision=config["evaluation"]["precision"],
         seed=config["seed"],
         explanandum=subpath(input.explanandum, parent=True),
+        part=part_option,
     shell:
-        'python "$SCRIPTS/evaluate_masks.py" --explanandum {params.explanandum}'
-        " --test {input.test} --masks {input.masks} --paper {input.paper:q}"
-        " --batch-size {params.batch_size} --precision {params.precision} --seed {params.seed}"
-        " --threads {threads} --table {output.table} --markdown {output.markdown}"
-        " --controls {output.controls} --predictions {output.predictions} --log {log}"
+        'python "$SCRIPTS/predict_masked.py" --explanandum {params.explanandum}'
+        " --test {input.test} --masks {input.masks} --batch-size {params.batch_size}"
+        " --precision {params.precision} --seed {params.seed} --threads {threads} {params.part}"
+        " --predictions {output.predictions} --log {log}"
+
+
+rule evaluate_masks:
+    input:
+        predictions="results/predictions.parquet",
+        masks="results/masks/test.parquet",
+        paper=PAPER / "table1.tsv",
+    output:
+        table="results/table1.tsv",
+        markdown="results/table1.md",
+        controls="results/table1_controls.tsv",
+    log:
+        "logs/evaluate_masks.log",
+    conda:
+        "../../envs/evaluate_masks.yaml"
+    resources:
+        mem_mb=8000,
+        runtime=30,
+    params:
+        ranks=RANKS,
+    shell:
+        'python "$SCRIPTS/evaluate_masks.py" --predictions {input.predictions}'
+        " --masks {input.masks} --paper {input.paper:q} --ranks {params.ranks}"
+        " --table {output.table} --markdown {output.markdown} --controls {output.controls}"
+        " --log {log}"
 
 
 rule localize_masks:

@@ -25,8 +25,9 @@ rule generate_masks:
         seed=config["seed"],
         explanandum=subpath(input.explanandum, parent=True),
         explainer=subpath(input.explainer, parent=True),
+        part=part_option,
     shell:
         'python "$SCRIPTS/generate_masks.py" --explanandum {params.explanandum}'
         " --explainer {params.explainer} --test {input.test} --batch-size {params.batch_size}"
         " --precision {params.precision} --seed {params.seed} --threads {threads}"
-        " --masks {output.masks} --log {log}"
+        " {params.part} --masks {output.masks} --log {log}"

@@ -34,21 +34,30 @@ use rule generate_masks as generate_variant_masks with:
         "benchmarks/generate_variant_masks/{variant}.tsv"
 
 
-use rule evaluate_masks as evaluate_variant_masks with:
+use rule predict_masked as predict_variant_masked with:
     input:
         explanandum="results/explanandum/model.safetensors",
         test="results/tokens/test.arrow",
+        masks="results/variants/{variant}/masks/test.parquet",
+    output:
+        predictions="results/variants/{variant}/predictions.parquet",
+    log:
+        "logs/predict_variant_masked/{variant}.log",
+    benchmark:
+        "benchmarks/predict_variant_masked/{variant}.tsv"
+
+
+use rule evaluate_masks as evaluate_variant_masks with:
+    input:
+        predictions="results/variants/{variant}/predictions.parquet",
         masks="results/variants/{variant}/masks/test.parquet",
         paper=PAPER / "table1.tsv",
     output:
         table="results/variants/{variant}/table1.tsv",
         markdown="results/variants/{variant}/table1.md",
         controls="results/variants/{variant}/table1_controls.tsv",
-        predictions="results/variants/{variant}/predictions.parquet",
     log:
         "logs/evaluate_variant_masks/{variant}.log",
-    benchmark:
-        "benchmarks/evaluate_variant_masks/{variant}.tsv"
 
 
 use rule localize_masks as localize_variant_masks with:
