@@ -19,7 +19,7 @@ from whatyouread.losses import (
     standardised,
     total_variation,
 )
-from whatyouread.masking import non_target_mask, target_mask
+from whatyouread.masking import own_and_other_masks, target_mask
 
 A, B = 0.05, 0.3
 COUNTS = [4, 7, 11]
@@ -75,7 +75,7 @@ def arguments(scores, labels, logits_masked, logits_inverted, lengths):
     valid = torch.arange(scores.shape[1]) < torch.tensor(lengths)[:, None]
     return {
         "logits_masked": logits_masked, "logits_inverted": logits_inverted, "labels": labels,
-        "target": target_mask(own), "non_target": non_target_mask(scores, columns),
+        "target": target_mask(own), "non_target": own_and_other_masks(scores, columns)[1],
         "class_masks": own, "valid": valid,
     }  # fmt: skip
 

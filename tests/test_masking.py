@@ -9,7 +9,7 @@ from whatyouread.masking import (
     inverted,
     masked_logits,
     mean_mask,
-    non_target_mask,
+    own_and_other_masks,
     rounded,
     target_mask,
 )
@@ -188,7 +188,7 @@ def test_target_and_non_target_masks_against_loops():
     labels = torch.stack([torch.randint(n, (batch,)) for n in counts], 1)
     columns = labels + torch.tensor(first)
     own = scores.gather(-1, columns.unsqueeze(1).expand(-1, length, -1))
-    target, others = target_mask(own), non_target_mask(scores, columns)
+    target, others = target_mask(own), own_and_other_masks(scores, columns)[1]
     assert target.shape == others.shape == (batch, length)
     for i in range(batch):
         chosen = columns[i].tolist()
@@ -201,7 +201,7 @@ def test_target_and_non_target_masks_against_loops():
 def test_the_non_target_mask_of_low_scores_and_its_gradient():
     # the label's own, higher scores are left out, and are not taken for zeros either
     scores = torch.tensor([[[0.9, 0.1, 0.02, 0.8]]], requires_grad=True)
-    made = non_target_mask(scores, torch.tensor([[0, 3]]))
+    made = own_and_other_masks(scores, torch.tensor([[0, 3]]))[1]
     assert made.tolist() == [[pytest.approx(0.1)]]
     made.sum().backward()
     assert scores.grad.tolist() == [[[0, 1, 0, 0]]]
@@ -217,7 +217,7 @@ def test_reference_masks(shared):
         own = scores.gather(-1, columns.unsqueeze(1).expand(-1, scores.shape[1], -1))
         made = {
             "target_mask": target_mask(own),
-            "non_target_mask": non_target_mask(scores, columns),
+            "non_target_mask": own_and_other_masks(scores, columns)[1],
         }
         for row, (length, expected) in enumerate(zip(case["lengths"], case["rows"], strict=True)):
             for name, masks in made.items():

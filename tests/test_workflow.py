@@ -339,6 +339,39 @@ def test_nothing_is_left_to_do_after_a_run(tiny_run):
     assert "Nothing to be done" in done.stdout + done.stderr
 
 
+def test_scattered_work_is_planned(tmp_path):
+    write_config(tmp_path, TINY | {"scatter": 3})
+    done = snakemake(tmp_path, "--dry-run", "--quiet", "host")
+    assert done.returncode == 0, done.stderr
+    jobs = dict(re.findall(r"^(\w+) +(\d+)$", done.stdout, re.MULTILINE))
+    scattered = ("generate_masks", "predict_masked", "generate_variant_masks")
+    for rule in ("tokenize", *scattered, "predict_variant_masked"):
+        assert jobs[f"{rule}_part"] == "3", rule
+    assert not {"tokenize_sequences", *scattered} & set(jobs)
+    assert jobs["gather_tokens"] == "1"
+    assert jobs["gather_tables"] == "4"
+
+
+@pytest.mark.slow
+def test_scattered_evaluation_makes_the_same_tables(tiny_run, tmp_path):
+    folder = tmp_path / "scattered"
+    shutil.copytree(tiny_run, folder)
+    tables = ("table1.tsv", "table1_controls.tsv")
+    for name in ("masks/test.parquet", "predictions.parquet", *tables):
+        (folder / "results" / name).unlink()
+    config = yaml.safe_dump(TINY | {"scatter": 3})
+    (folder / "config" / "config.yaml").write_text(config, encoding="utf-8")
+    # by age alone: the tokens are those of the run that was copied
+    options = ("--cores", "2", "--rerun-triggers", "mtime", "--max-threads", "1")
+    done = snakemake(folder, *options, "--resources", "gpu=2", "results/table1.tsv")
+    assert done.returncode == 0, done.stderr[-4000:]
+    assert "rule tokenize_part:" not in done.stderr
+    assert done.stderr.count("rule generate_masks_part:") == 3
+    for name in tables:
+        assert filecmp.cmp(tiny_run / "results" / name, folder / "results" / name, shallow=False)
+    assert not [path for path in (folder / "results" / "parts").rglob("*") if path.is_file()]
+
+
 @pytest.mark.slow
 def test_the_report_holds_every_page_and_figure(tiny_run):
     done = snakemake(tiny_run, "--report", "report.html")

@@ -74,14 +74,24 @@ def mean_mask(class_masks: Tensor) -> Tensor:
     return class_masks.mean(-1)
 
 
-def non_target_mask(scores: Tensor, classes: Tensor) -> Tensor:
-    """n: the elementwise maximum over the masks of all other classes.
+def own_and_other_masks(scores: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:
+    """s_c, the masks of a sequence's classes, and n, the maximum over those of all other classes.
 
-    scores: (batch, length, all classes of all ranks side by side); classes: int64 (batch, ranks),
-    columns of `scores`. Returns (batch, length).
+    scores: (batch, length, all classes of all ranks side by side), more of them than ranks; classes:
+    int64 (batch, ranks), columns of `scores`. Returns (batch, length, ranks) and (batch, length).
+    A gradient of n reaches the one class that is largest.
     """
     columns = classes.unsqueeze(1).expand(-1, scores.shape[1], -1)
-    return scores.scatter(-1, columns, -torch.inf).amax(-1)
+    with torch.no_grad():
+        own = scores.gather(-1, columns)
+        # The own classes are struck out in place, and put back: thousands of classes make the scores
+        # the largest tensor there is, and a copy costs more than the search. Through `data`, since
+        # autograd, which has kept the scores, need not know of what has not changed.
+        searched = scores.data.scatter_(-1, columns, -torch.inf)
+        largest = searched.argmax(-1, keepdim=True)
+        searched.scatter_(-1, columns, own)
+    masks = scores.gather(-1, torch.cat([columns, largest], dim=-1))
+    return masks[..., :-1], masks[..., -1]
 
 
 def inverted(mask: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from whatyouread.masking import (
     inverted,
     masked_logits,
     mean_mask,
-    non_target_mask,
+    own_and_other_masks,
     read,
     target_mask,
 )
@@ -111,9 +111,8 @@ def training_masks(
     target: how the masks of the sequence's classes become one.
     """
     scores = explainer(tokens)
-    classes = explainer.columns(labels)
-    own = scores.gather(-1, classes.unsqueeze(1).expand(-1, scores.shape[1], -1))
-    return target(own), non_target_mask(scores, classes), own
+    own, others = own_and_other_masks(scores, explainer.columns(labels))
+    return target(own), others, own
 
 
 class ExplainerTask(nn.Module):

@@ -4,7 +4,6 @@ import dataclasses
 import json
 import os
 import platform
-import resource
 import statistics
 import subprocess
 import sys
@@ -61,22 +60,31 @@ class Cost:
 
 
 def cost(command: list, **environment: str) -> Cost:
-    """Run a program to its end. Raises RuntimeError where it fails."""
+    """Run a program, which starts no others, to its end. Raises RuntimeError where it fails."""
     start = time.perf_counter()
     process = subprocess.Popen(
         [str(part) for part in command], env=os.environ | environment, stdout=subprocess.DEVNULL
     )
-    _, status, used = os.wait4(process.pid, 0)
+    peak, ended = 0, 0
+    while not ended:
+        # not the peak that wait4 knows: it counts this process too, as it was before the exec
+        peak = max(peak, _peak_bytes(process.pid))
+        ended, status, used = os.wait4(process.pid, os.WNOHANG)
+        time.sleep(0.02)
     wall = time.perf_counter() - start
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise RuntimeError(f"{' '.join(map(str, command[:2]))} ended with {process.returncode}")
-    return Cost(wall, used.ru_utime + used.ru_stime, used.ru_maxrss * 1024)
+    return Cost(wall, used.ru_utime + used.ru_stime, peak)
 
 
-def own_peak_bytes() -> int:
-    """The peak resident memory of this process so far."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+def _peak_bytes(pid: int) -> int:
+    """The peak resident memory of a running process so far."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return 0
+    return next((1024 * int(line.split()[1]) for line in lines if line.startswith("VmHWM")), 0)
 
 
 def machine() -> dict:
