@@ -31,15 +31,14 @@ _FOUR = np.frombuffer(b"ACGT", np.uint8)[
 def write_dump(path: Path, nodes: int = NODES, seed: int = 0) -> dict[str, np.ndarray]:
     """Write a dump of about `nodes` nodes; returns superkingdom -> taxids for the data set.
 
-    The returned taxids have 55 phyla and 1,878 genera together (fewer in a dump below 200,000
-    nodes), and are species, as most of the real ones are.
+    The returned taxids have 55 phyla and 1,878 genera together (fewer genera in a dump of less than
+    200,000 nodes), and are species, as most of the real ones are.
     """
     rng = np.random.default_rng(seed)
     scale = min(1.0, nodes / NODES)
-    sizes = {
-        rank: max(number if rank == "phylum" else 0, int(number * scale))
-        for rank, number in _LEVELS.items()
-    }
+    sizes, least = {}, CLASSES["phylum"] + 5
+    for rank, number in _LEVELS.items():
+        sizes[rank] = least = max(least, int(number * scale))
     sizes["species"] = nodes - 6 - sum(sizes.values())
     fixed = [_ROOT, _CELLULAR, *_TOP.values()]
     free = np.setdiff1d(np.arange(3, _LARGEST), fixed)
