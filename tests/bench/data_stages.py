@@ -59,7 +59,7 @@ def stages(folder: Path, archive: Path, dump: Path) -> dict[str, Cost]:
 
 def run(quick: bool, scratch: Path) -> list[Figure]:
     """Time and memory of each stage at a tenth of the size and at full size."""
-    small, large = (2_000, 20_000) if quick else (518_188, paper_size.SEQUENCES)
+    small, large = (10_000, 100_000) if quick else (518_188, paper_size.SEQUENCES)
     dump = scratch / "taxdmp.zip"
     taxids = paper_size.write_dump(dump, 200_000 if quick else paper_size.NODES)
     used, taken, text, hand_rate = {}, {}, {}, 0.0
