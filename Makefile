@@ -18,7 +18,7 @@ JOBS = --cores $(CORES) --resources gpu=$(CORES) --set-threads train_explainer=1
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 unexport PYTHONPATH PYTHONHOME
 
-.PHONY: help venv demo test lint format real chaos slurm-test clean requirements
+.PHONY: help venv demo test lint format real chaos slurm-test bench bench-quick clean requirements
 
 help:
 	@echo "make demo    run the embedded demo end to end and print Table 1"
@@ -27,6 +27,8 @@ help:
 	@echo "make real DATASET=FILE TAXDUMP=FILE [RUN=FOLDER]    likewise, on your files"
 	@echo "make chaos N=20    kill N runs of the demo at random moments (SIGKILL, then SIGTERM); compare"
 	@echo "make slurm-test [SLURM_NODE=PROGRAM]    the demo through --profile slurm, with accidents"
+	@echo "make bench   time and memory at the paper's size, beside alternatives (40 minutes, 12 GB of disk)"
+	@echo "make bench-quick    a small part of it"
 	@echo "make lint    snakemake --lint, snakefmt --check, ruff"
 	@echo "make venv    only make .venv, which the others need"
 	@echo "make clean   remove the results of the demo"
@@ -78,6 +80,13 @@ chaos: venv
 
 slurm-test: venv
 	tests/slurm_test.sh
+
+bench: venv
+	python tests/bench/bench.py
+
+# without the trainings of the demo in both precisions
+bench-quick: venv
+	python tests/bench/bench.py --quick --sections tokenization objective data_stages explaining
 
 clean:
 	rm -rf .test/report.html .test/results .test/resources .test/logs .test/benchmarks .test/checkpoints .test/.snakemake

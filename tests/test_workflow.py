@@ -363,7 +363,7 @@ def test_scattered_evaluation_makes_the_same_tables(tiny_run, tmp_path):
     (folder / "config" / "config.yaml").write_text(config, encoding="utf-8")
     # by age alone: the tokens are those of the run that was copied
     options = ("--cores", "2", "--rerun-triggers", "mtime", "--max-threads", "1")
-    done = snakemake(folder, *options, "--resources", "gpu=2", "results/table1.tsv")
+    done = snakemake(folder, *options, "--resources", "gpu=2", "--", "results/table1.tsv")
     assert done.returncode == 0, done.stderr[-4000:]
     assert "rule tokenize_part:" not in done.stderr
     assert done.stderr.count("rule generate_masks_part:") == 3
