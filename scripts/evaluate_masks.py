@@ -7,14 +7,14 @@ import pyarrow.parquet as pq
 from whatyouread import cli, files
 from whatyouread.explanandum import Explanandum, load_model
 from whatyouread.mask_files import MaskFile
-from whatyouread.predict import choose_device
+from whatyouread.predict import choose_device, compile_encoder
 from whatyouread.table1 import Evaluation, beside_paper, markdown, predictions_table
 from whatyouread.token_files import TokenFile
 
 
 def main(args):
     device = choose_device(args.threads, args.precision)
-    explanandum = load_model(Explanandum, args.explanandum)
+    explanandum = compile_encoder(load_model(Explanandum, args.explanandum), args.compile)
     ranks = explanandum.ranks
     masks = MaskFile(args.masks, ranks)
     evaluation = Evaluation(
@@ -46,6 +46,7 @@ if __name__ == "__main__":
     arguments.add_argument("--paper", type=Path, required=True, help="the paper's Table 1")
     arguments.add_argument("--batch-size", type=int, required=True)
     arguments.add_argument("--precision", required=True)
+    arguments.add_argument("--compile", action="store_true", help="compile the Explanandum")
     arguments.add_argument("--seed", type=int, required=True)
     arguments.add_argument("--threads", type=int, default=1)
     arguments.add_argument("--table", type=Path, required=True, help="TSV to write")

@@ -52,11 +52,11 @@ class Explanandum(nn.Module):
         norm = self.encoder.encoder.layer[0].attention.LayerNorm
         full, empty = norm(embeddings), norm(torch.zeros_like(embeddings[:1, :1]))
         weights = mask.unsqueeze(-1).to(full.dtype)
-        handle = norm.register_forward_hook(lambda *_: empty + weights * (full - empty))
+        norm.given = empty + weights * (full - empty)
         try:
             return self.encode(embeddings * weights.to(embeddings.dtype), valid)
         finally:
-            handle.remove()
+            norm.given = None
 
     def classify(self, pooled: Tensor) -> tuple[Tensor, ...]:
         """Pooled states (batch, hidden) -> logits (batch, classes) for each rank."""

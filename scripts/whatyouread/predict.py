@@ -31,6 +31,18 @@ def autocast(device: torch.device, precision: str):
     return contextlib.nullcontext()
 
 
+def compile_encoder(explanandum: nn.Module, wanted: bool = True) -> nn.Module:
+    """Compile the encoder in place where that is wanted; returns the Explanandum.
+
+    Only its forward pass: names of weights stay, and hooks on the encoder are still called.
+    """
+    if wanted:
+        encoder = explanandum.encoder
+        # every batch has its own size and length: they are no reason to compile again
+        encoder.forward = torch.compile(encoder.forward, dynamic=True)
+    return explanandum
+
+
 @torch.inference_mode()
 def classify(
     explanandum: nn.Module,

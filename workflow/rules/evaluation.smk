@@ -26,12 +26,13 @@ rule evaluate_masks:
     params:
         batch_size=config["evaluation"]["batch_size"],
         precision=config["evaluation"]["precision"],
+        compile=COMPILE,
         seed=config["seed"],
         explanandum=subpath(input.explanandum, parent=True),
     shell:
         'python "$SCRIPTS/evaluate_masks.py" --explanandum {params.explanandum}'
         " --test {input.test} --masks {input.masks} --paper {input.paper:q}"
-        " --batch-size {params.batch_size} --precision {params.precision} --seed {params.seed}"
+        " --batch-size {params.batch_size} --precision {params.precision} {params.compile} --seed {params.seed}"
         " --threads {threads} --table {output.table} --markdown {output.markdown}"
         " --controls {output.controls} --predictions {output.predictions} --log {log}"
 
