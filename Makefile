@@ -18,7 +18,7 @@ JOBS = --cores $(CORES) --resources gpu=$(CORES) --set-threads train_explainer=1
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 unexport PYTHONPATH PYTHONHOME
 
-.PHONY: help venv demo test lint format real chaos slurm-test clean requirements
+.PHONY: help venv demo test lint format real chaos slurm-test bench-gpu clean requirements
 
 help:
 	@echo "make demo    run the embedded demo end to end and print Table 1"
@@ -27,6 +27,7 @@ help:
 	@echo "make real DATASET=FILE TAXDUMP=FILE [RUN=FOLDER]    likewise, on your files"
 	@echo "make chaos N=20    kill N runs of the demo at random moments (SIGKILL, then SIGTERM); compare"
 	@echo "make slurm-test [SLURM_NODE=PROGRAM]    the demo through --profile slurm, with accidents"
+	@echo "make bench-gpu    both models at full size on a GPU: throughput, memory, what bounds them"
 	@echo "make lint    snakemake --lint, snakefmt --check, ruff"
 	@echo "make venv    only make .venv, which the others need"
 	@echo "make clean   remove the results of the demo"
@@ -78,6 +79,10 @@ chaos: venv
 
 slurm-test: venv
 	tests/slurm_test.sh
+
+# elsewhere, with packages of its own: python3 tests/bench/bench.py --sections gpu --output benchmarks/gpu
+bench-gpu: venv
+	python tests/bench/bench.py --sections gpu --output benchmarks/gpu
 
 clean:
 	rm -rf .test/report.html .test/results .test/resources .test/logs .test/benchmarks .test/checkpoints .test/.snakemake

@@ -81,13 +81,15 @@ def own_peak_bytes() -> int:
 
 def machine() -> dict:
     """What the figures were measured on, with which versions, and when."""
-    import psutil
     import torch
 
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
-    commit = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], cwd=PROJECT, capture_output=True, text=True
-    ).stdout.strip()
+    try:
+        commit = subprocess.run(
+            ["git", "describe", "--always", "--dirty"], cwd=PROJECT, capture_output=True, text=True
+        ).stdout.strip()
+    except OSError:  # no git
+        commit = ""
     versions = {}
     for package in PACKAGES:
         try:
@@ -99,11 +101,20 @@ def machine() -> dict:
         "commit": commit or None,
         "processor": _processor(),
         "cores": os.cpu_count(),
-        "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
+        "memory_gib": round(_memory_bytes() / 2**30, 1),
         "gpu": gpu,
         "python": platform.python_version(),
         "versions": versions,
     }
+
+
+def _memory_bytes() -> int:
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (ValueError, OSError):  # not on every system
+        import psutil
+
+        return psutil.virtual_memory().total
 
 
 def _processor() -> str:
