@@ -134,7 +134,9 @@ class Explainer(nn.Module):
         scores = torch.einsum("blh,bsrh->blsr", features, self.dense.weight[columns])
         return (scores + self.dense.bias[columns].unsqueeze(1)).float()
 
-    def class_masks(self, tokens: Tensor, classes: Tensor, smooth: bool = True) -> Tensor:
+    def class_masks(
+        self, tokens: Tensor, classes: Tensor, smooth: bool = True, hidden: Tensor | None = None
+    ) -> Tensor:
         """Masks of some classes: arguments and shape of `class_scores`; zero at padding.
 
         Without `smooth` a gated mask is of the scores as they are: not as easy to read, and truer to
@@ -142,9 +144,10 @@ class Explainer(nn.Module):
         """
         valid = (tokens != PAD)[:, :, None, None]
         if self.target == "sequence":
-            column = self._masks(self.dense(self.features(tokens)).float(), tokens, smooth)
+            scores = self.dense(self.features(tokens, hidden)).float()
+            column = self._masks(scores, tokens, smooth)
             return _for_all(column, classes) * valid
-        scores = self.class_scores(tokens, classes)
+        scores = self.class_scores(tokens, classes, hidden)
         return self._masks(scores.flatten(2), tokens, smooth).view(scores.shape) * valid
 
     def _masks(self, scores: Tensor, tokens: Tensor, smooth: bool = True) -> Tensor:
