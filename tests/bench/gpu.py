@@ -210,9 +210,9 @@ def _percent(parts: dict[str, float]) -> str:
 # --- the data
 
 
-def lineages(classes: dict[str, int], rng: np.random.Generator) -> np.ndarray:
+def lineages(classes: dict[str, int], seed: int = 0) -> np.ndarray:
     """For each class of the lowest rank, those above it: int64 (lowest, ranks), every class used."""
-    counts = list(classes.values())
+    rng, counts = np.random.default_rng(seed), list(classes.values())
     table = np.empty((counts[-1], len(counts)), np.int64)
     table[:, -1] = np.arange(counts[-1])
     for rank in range(len(counts) - 2, -1, -1):
@@ -239,7 +239,7 @@ def write_sequences(path: Path, sizes: Sizes, number: int, padded: float = 0.0, 
     offsets = np.append(0, lengths.cumsum())
     flat = rng.integers(FIRST_KMER, FIRST_KMER + 4096, offsets[-1], dtype=np.uint16)
     flat[offsets[:-1]] = CLS
-    labels = lineages(sizes.classes, rng)[rng.integers(sizes.classes[ranks[-1]], size=number)]
+    labels = lineages(sizes.classes)[rng.integers(sizes.classes[ranks[-1]], size=number)]
     columns = [
         pa.array([f"made up:{i}" for i in range(number)]),
         pa.array(rng.integers(2**63, size=number, dtype=np.uint64)),
@@ -584,7 +584,7 @@ class Bench:
             "lime", settings, explanandum, explainer, batch_size=self.sizes.samples, seed=0,
             device=self.device, precision=precision,
         )  # fmt: skip
-        classes = attributor.classes(file, np.unique(file.labels, axis=0))
+        classes = attributor.classes(file, lineages(self.sizes.classes))
         rows = np.arange(len(file))
         attributor.explain(file, rows[:2], classes)
         self.forget_peak()
