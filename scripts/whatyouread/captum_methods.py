@@ -26,8 +26,8 @@ class Question:
 
     tokens: int64 (batch, length); predicted: int64 (batch, ranks); others: int64 (batch, sets,
     ranks), other classes to ask for, or None; keys: uint64 array (batch,), the seeds of what is
-    drawn; batch_size: masked sequences in one forward pass. The targets are the ranks' predicted
-    classes, and each set of other classes as one.
+    drawn; batch_size: masked sequences in one forward pass; whole: there is no padding. The
+    targets are the ranks' predicted classes, and each set of other classes as one.
     """
 
     explanandum: nn.Module
@@ -37,6 +37,7 @@ class Question:
     keys: object
     seed: int
     batch_size: int
+    whole: bool = False
 
     def targets(
         self,
@@ -47,7 +48,7 @@ class Question:
         relaxed: bool = False,
     ) -> Tensor:
         """(batch, targets): log-probability of each predicted class; of other classes, summed."""
-        logits = masked_logits(self.explanandum, tokens, mask, relaxed=relaxed)
+        logits = masked_logits(self.explanandum, tokens, mask, relaxed=relaxed, whole=self.whole)
         logs = [rank.float().log_softmax(-1) for rank in logits]
         made = [log.gather(1, predicted[:, i : i + 1]) for i, log in enumerate(logs)]
         if others is not None:
@@ -266,6 +267,7 @@ def _one_by_one(question: Question, explain) -> Tensor:
             predicted=question.predicted[row : row + 1],
             others=None if question.others is None else question.others[row : row + 1],
             keys=question.keys[row : row + 1],
+            whole=True,
         )
         scores[row, :length] = explain(alone)
     return scores

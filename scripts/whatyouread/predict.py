@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from whatyouread.cli import log
 from whatyouread.masking import masked_logits
+from whatyouread.tokens import PAD
 
 
 def choose_device(threads: int, precision: str = "fp32") -> torch.device:
@@ -54,4 +55,6 @@ def classify(
     """F(tokens, mask) for a batch of arrays: int64 and float32 (n, length) -> logits per rank."""
     given = None if mask is None else torch.from_numpy(mask).to(device, torch.float32)
     with autocast(device, precision):
-        return masked_logits(explanandum, torch.from_numpy(tokens).to(device), given)
+        return masked_logits(
+            explanandum, torch.from_numpy(tokens).to(device), given, whole=PAD not in tokens
+        )

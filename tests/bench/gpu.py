@@ -481,7 +481,7 @@ class Bench:
         explain = kind == "Explainer"
         task = self.explainer_task(explanandum)[1] if explain else ClassificationTask(explanandum)
         start = self.now()
-        batches = Batches(file, 0)
+        batches = Batches(file, 0, lengths=True)
         trainer = make_trainer(
             task, TrainingSettings(**values), batches, batches, self.scratch / "trainer", 0,
             self.threads,
