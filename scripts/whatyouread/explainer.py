@@ -104,6 +104,7 @@ class Explainer(nn.Module):
                 hidden = read(self._explanandum[0].to(tokens.device), tokens)[0]
         return torch.cat([embeddings, hidden.to(embeddings.dtype)], dim=-1)
 
+    @torch.compiler.disable  # which would break off within it all the same
     def features(
         self, tokens: Tensor, hidden: Tensor | None = None, lengths: np.ndarray | None = None
     ) -> Tensor:
