@@ -192,14 +192,14 @@ def _compare(costs: Costs, quick: bool) -> Iterator[Figure]:
         ("masks of the predicted classes", lambda n: costs.inner("paper's", n), many),
         ("generate_masks", lambda n: costs.masks("paper's", n), many),
         ("LIME", lambda n: costs.ours("lime", lime, n), 1),
-        ("Integrated Gradients", lambda n: costs.ours("integrated_gradients", gradients, n), 2),
+        ("Integrated Gradients", lambda n: costs.ours("integrated_gradients", gradients, n), 1),
     )
     if costs.name != "demo's size":
         return
     for what, cost, number in growth:
         one, ten = cost(number) * number, cost(10 * number) * 10 * number
         yield Figure(
-            SECTION, f"{what}, {10 * number:,} sequences ({costs.name})", "s", ten, one,
+            SECTION, f"{what}, {10 * number:,} sequences ({costs.name})", "CPU s", ten, one,
             f"{number:,} sequences", ten / one,
         )  # fmt: skip
 
@@ -209,5 +209,5 @@ def _figure(
     asked: str = "", met: bool | None = None, note: str = "",
 ) -> Figure:  # fmt: skip
     what = f"{what} ({costs.name})"
-    unit = "s/sequence"
+    unit = "CPU s/sequence"
     return Figure(SECTION, what, unit, ours, other, compared_with, ratio, asked, met, note)

@@ -384,6 +384,8 @@ class Bench:
             enable_tf32(precision != "fp32")
 
     def clean(self) -> None:
+        for name in [name for name in os.environ if name.startswith("ACCELERATE_")]:
+            del os.environ[name]  # by which one Trainer tells the next to compile, or its precision
         self.torch._dynamo.reset()
         gc.collect()
         if self.cuda:
@@ -486,6 +488,10 @@ class Bench:
             task, TrainingSettings(**values), batches, batches, self.scratch / "trainer", 0,
             self.threads,
         )  # fmt: skip
+        state = trainer.accelerator.state
+        found = state.mixed_precision == "bf16", state.dynamo_plugin.backend.value != "NO"
+        if found != (precision == "bf16", compiled):
+            raise RuntimeError(f"the Trainer is set to (bf16, compiled) = {found}")
         watch = _watch(self, len(file) // batch)
         trainer.add_callback(watch)
         trainer.train()
