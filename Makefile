@@ -18,7 +18,7 @@ JOBS = --cores $(CORES) --resources gpu=$(CORES) --set-threads train_explainer=1
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 unexport PYTHONPATH PYTHONHOME
 
-.PHONY: help venv demo test lint format real chaos slurm-test bench bench-quick clean requirements
+.PHONY: help venv demo test lint format real chaos slurm-test bench bench-quick bench-gpu clean requirements
 
 help:
 	@echo "make demo    run the embedded demo end to end and print Table 1"
@@ -29,6 +29,7 @@ help:
 	@echo "make slurm-test [SLURM_NODE=PROGRAM]    the demo through --profile slurm, with accidents"
 	@echo "make bench   time and memory at the paper's size, beside alternatives (40 minutes, 12 GB of disk)"
 	@echo "make bench-quick    a small part of it"
+	@echo "make bench-gpu    both models at full size on a GPU: throughput, memory, what bounds them"
 	@echo "make lint    snakemake --lint, snakefmt --check, ruff"
 	@echo "make venv    only make .venv, which the others need"
 	@echo "make clean   remove the results of the demo"
@@ -87,6 +88,10 @@ bench: venv
 # without the trainings of the demo in both precisions
 bench-quick: venv
 	python tests/bench/bench.py --quick --sections tokenization objective data_stages explaining
+
+# elsewhere, with packages of its own: python3 tests/bench/bench.py --sections gpu --output benchmarks/gpu
+bench-gpu: venv
+	python tests/bench/bench.py --sections gpu --output benchmarks/gpu
 
 clean:
 	rm -rf .test/report.html .test/results .test/resources .test/logs .test/benchmarks .test/checkpoints .test/.snakemake

@@ -13,18 +13,23 @@ from whatyouread.attribution import Attributor, reinitialised
 from whatyouread.attribution_files import write_attributions
 from whatyouread.explainer import load_explainer
 from whatyouread.explanandum import Explanandum, load_model
-from whatyouread.predict import choose_device
+from whatyouread.predict import choose_device, compile_encoder
 from whatyouread.token_files import TokenFile
 
 
 def main(args):
-    device = choose_device(args.threads)
-    explanandum = load_model(Explanandum, args.explanandum)
+    device = choose_device(args.threads, args.precision)
+    explanandum = compile_encoder(load_model(Explanandum, args.explanandum), args.compile)
     explainer = load_explainer(args.explainer, explanandum)
     plain = TokenFile(args.sequences, explanandum.ranks)
     substituted = TokenFile(args.substituted, explanandum.ranks)
     lineages = np.unique(plain.labels, axis=0)
-    options = {"batch_size": args.batch_size, "seed": args.seed, "device": device}
+    options = {
+        "batch_size": args.batch_size,
+        "seed": args.seed,
+        "device": device,
+        "precision": args.precision,
+    }
     own = Attributor(args.method, args.settings, explanandum, explainer, **options)
     rows, again = np.arange(len(plain)), np.arange(len(substituted))
     classes = own.classes(plain, lineages)
@@ -32,9 +37,8 @@ def main(args):
     made = {"plain": own.explain(plain, rows, classes)}
     cost = {"method": args.method, "sequences": len(rows)} | own.cost
     made["substituted"] = own.explain(substituted, again, classes)
-    other = Attributor(
-        args.method, args.settings, reinitialised(explanandum, args.seed), explainer, **options
-    )
+    fresh = compile_encoder(reinitialised(explanandum, args.seed), args.compile)
+    other = Attributor(args.method, args.settings, fresh, explainer, **options)
     made["randomised"] = other.explain(plain, again, other.classes(plain, lineages))
     write_attributions(args.scores, explanandum.ranks, made)
     files.write_json(args.cost, cost)
@@ -51,6 +55,8 @@ if __name__ == "__main__":
     arguments.add_argument("--sequences", type=Path, required=True, help="token file")
     arguments.add_argument("--substituted", type=Path, required=True, help="token file")
     arguments.add_argument("--batch-size", type=int, required=True)
+    arguments.add_argument("--precision", required=True)
+    arguments.add_argument("--compile", action="store_true", help="compile the Explanandum")
     arguments.add_argument("--seed", type=int, required=True)
     arguments.add_argument("--threads", type=int, default=1)
     arguments.add_argument("--scores", type=Path, required=True, help="Parquet file to write")

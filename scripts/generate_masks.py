@@ -6,14 +6,14 @@ from whatyouread import cli
 from whatyouread.explainer import load_explainer
 from whatyouread.explanandum import Explanandum, load_model
 from whatyouread.mask_generation import generate_masks
-from whatyouread.predict import choose_device
+from whatyouread.predict import choose_device, compile_encoder
 from whatyouread.scatter import add_part
 from whatyouread.token_files import TokenFile
 
 
 def main(args):
     device = choose_device(args.threads, args.precision)
-    explanandum = load_model(Explanandum, args.explanandum)
+    explanandum = compile_encoder(load_model(Explanandum, args.explanandum), args.compile)
     generate_masks(
         load_explainer(args.explainer, explanandum),
         explanandum,
@@ -34,6 +34,7 @@ if __name__ == "__main__":
     arguments.add_argument("--test", type=Path, required=True, help="token file")
     arguments.add_argument("--batch-size", type=int, required=True)
     arguments.add_argument("--precision", required=True)
+    arguments.add_argument("--compile", action="store_true", help="compile the Explanandum")
     arguments.add_argument("--seed", type=int, required=True)
     arguments.add_argument("--threads", type=int, default=1)
     add_part(arguments)

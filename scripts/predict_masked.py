@@ -8,14 +8,14 @@ from whatyouread import cli, files
 from whatyouread.explanandum import Explanandum, load_model
 from whatyouread.mask_files import MaskFile
 from whatyouread.masked_predictions import MaskedSequences
-from whatyouread.predict import choose_device
+from whatyouread.predict import choose_device, compile_encoder
 from whatyouread.scatter import add_part
 from whatyouread.token_files import TokenFile
 
 
 def main(args):
     device = choose_device(args.threads, args.precision)
-    explanandum = load_model(Explanandum, args.explanandum)
+    explanandum = compile_encoder(load_model(Explanandum, args.explanandum), args.compile)
     sequences = MaskedSequences(
         explanandum,
         TokenFile(args.test, explanandum.ranks),
@@ -38,6 +38,7 @@ if __name__ == "__main__":
     arguments.add_argument("--masks", type=Path, required=True, help="of generate_masks")
     arguments.add_argument("--batch-size", type=int, required=True)
     arguments.add_argument("--precision", required=True)
+    arguments.add_argument("--compile", action="store_true", help="compile the Explanandum")
     arguments.add_argument("--seed", type=int, required=True)
     arguments.add_argument("--threads", type=int, default=1)
     add_part(arguments)

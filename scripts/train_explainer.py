@@ -70,8 +70,8 @@ def main(args):
     history = train(
         task,
         settings,
-        Batches(training, args.seed),
-        Batches(validation, args.seed),
+        Batches(training, args.seed, lengths=True),
+        Batches(validation, args.seed, lengths=True),
         args.checkpoints,
         stamp,
         seed=args.seed,

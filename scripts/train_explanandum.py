@@ -54,8 +54,10 @@ def main(args):
     history = train(
         task,
         settings,
-        Batches(training, args.seed, settings.reverse_complement, settings.reading_offset),
-        Batches(validation, args.seed),
+        Batches(
+            training, args.seed, settings.reverse_complement, settings.reading_offset, lengths=True
+        ),
+        Batches(validation, args.seed, lengths=True),
         args.checkpoints,
         stamp,
         seed=args.seed,

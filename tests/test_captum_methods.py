@@ -208,6 +208,28 @@ def test_the_surrogate_of_all_targets_is_that_of_each(question, monkeypatch):
         torch.testing.assert_close(made[: LENGTHS[0], target], direct[0], atol=1e-4, rtol=1e-3)
 
 
+@pytest.mark.parametrize("length", [2, 5, 33, 64, 251])
+def test_lime_is_captums_to_the_last_bit(tiny_explanandum, token_batch, length):
+    """All masks at once, in place of captum's loop, draw and weigh the same."""
+    from captum.attr import Lime
+    from captum.attr._core.lime import get_exp_kernel_similarity_function
+    from sklearn.linear_model import Ridge
+
+    from whatyouread.captum_methods import SharedSurrogate, _sampled
+
+    tokens = token_batch([length], seed=length)
+    predicted = predictions(masked_logits(tiny_explanandum, tokens))
+    for keys, others in (([3], None), ([2**63], predicted.unsqueeze(1))):
+        keys = np.array(keys, np.uint64)
+        asked = Question(tiny_explanandum, tokens, predicted, others, keys, 5, 16)
+        surrogate = SharedSurrogate(Ridge(0.5))
+        similarity = get_exp_kernel_similarity_function("cosine", 0.25)
+        method = Lime(surrogate.watch(asked.targets), surrogate, similarity)
+        with torch.no_grad():
+            direct = _sampled(asked, method, {"n_samples": 40})
+        assert torch.equal(lime(asked, "fair", 40, 0.5, 0.25)[0], direct)
+
+
 def test_captums_default_gives_few_tokens_a_weight(additive):
     asked, _ = additive
     fair, default = lime(asked)[0, :, 0], lime(asked, "captum_default")[0, :, 0]

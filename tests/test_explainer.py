@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 
@@ -93,6 +94,30 @@ def test_both_directions_are_read(explainer, token_batch):
         differences = (explainer(tokens) - explainer(other))[0].abs().amax(-1)
     assert differences[5] > 1e-4
     assert differences[7] > 1e-4
+
+
+@pytest.mark.parametrize("lengths", [LENGTHS, [14, 9, 5, 2, 1], [7] * 5, [3]])
+def test_packed_as_torch_packs_to_the_last_bit(token_batch, device, lengths):
+    """Sorted here, with lengths that the CPU knows, or sorted by `pack_padded_sequence`."""
+    from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+    tokens, known = token_batch(lengths, width=16).to(device), np.array(lengths)
+    made = []
+    for given in (None, known, "torch"):
+        explainer = make().to(device).train()
+        if isinstance(given, str):
+            embedded = explainer.embedding(tokens)
+            packed, _ = explainer.lstm(
+                pack_padded_sequence(embedded, lengths, batch_first=True, enforce_sorted=False)
+            )
+            packed = packed._replace(data=explainer.norm(packed.data.relu()))
+            features = pad_packed_sequence(packed, batch_first=True, total_length=16)[0]
+        else:
+            features = explainer.features(tokens, lengths=given)
+        features.square().sum().backward()
+        made.append([features, *(p.grad for p in explainer.lstm.parameters())])
+    for other in made[:2]:
+        assert all(torch.equal(a, b) for a, b in zip(other, made[2], strict=True))
 
 
 def test_step_by_step(explainer, token_batch):

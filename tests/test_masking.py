@@ -1,6 +1,7 @@
 import json
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -12,6 +13,7 @@ from whatyouread.masking import (
     own_and_other_masks,
     rounded,
     target_mask,
+    unpadded,
 )
 
 TOLERANCE = 1e-5  # between the same sequence in batches of other sizes and widths, float32
@@ -69,6 +71,21 @@ def test_on_paper_with_cls_pooling():
     assert both.tolist() == [[1, 0]]  # the first token's embedding, masked once
     both, _ = logits_of(Toy("cls"), PAPER)
     assert both.tolist() == [[2, 0]]
+
+
+@pytest.mark.parametrize("relaxed", [False, True])
+def test_to_know_that_there_is_no_padding_changes_nothing(make_explanandum, token_batch, relaxed):
+    explanandum, tokens = make_explanandum(), token_batch([9, 9])
+    mask = torch.rand(tokens.shape)
+    for given in (None, mask):
+        one, other = (
+            masked_logits(explanandum, tokens, given, relaxed=relaxed, whole=whole)
+            for whole in (False, True)
+        )
+        assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+    assert unpadded(tokens, np.array([9, 9]))
+    assert not unpadded(tokens, np.array([9, 8]))
+    assert not unpadded(tokens, None)
 
 
 @pytest.mark.parametrize("pooling", ["mean", "cls"])

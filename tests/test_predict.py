@@ -1,11 +1,15 @@
 import logging
+import os
+import shutil
 
 import numpy as np
 import pytest
 import torch
 from helpers_evaluation import CPU, random_file, small_explanandum
 
-from whatyouread.predict import autocast, choose_device, classify
+from whatyouread.masking import masked_logits
+from whatyouread.predict import autocast, choose_device, classify, compile_encoder
+from whatyouread.rollout import attention_rollout
 from whatyouread.tokens import PAD
 
 
@@ -63,6 +67,38 @@ def test_half_precision_is_close(tokens):
     for one, other in zip(full, half, strict=True):
         torch.testing.assert_close(other.float(), one, atol=0.2, rtol=0.05)
     assert not same(full, [logits.float() for logits in half])
+
+
+@pytest.mark.parametrize("backend", ["eager", pytest.param("inductor", marks=pytest.mark.slow)])
+def test_a_compiled_encoder_is_the_encoder(tokens, monkeypatch, backend):
+    """Also for the relaxed operator, for gradients, for attention rollout, and for its hooks."""
+    if backend == "inductor" and not shutil.which(os.environ.get("CXX", "g++")):
+        pytest.skip("no C++ compiler")
+    torch._dynamo.reset()
+    compiler = torch.compile
+    monkeypatch.setattr(torch, "compile", lambda f, **kind: compiler(f, backend=backend, **kind))
+    model, compiled = (small_explanandum().freeze() for _ in range(2))
+    assert compile_encoder(compiled, False).encoder.forward.__func__ is type(model.encoder).forward
+    assert compile_encoder(compiled) is compiled
+    assert list(compiled.state_dict()) == list(model.state_dict())
+    calls = []
+    compiled.encoder.register_forward_hook(lambda *_: calls.append(1))
+    some = np.random.default_rng(0).random(tokens.shape).astype(np.float32)
+    for rows in (6, 4):
+        batch, mask = tokens[:rows], some[:rows]
+        for given in (None, mask):
+            expected = classify(model, batch, given, CPU)
+            for one, other in zip(expected, classify(compiled, batch, given, CPU), strict=True):
+                torch.testing.assert_close(other, one, atol=1e-5, rtol=1e-5)
+        gradients = []
+        for explanandum in (model, compiled):
+            soft = torch.from_numpy(mask).requires_grad_()
+            logits = masked_logits(explanandum, torch.from_numpy(batch), soft, relaxed=True)
+            gradients.append(torch.autograd.grad(sum(x[:, 0].sum() for x in logits), soft)[0])
+        torch.testing.assert_close(*gradients, atol=1e-4, rtol=1e-4)
+        rollouts = (attention_rollout(e, torch.from_numpy(batch)) for e in (model, compiled))
+        torch.testing.assert_close(*rollouts)
+    assert len(calls) == 8
 
 
 def test_autocast():

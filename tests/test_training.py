@@ -111,6 +111,17 @@ def many(tmp_path_factory):
     return write_tokens(path, sequences, np.zeros((1500, 2), int), keys), texts
 
 
+def test_lengths_where_they_are_asked_for(many):
+    file, _ = many
+    rows = [5, 2, 7]
+    lengths = Batches(file, 0, lengths=True).__getitems__(rows)["lengths"]
+    assert isinstance(lengths, np.ndarray)
+    np.testing.assert_array_equal(lengths, file.lengths[rows])
+    # of what is read, not of what is in the file
+    batch = Batches(file, 3, True, True, lengths=True).__getitems__(list(range(50)))
+    np.testing.assert_array_equal(batch["lengths"], (batch["tokens"].numpy() != 1).sum(1))
+
+
 def rows_of(batch):
     return [[t for t in row if t != 1] for row in batch["tokens"].tolist()]
 

@@ -28,7 +28,7 @@ from whatyouread.explanandum import Explanandum, predictions
 from whatyouread.masking import target_mask
 from whatyouread.occlusion import body, occlusion
 from whatyouread.other_classes import OTHERS, runner_up_classes, wrong_classes
-from whatyouread.predict import classify
+from whatyouread.predict import autocast, classify
 from whatyouread.progress import progress
 from whatyouread.rollout import attention_rollout
 from whatyouread.token_files import TokenFile, batches_by_length
@@ -138,7 +138,7 @@ class Attributor:
 
     def __init__(
         self, name: str, settings: dict, explanandum: Explanandum, explainer: Explainer, *,
-        batch_size: int, seed: int, device: torch.device,
+        batch_size: int, seed: int, device: torch.device, precision: str = "fp32",
     ):  # fmt: skip
         settings = dict(settings)
         kind = settings.pop("method", name)
@@ -154,7 +154,8 @@ class Attributor:
         self.name, self.settings = name, settings
         self.question_size = 1 if kind in ONE_BY_ONE else batch_size
         self.explainer = explainer.to(device).eval()
-        self.batch_size, self.seed, self.device = batch_size, seed, device
+        self.batch_size, self.seed = batch_size, seed
+        self.device, self.precision = device, precision
         self.explanandum = explanandum.to(device).freeze()
         self.cost: dict[str, float] = {}
 
@@ -162,10 +163,12 @@ class Attributor:
         """The predicted, the wrong and the runner-up classes, int64 (n, ranks) each."""
         predicted, runner_up = (np.empty(file.labels.shape, np.int64) for _ in range(2))
         for rows in batches_by_length(file.lengths, self.batch_size):
-            logits = classify(self.explanandum, file.tokens(rows), None, self.device)
+            logits = classify(
+                self.explanandum, file.tokens(rows), None, self.device, self.precision
+            )
             predicted[rows] = predictions(logits).cpu().numpy()
             runner_up[rows] = runner_up_classes(
-                file.labels[rows], predicted[rows], logits[-1].cpu().numpy(), lineages
+                file.labels[rows], predicted[rows], logits[-1].float().cpu().numpy(), lineages
             )
         wrong = wrong_classes(file.labels, predicted, file.keys, self.seed, lineages)
         return {"predicted": predicted, "wrong": wrong, "runner_up": runner_up}
@@ -197,7 +200,8 @@ class Attributor:
                     self.batch_size,
                 )
                 start = time.perf_counter()
-                made = self.method(question, self.explainer, **self.settings)
+                with autocast(self.device, self.precision):
+                    made = self.method(question, self.explainer, **self.settings)
                 made = made.float().cpu().numpy()  # waits for the GPU
                 seconds += time.perf_counter() - start
                 scores[:, batch, : made.shape[1]] = made.transpose(2, 0, 1)

@@ -36,6 +36,18 @@ class GatedIntermediate(nn.Module):
         return nn.functional.silu(gate) * value
 
 
+class FirstNorm(nn.LayerNorm):
+    """The layer norm before the first attention, in whose place something else can be given.
+
+    An attribute, not a hook: a compiled encoder takes no notice of a hook that comes after it.
+    """
+
+    given: Tensor | None = None
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        return super().forward(hidden) if self.given is None else self.given
+
+
 def read_config(folder: str | Path) -> dict:
     """The config.json of a checkpoint folder, checked to be one that this encoder can be."""
     path = Path(folder) / "config.json"
@@ -80,6 +92,8 @@ def build_encoder(config: dict) -> nn.Module:
         reason = " ".join(str(error).split())
         raise UserError(f"the backbone's configuration makes no encoder: {reason}") from None
     del encoder.contact_head  # in no use: its parameters would never see a gradient
+    first = encoder.encoder.layer[0].attention
+    first.LayerNorm = FirstNorm(esm.hidden_size, eps=esm.layer_norm_eps)
     bias = bool(config.get("add_bias_fnn", False))
     for layer in encoder.encoder.layer:
         layer.intermediate = GatedIntermediate(esm.hidden_size, esm.intermediate_size, bias)

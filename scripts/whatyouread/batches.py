@@ -7,13 +7,15 @@ from torch.utils.data import Dataset, Sampler
 from whatyouread import tokens as vocabulary
 from whatyouread.draws import draw
 from whatyouread.token_files import TokenFile, pad
+from whatyouread.tokens import PAD
 
 
 class Batches(Dataset):
     """Whole batches of a token file, by row number; nothing happens once per sequence.
 
     A row number carries the epoch (row + epoch * rows, see `EpochSampler`), so that augmentation is
-    drawn for the sequence and the epoch, whatever worker makes the batch.
+    drawn for the sequence and the epoch, whatever worker makes the batch. lengths: add the number of
+    tokens of each sequence, int64 (n,), as an array that stays with the CPU, where it is needed.
     """
 
     def __init__(
@@ -22,23 +24,25 @@ class Batches(Dataset):
         seed: int,
         reverse_complement: bool = False,
         reading_offset: bool = False,
+        lengths: bool = False,
     ):
-        self.file, self.seed = file, seed
+        self.file, self.seed, self.lengths = file, seed, lengths
         self.reverse_complement, self.reading_offset = reverse_complement, reading_offset
 
     def __len__(self) -> int:
         return len(self.file)
 
-    def __getitems__(self, numbers: list[int]) -> dict[str, torch.Tensor]:
+    def __getitems__(self, numbers: list[int]) -> dict[str, torch.Tensor | np.ndarray]:
         epoch, rows = np.divmod(np.asarray(numbers), len(self))
         if self.reverse_complement or self.reading_offset:
             tokens = self._augmented(rows, epoch)
         else:
             tokens = self.file.tokens(rows)
-        return {
+        batch = {
             "tokens": torch.from_numpy(tokens),
             "labels": torch.from_numpy(self.file.labels[rows]),
         }
+        return batch | ({"lengths": (tokens != PAD).sum(1)} if self.lengths else {})
 
     def _augmented(self, rows: np.ndarray, epoch: np.ndarray) -> np.ndarray:
         keys = self.file.keys[rows]

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -103,31 +104,45 @@ class Explainer(nn.Module):
                 hidden = read(self._explanandum[0].to(tokens.device), tokens)[0]
         return torch.cat([embeddings, hidden.to(embeddings.dtype)], dim=-1)
 
-    def features(self, tokens: Tensor, hidden: Tensor | None = None) -> Tensor:
+    @torch.compiler.disable  # which would break off within it all the same
+    def features(
+        self, tokens: Tensor, hidden: Tensor | None = None, lengths: np.ndarray | None = None
+    ) -> Tensor:
         """int64 (batch, length) -> (batch, length, 2 hidden), the input of the dense layer.
 
-        Packed, so that neither the backward direction nor the batch norm ever sees padding.
+        Packed, so that neither the backward direction nor the batch norm ever sees padding. lengths:
+        of the sequences, int64 (batch,), where the CPU knows them; else a GPU must be waited for.
         """
-        lengths = (tokens != PAD).sum(1)
-        packed = pack_padded_sequence(
-            self.inputs(tokens, hidden), lengths.cpu(), batch_first=True, enforce_sorted=False
-        )
-        packed, _ = self.lstm(packed)
+        known = (tokens != PAD).sum(1).cpu() if lengths is None else torch.from_numpy(lengths)
+        # sorted here and not by `pack_padded_sequence`, which would wait for a GPU three times
+        known, order = known.sort(descending=True)
+        inputs, moved = self.inputs(tokens, hidden), bool((order.diff() != 1).any())
+        if moved:
+            order = _without_waiting(order, tokens.device)
+            inputs = inputs.index_select(0, order)
+        packed, _ = self.lstm(pack_padded_sequence(inputs, known, batch_first=True))
         packed = packed._replace(data=self.norm(packed.data.relu()))
-        return pad_packed_sequence(packed, batch_first=True, total_length=tokens.shape[1])[0]
+        made = pad_packed_sequence(packed, batch_first=True, total_length=tokens.shape[1])[0]
+        return made.index_select(0, order.argsort()) if moved else made
 
-    def forward(self, tokens: Tensor) -> Tensor:
+    def forward(self, tokens: Tensor, lengths: np.ndarray | None = None) -> Tensor:
         """Masks of all classes, (batch, length, classes of all ranks), in [0, 1]."""
         # float32: in bfloat16 a mask would have eight bits, and 1 - m fewer
-        return self._masks(self.dense(self.features(tokens)).float(), tokens)
+        return self._masks(self.dense(self.features(tokens, None, lengths)).float(), tokens)
 
-    def class_scores(self, tokens: Tensor, classes: Tensor, hidden: Tensor | None = None) -> Tensor:
+    def class_scores(
+        self,
+        tokens: Tensor,
+        classes: Tensor,
+        hidden: Tensor | None = None,
+        lengths: np.ndarray | None = None,
+    ) -> Tensor:
         """What the masks of some classes are made of, without computing the others'.
 
-        classes: int64 (batch, sets, ranks), counted within each rank; hidden: as for `inputs`.
-        Returns float (batch, length, sets, ranks).
+        classes: int64 (batch, sets, ranks), counted within each rank; hidden: as for `inputs`; lengths:
+        as for `features`. Returns float (batch, length, sets, ranks).
         """
-        features = self.features(tokens, hidden)
+        features = self.features(tokens, hidden, lengths)
         if self.target == "sequence":
             return _for_all(self.dense(features).float(), classes)
         columns = self.columns(classes)
@@ -135,7 +150,12 @@ class Explainer(nn.Module):
         return (scores + self.dense.bias[columns].unsqueeze(1)).float()
 
     def class_masks(
-        self, tokens: Tensor, classes: Tensor, smooth: bool = True, hidden: Tensor | None = None
+        self,
+        tokens: Tensor,
+        classes: Tensor,
+        smooth: bool = True,
+        hidden: Tensor | None = None,
+        lengths: np.ndarray | None = None,
     ) -> Tensor:
         """Masks of some classes: arguments and shape of `class_scores`; zero at padding.
 
@@ -144,9 +164,10 @@ class Explainer(nn.Module):
         """
         valid = (tokens != PAD)[:, :, None, None]
         if self.target == "sequence":
-            column = self._masks(self.dense(self.features(tokens, hidden)).float(), tokens, smooth)
+            scores = self.dense(self.features(tokens, hidden, lengths)).float()
+            column = self._masks(scores, tokens, smooth)
             return _for_all(column, classes) * valid
-        scores = self.class_scores(tokens, classes, hidden)
+        scores = self.class_scores(tokens, classes, hidden, lengths)
         return self._masks(scores.flatten(2), tokens, smooth).view(scores.shape) * valid
 
     def _masks(self, scores: Tensor, tokens: Tensor, smooth: bool = True) -> Tensor:
@@ -159,6 +180,11 @@ class Explainer(nn.Module):
         rows = smoothed(rows, inside, self.smoothing) if smooth else rows
         masks = gate(rows, inside, self.area)
         return masks.view(len(scores), columns, -1).movedim(1, 2)
+
+
+def _without_waiting(values: Tensor, device: torch.device) -> Tensor:
+    """A small tensor of the CPU on another device, without waiting for what that is at."""
+    return values.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else values
 
 
 def _for_all(column: Tensor, classes: Tensor) -> Tensor:

@@ -37,11 +37,16 @@ class Explanandum(nn.Module):
         """int64 (batch, length) -> token embeddings (batch, length, hidden)."""
         return self.encoder.get_input_embeddings()(tokens)
 
-    def encode(self, embeddings: Tensor, valid: Tensor) -> Tensor:
-        """Embeddings and a bool mask of the non-padding tokens -> last hidden states, like both."""
-        return self.encoder(inputs_embeds=embeddings, attention_mask=valid.long()).last_hidden_state
+    def encode(self, embeddings: Tensor, valid: Tensor | None) -> Tensor:
+        """Embeddings and a bool mask of the non-padding tokens -> last hidden states, like both.
 
-    def encode_relaxed(self, embeddings: Tensor, mask: Tensor, valid: Tensor) -> Tensor:
+        Without padding, None spares transformers a look at the mask, for which a GPU must be waited for,
+        and a compiled encoder, which cannot look, the slower attention under a mask.
+        """
+        attended = None if valid is None else valid.long()
+        return self.encoder(inputs_embeds=embeddings, attention_mask=attended).last_hidden_state
+
+    def encode_relaxed(self, embeddings: Tensor, mask: Tensor, valid: Tensor | None) -> Tensor:
         """`encode(embeddings ⊙ mask)`: the same where the mask is 0 or 1, smooth in between.
 
         The first layer norm divides by the size of what it is given, so attention reads a token of
@@ -52,11 +57,11 @@ class Explanandum(nn.Module):
         norm = self.encoder.encoder.layer[0].attention.LayerNorm
         full, empty = norm(embeddings), norm(torch.zeros_like(embeddings[:1, :1]))
         weights = mask.unsqueeze(-1).to(full.dtype)
-        handle = norm.register_forward_hook(lambda *_: empty + weights * (full - empty))
+        norm.given = empty + weights * (full - empty)
         try:
             return self.encode(embeddings * weights.to(embeddings.dtype), valid)
         finally:
-            handle.remove()
+            norm.given = None
 
     def classify(self, pooled: Tensor) -> tuple[Tensor, ...]:
         """Pooled states (batch, hidden) -> logits (batch, classes) for each rank."""

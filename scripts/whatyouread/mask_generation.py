@@ -10,7 +10,7 @@ from whatyouread.explainer import Explainer
 from whatyouread.explanandum import Explanandum, predictions
 from whatyouread.files import atomic
 from whatyouread.mask_files import CHOICES, mask_rows, mask_schema
-from whatyouread.masking import read, target_mask
+from whatyouread.masking import read, target_mask, unpadded
 from whatyouread.other_classes import wrong_classes
 from whatyouread.predict import autocast
 from whatyouread.progress import progress
@@ -43,14 +43,17 @@ def generate_masks(
             for batch in batches_by_length(lengths, batch_size):
                 tokens = torch.from_numpy(file.tokens(rows[batch])).to(device)
                 with autocast(device, precision):
-                    hidden, logits = read(explanandum, tokens)
+                    whole = unpadded(tokens, lengths[batch])
+                    hidden, logits = read(explanandum, tokens, whole)
                 classes[1, batch] = predictions(logits).cpu().numpy()
                 classes[2, batch] = wrong_classes(
                     classes[0, batch], classes[1, batch], file.keys[rows[batch]], seed, lineages
                 )
                 sets = torch.from_numpy(classes[:, batch].swapaxes(0, 1)).to(device)
                 with autocast(device, precision):
-                    made = explainer.class_masks(tokens, sets, hidden=hidden)
+                    made = explainer.class_masks(
+                        tokens, sets, hidden=hidden, lengths=lengths[batch]
+                    )
                 made = target_mask(made.float()).permute(2, 0, 1).half().cpu().numpy()
                 masks[:, batch, : made.shape[2]] = made
                 bar.update(len(batch))

@@ -6,6 +6,7 @@ sequence masked in its entirety leaves the heads with nothing but their biases. 
 evaluation and every competing method mask through `masked_logits`, and through nothing else.
 """
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -20,6 +21,7 @@ def masked_logits(
     *,
     relaxed: bool = False,
     by_mask: bool = False,
+    whole: bool = False,
 ) -> tuple[Tensor, ...]:
     """F(x ⊙ m): the logits of the Explanandum for masked sequences.
 
@@ -29,25 +31,39 @@ def masked_logits(
 
     Two changes, for training only: `relaxed` masks with `Explanandum.encode_relaxed`, the same for
     masks of 0 and 1; `by_mask` takes the mean over the sum of the mask instead of over all tokens,
-    so that a mask does not scale the logits (mean pooling only).
+    so that a mask does not scale the logits (mean pooling only). `whole`: there is no padding, and it
+    need not be looked for (see `unpadded`); changes nothing but the time.
     """
     valid = tokens != PAD
+    attended = None if whole else valid
     embeddings = explanandum.embed(tokens)
     if mask is None:
-        hidden = explanandum.encode(embeddings, valid)
+        hidden = explanandum.encode(embeddings, attended)
     elif relaxed:
-        hidden = explanandum.encode_relaxed(embeddings, mask, valid)
+        hidden = explanandum.encode_relaxed(embeddings, mask, attended)
     else:
         embeddings = embeddings * mask.unsqueeze(-1).to(embeddings.dtype)
-        hidden = explanandum.encode(embeddings, valid)
+        hidden = explanandum.encode(embeddings, attended)
     weights = valid.to(hidden.dtype) if mask is None else mask.to(hidden.dtype) * valid
     return _pooled_logits(explanandum, hidden, weights, weights if by_mask else valid)
 
 
-def read(explanandum: nn.Module, tokens: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+@torch.compiler.disable
+def unpadded(tokens: Tensor, lengths: np.ndarray | None) -> bool:
+    """Whether a batch is known to have no padding.
+
+    lengths: of the sequences, (batch,), where the CPU knows them; to look at tokens on a GPU means to
+    wait for it.
+    """
+    return lengths is not None and int(lengths.min()) == tokens.shape[1]
+
+
+def read(
+    explanandum: nn.Module, tokens: Tensor, whole: bool = False
+) -> tuple[Tensor, tuple[Tensor, ...]]:
     """The last hidden states (batch, length, hidden) and the logits of the plain sequences."""
     valid = tokens != PAD
-    hidden = explanandum.encode(explanandum.embed(tokens), valid)
+    hidden = explanandum.encode(explanandum.embed(tokens), None if whole else valid)
     return hidden, _pooled_logits(explanandum, hidden, valid.to(hidden.dtype), valid)
 
 

@@ -60,17 +60,22 @@ def draw_occlusions(
 
 
 def occlusion_gradient(
-    explanandum: nn.Module, tokens: Tensor, classes: Tensor, mask: Tensor, chosen: Tensor
+    explanandum: nn.Module,
+    tokens: Tensor,
+    classes: Tensor,
+    mask: Tensor,
+    chosen: Tensor,
+    whole: bool = False,
 ) -> Tensor:
     """The gradient, with respect to the mask, of the log-probabilities of classes: (batch, length).
 
     tokens: int64 (batch, length); classes: int64 (batch, ranks); mask: float (batch, length), zeros
     and ones; chosen: bool (batch, ranks), the ranks whose log-probabilities are added up. The weights
-    of the Explanandum get no gradient.
+    of the Explanandum get no gradient. whole: as for `masked_logits`.
     """
     with torch.enable_grad():
         mask = mask.detach().requires_grad_()
-        logits = masked_logits(explanandum, tokens, mask, relaxed=True)
+        logits = masked_logits(explanandum, tokens, mask, relaxed=True, whole=whole)
         logs = [
             rank.float().log_softmax(-1).gather(1, classes[:, i : i + 1])
             for i, rank in enumerate(logits)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from whatyouread.cli import log
 from whatyouread.masking import masked_logits
+from whatyouread.tokens import PAD
 
 
 def choose_device(threads: int, precision: str = "fp32") -> torch.device:
@@ -31,6 +32,18 @@ def autocast(device: torch.device, precision: str):
     return contextlib.nullcontext()
 
 
+def compile_encoder(explanandum: nn.Module, wanted: bool = True) -> nn.Module:
+    """Compile the encoder in place where that is wanted; returns the Explanandum.
+
+    Only its forward pass: names of weights stay, and hooks on the encoder are still called.
+    """
+    if wanted:
+        encoder = explanandum.encoder
+        # every batch has its own size and length: they are no reason to compile again
+        encoder.forward = torch.compile(encoder.forward, dynamic=True)
+    return explanandum
+
+
 @torch.inference_mode()
 def classify(
     explanandum: nn.Module,
@@ -42,4 +55,6 @@ def classify(
     """F(tokens, mask) for a batch of arrays: int64 and float32 (n, length) -> logits per rank."""
     given = None if mask is None else torch.from_numpy(mask).to(device, torch.float32)
     with autocast(device, precision):
-        return masked_logits(explanandum, torch.from_numpy(tokens).to(device), given)
+        return masked_logits(
+            explanandum, torch.from_numpy(tokens).to(device), given, whole=PAD not in tokens
+        )

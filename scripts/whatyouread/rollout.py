@@ -20,11 +20,13 @@ def attention_rollout(explanandum: Explanandum, tokens: Tensor) -> Tensor:
     usual = encoder.config._attn_implementation
     encoder.set_attn_implementation("eager")  # the only one that returns its weights
     try:
-        made = encoder(
-            inputs_embeds=explanandum.embed(tokens),
-            attention_mask=valid.long(),
-            output_attentions=True,
-        )
+        # a compiled encoder takes no notice of the hooks by which transformers collects the weights
+        with torch.compiler.set_stance("force_eager"):
+            made = encoder(
+                inputs_embeds=explanandum.embed(tokens),
+                attention_mask=valid.long(),
+                output_attentions=True,
+            )
     finally:
         encoder.set_attn_implementation(usual)
     # from the output backwards, so that no product of two length x length matrices is needed

@@ -16,6 +16,7 @@ from whatyouread.masking import (
     own_and_other_masks,
     read,
     target_mask,
+    unpadded,
 )
 from whatyouread.metrics import balanced_accuracy
 from whatyouread.occlusion import body, draw_occlusions, occlusion_gradient
@@ -38,13 +39,15 @@ class ClassificationTask(nn.Module):
         super().__init__()
         self.explanandum, self.occlusion = explanandum, occlusion
 
-    def forward(self, tokens: Tensor, labels: Tensor) -> dict[str, Tensor]:
+    def forward(
+        self, tokens: Tensor, labels: Tensor, lengths: np.ndarray | None = None
+    ) -> dict[str, Tensor]:
         mask = None
         if self.training and self.occlusion:
             mask = draw_occlusions(body(tokens), OCCLUDED_AREAS, OCCLUDED_WINDOWS)
             whole = torch.rand(len(tokens), 1, device=tokens.device) >= self.occlusion
             mask = torch.where(whole, torch.ones_like(mask), mask)
-        logits = self.explanandum(tokens, mask)
+        logits = masked_logits(self.explanandum, tokens, mask, whole=unpadded(tokens, lengths))
         loss = classification_loss(logits, labels).mean()
         return {"loss": loss, "values": predictions(logits)}
 
@@ -81,16 +84,18 @@ class Objective:
 
     def loss(
         self, explanandum: Explanandum, tokens: Tensor, labels: Tensor,
-        target: Tensor, non_target: Tensor, class_masks: Tensor,
+        target: Tensor, non_target: Tensor, class_masks: Tensor, whole: bool = False,
     ) -> Loss:  # fmt: skip
         """The loss of given masks, per sequence: both passes of the Explanandum in one batch.
 
-        target, non_target: m and n, (batch, length); class_masks: (batch, length, ranks).
+        target, non_target: m and n, (batch, length); class_masks: (batch, length, ranks);
+        whole: as for `masked_logits`.
         """
         both = torch.cat([target, inverted(target)])
         logits = masked_logits(
             explanandum, tokens.repeat(2, 1), both,
             relaxed=self.operator == "relaxed", by_mask=self.denominator == "mask",
+            whole=whole,
         )  # fmt: skip
         halves = [rank.chunk(2) for rank in logits]
         return explainer_loss(
@@ -104,13 +109,17 @@ class Objective:
 
 
 def training_masks(
-    explainer: Explainer, tokens: Tensor, labels: Tensor, target=target_mask
+    explainer: Explainer,
+    tokens: Tensor,
+    labels: Tensor,
+    target=target_mask,
+    lengths: np.ndarray | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """What the objective judges: m, n, both (batch, length), and s_c, (batch, length, ranks).
 
-    target: how the masks of the sequence's classes become one.
+    target: how the masks of the sequence's classes become one; lengths: as for `Explainer.features`.
     """
-    scores = explainer(tokens)
+    scores = explainer(tokens, lengths)
     own, others = own_and_other_masks(scores, explainer.columns(labels))
     return target(own), others, own
 
@@ -126,11 +135,14 @@ class ExplainerTask(nn.Module):
         # Not a submodule: `train()` must not wake its dropout, checkpoints need not hold it.
         self._frozen = (explanandum.freeze(),)
 
-    def forward(self, tokens: Tensor, labels: Tensor) -> dict[str, Tensor]:
+    def forward(
+        self, tokens: Tensor, labels: Tensor, lengths: np.ndarray | None = None
+    ) -> dict[str, Tensor]:
         explanandum = self._frozen[0].to(tokens.device)
         merge = mean_mask if self.objective.target_mask == "mean" else target_mask
-        target, others, own = training_masks(self.explainer, tokens, labels, merge)
-        loss = self.objective.loss(explanandum, tokens, labels, target, others, own)
+        target, others, own = training_masks(self.explainer, tokens, labels, merge, lengths)
+        whole = unpadded(tokens, lengths)
+        loss = self.objective.loss(explanandum, tokens, labels, target, others, own, whole)
         return {"loss": loss.total.mean(), "values": torch.stack(loss[1:], dim=1)}
 
     def track(self, values: Tensor) -> Tensor:
@@ -174,19 +186,23 @@ class SharpTask(nn.Module):
         self.explainer, self.settings, self.seed = explainer, settings, seed
         self._frozen = (explanandum.freeze(),)
 
-    def forward(self, tokens: Tensor, labels: Tensor) -> dict[str, Tensor]:
+    def forward(
+        self, tokens: Tensor, labels: Tensor, lengths: np.ndarray | None = None
+    ) -> dict[str, Tensor]:
         explanandum = self._frozen[0].to(tokens.device)
+        whole = unpadded(tokens, lengths)
         # what is drawn for validation is the same in every epoch
         generator = None if self.training else _generator(self.seed, tokens.device)
         with torch.no_grad():
-            hidden, logits = read(explanandum, tokens)
+            hidden, logits = read(explanandum, tokens, whole)
         classes, chosen = self._asked(predictions(logits), generator)
         inside = body(tokens)
         mask = draw_occlusions(
             inside, self.settings.occlusion_areas, self.settings.occlusion_windows, generator
         )
-        evidence = occlusion_gradient(explanandum, tokens, classes, mask, chosen)
-        scores = self.explainer.class_scores(tokens, classes.unsqueeze(1), hidden)[:, :, 0]
+        evidence = occlusion_gradient(explanandum, tokens, classes, mask, chosen, whole)
+        scores = self.explainer.class_scores(tokens, classes.unsqueeze(1), hidden, lengths)
+        scores = scores[:, :, 0]
         scores = (scores * chosen.unsqueeze(1)).sum(-1)
         loss = correlation_loss(scores, evidence, inside)
         return {"loss": loss.mean(), "values": loss.detach().unsqueeze(1)}

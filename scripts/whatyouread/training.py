@@ -72,21 +72,8 @@ def train(
     when the loss is no longer finite, or when another process trains with these checkpoints; ends
     the process with status 143, after a checkpoint, at SIGTERM.
     """
-    torch.set_num_threads(threads)
-    arguments = _arguments(settings, checkpoints, seed, threads)
-    if arguments.n_gpu > 1:  # several visible GPUs without torchrun would mean DataParallel
-        arguments._n_gpu = 1
-    trainer = TaskTrainer(
-        model=task,
-        args=arguments,
-        train_dataset=training,
-        eval_dataset=validation,
-        data_collator=lambda batch: batch,  # `Batches` makes whole ones
-        compute_metrics=lambda p: task.summarize(p.predictions, p.label_ids),
-        callbacks=[Report()],
-        seconds=60 * checkpoint_minutes(),
-    )
-    trainer.remove_callback(PrinterCallback)  # the report is ours
+    trainer = make_trainer(task, settings, training, validation, checkpoints, seed, threads)
+    arguments = trainer.args
     if patience is not None:
         trainer.add_callback(Patience(patience, min_delta))
     with arguments.main_process_first(local=False):  # or they clear the folder under one another
@@ -108,6 +95,34 @@ def train(
         "best validation loss %.5f after epoch %d", *history.loc[best, ["validation_loss", "epoch"]]
     )
     return history
+
+
+def make_trainer(
+    task: nn.Module,
+    settings: TrainingSettings,
+    training: Batches,
+    validation: Batches,
+    checkpoints: Path,
+    seed: int,
+    threads: int,
+) -> TaskTrainer:
+    """The Trainer of `train`, ready to start."""
+    torch.set_num_threads(threads)
+    arguments = _arguments(settings, checkpoints, seed, threads)
+    if arguments.n_gpu > 1:  # several visible GPUs without torchrun would mean DataParallel
+        arguments._n_gpu = 1
+    trainer = TaskTrainer(
+        model=task,
+        args=arguments,
+        train_dataset=training,
+        eval_dataset=validation,
+        data_collator=lambda batch: batch,  # `Batches` makes whole ones
+        compute_metrics=lambda p: task.summarize(p.predictions, p.label_ids),
+        callbacks=[Report()],
+        seconds=60 * checkpoint_minutes(),
+    )
+    trainer.remove_callback(PrinterCallback)  # the report is ours
+    return trainer
 
 
 def checkpoint_minutes() -> float:

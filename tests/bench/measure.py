@@ -78,6 +78,11 @@ def cost(command: list, **environment: str) -> Cost:
     return Cost(wall, used.ru_utime + used.ru_stime, peak)
 
 
+def own_peak_bytes() -> int:
+    """The peak resident memory of this process so far."""
+    return _peak_bytes(os.getpid())
+
+
 def _peak_bytes(pid: int) -> int:
     """The peak resident memory of a running process so far."""
     try:
@@ -89,13 +94,15 @@ def _peak_bytes(pid: int) -> int:
 
 def machine() -> dict:
     """What the figures were measured on, with which versions, and when."""
-    import psutil
     import torch
 
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
-    commit = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], cwd=PROJECT, capture_output=True, text=True
-    ).stdout.strip()
+    try:
+        commit = subprocess.run(
+            ["git", "describe", "--always", "--dirty"], cwd=PROJECT, capture_output=True, text=True
+        ).stdout.strip()
+    except OSError:  # no git
+        commit = ""
     versions = {}
     for package in PACKAGES:
         try:
@@ -107,11 +114,20 @@ def machine() -> dict:
         "commit": commit or None,
         "processor": _processor(),
         "cores": os.cpu_count(),
-        "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
+        "memory_gib": round(_memory_bytes() / 2**30, 1),
         "gpu": gpu,
         "python": platform.python_version(),
         "versions": versions,
     }
+
+
+def _memory_bytes() -> int:
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (ValueError, OSError):  # not on every system
+        import psutil
+
+        return psutil.virtual_memory().total
 
 
 def _processor() -> str:

@@ -35,6 +35,7 @@ OTHERS = [OTHER_VARIANT] if config["explainer"]["both"] else []
 METHODS = [*config["attributions"]["methods"], *(f"explainer_{v}" for v in OTHERS)]
 # the method of the comparison that the sharp variant is
 SHARP = "explainer" if VARIANT == "sharp" or not OTHERS else "explainer_sharp"
+COMPILE = "--compile" if config["evaluation"]["compile"] else ""
 RUNS = range(config["runs"]["number"])
 CLASS_SOURCES = config["class_explanations"]["sources"]
 

@@ -48,6 +48,8 @@ rule attribute_tokens:
     params:
         settings=method_settings,
         batch_size=config["evaluation"]["batch_size"],
+        precision=config["evaluation"]["precision"],
+        compile=COMPILE,
         seed=config["seed"],
         explanandum=subpath(input.explanandum, parent=True),
         explainer=subpath(input.explainer, parent=True),
@@ -55,7 +57,8 @@ rule attribute_tokens:
         'python "$SCRIPTS/attribute_tokens.py" --method {wildcards.method}'
         " --settings {params.settings:q} --explanandum {params.explanandum}"
         " --explainer {params.explainer} --sequences {input.sequences}"
-        " --substituted {input.substituted} --batch-size {params.batch_size} --seed {params.seed}"
+        " --substituted {input.substituted} --batch-size {params.batch_size}"
+        " --precision {params.precision} {params.compile} --seed {params.seed}"
         " --threads {threads} --scores {output.scores} --cost {output.cost} --log {log}"
 
 

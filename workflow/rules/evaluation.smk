@@ -22,14 +22,15 @@ rule predict_masked:
     params:
         batch_size=config["evaluation"]["batch_size"],
         precision=config["evaluation"]["precision"],
+        compile=COMPILE,
         seed=config["seed"],
         explanandum=subpath(input.explanandum, parent=True),
         part=part_option,
     shell:
         'python "$SCRIPTS/predict_masked.py" --explanandum {params.explanandum}'
         " --test {input.test} --masks {input.masks} --batch-size {params.batch_size}"
-        " --precision {params.precision} --seed {params.seed} --threads {threads} {params.part}"
-        " --predictions {output.predictions} --log {log}"
+        " --precision {params.precision} {params.compile} --seed {params.seed} --threads {threads}"
+        " {params.part} --predictions {output.predictions} --log {log}"
 
 
 rule evaluate_masks:

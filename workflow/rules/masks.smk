@@ -22,6 +22,7 @@ rule generate_masks:
     params:
         batch_size=config["evaluation"]["batch_size"],
         precision=config["evaluation"]["precision"],
+        compile=COMPILE,
         seed=config["seed"],
         explanandum=subpath(input.explanandum, parent=True),
         explainer=subpath(input.explainer, parent=True),
@@ -29,5 +30,5 @@ rule generate_masks:
     shell:
         'python "$SCRIPTS/generate_masks.py" --explanandum {params.explanandum}'
         " --explainer {params.explainer} --test {input.test} --batch-size {params.batch_size}"
-        " --precision {params.precision} --seed {params.seed} --threads {threads}"
+        " --precision {params.precision} {params.compile} --seed {params.seed} --threads {threads}"
         " {params.part} --masks {output.masks} --log {log}"

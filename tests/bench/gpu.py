@@ -1,0 +1,779 @@
+"""Both models at full size on one GPU: throughput, memory, and how near it is to the chip's matrix rate.
+
+Everything runs through the project's own code: the Trainer of the training programs with its data
+path, `generate_masks` from token file to Parquet, `MaskedSequences` for Table 1, the `Attributor` for LIME.
+The weights are random, the sequences too: only time and memory are looked at.
+"""
+
+import dataclasses
+import functools
+import gc
+import itertools
+import math
+import os
+import re
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import measure
+import numpy as np
+from measure import Figure
+
+RANKS = {"superkingdom": 4, "phylum": 55, "genus": 1_878}
+NT50M = {
+    "vocab_size": 4107,
+    "hidden_size": 512,
+    "num_hidden_layers": 12,
+    "num_attention_heads": 16,
+    "intermediate_size": 2048,
+    "max_position_embeddings": 2050,
+    "position_embedding_type": "rotary",
+    "emb_layer_norm_before": False,
+    "token_dropout": False,
+    "pad_token_id": 1,
+    "mask_token_id": 2,
+    "layer_norm_eps": 1e-12,
+    "hidden_dropout_prob": 0.0,
+    "attention_probs_dropout_prob": 0.0,
+    "initializer_range": 0.02,
+    "add_bias_fnn": False,
+    "tie_word_embeddings": False,
+}
+TINY = NT50M | {
+    "hidden_size": 32,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "intermediate_size": 32,
+}
+PRECISIONS = ("bf16", "tf32", "fp32")
+RUN_LENGTH = 44  # tokens; gives the 3.35 relevant chunks per sequence that the paper has, about
+PADDED = 0.005  # share of the sequences that hold an N, in the file that has such
+DEADLINE = 500  # seconds, after which no further part is begun
+FINE_TUNING, EXPLAINER, MASKS = 5 * 4_560_054, 38 * 239_391, 103_638
+PAPER_SECONDS = {"Explainer": 56_400, "masks": 1_200, "LIME": 26}
+
+
+@dataclasses.dataclass(frozen=True)
+class Sizes:
+    """How much is measured. batches: those of the paper, and those that fill the chip."""
+
+    backbone: dict
+    classes: dict[str, int]
+    length: int
+    sequences: int
+    part: int  # of the sequences, where time is short
+    batches: dict[str, tuple[int, int]]
+    at_once: int  # sequences of a batch without gradients
+    lime: int  # sequences
+    samples: int
+    products: int  # rows and columns of the matrices
+    warm_up: int  # steps
+    seconds: float  # of each training
+    profiled: int  # steps
+
+
+FULL = Sizes(
+    NT50M, RANKS, 251, MASKS, 25_910,
+    {"fine-tuning": (128, 256), "Explainer": (48, 256)}, 1024, 20, 1000, 8192, 8, 4.0, 4,
+)  # fmt: skip
+QUICK = Sizes(
+    TINY, {"superkingdom": 2, "phylum": 3, "genus": 5}, 31, 96, 96,
+    {"fine-tuning": (4, 8), "Explainer": (4, 8)}, 32, 2, 20, 64, 3, 0.05, 2,
+)  # fmt: skip
+
+
+# --- what a model has to compute
+
+
+def encoder_flops(backbone: dict, length):
+    """Forward pass of the encoder: of its linear layers, and of the two products of the attention.
+
+    length: tokens of a sequence, a number or an array. A multiplication with an addition counts as two.
+    """
+    hidden, inner = backbone["hidden_size"], backbone["intermediate_size"]
+    layers = backbone["num_hidden_layers"]
+    # query, key, value and output; both halves of the gated projection, and the one back
+    linear = layers * length * 2 * (4 * hidden * hidden + 3 * hidden * inner)
+    attention = layers * 2 * (2 * length * length * hidden)
+    return linear, attention
+
+
+def model_flops(
+    backbone: dict, classes: dict[str, int], length, explainer: dict, samples: int = 1000
+) -> dict:
+    """Floating-point operations of the matrix products, per sequence, by what is done.
+
+    explainer: its `embedding_size`, `hidden_size` and `layers`. A backward pass costs twice the forward
+    one; through frozen layers, whose weights need no gradient, as much, but for the attention.
+    """
+    linear, attention = encoder_flops(backbone, length)
+    columns, states = sum(classes.values()), 2 * explainer["hidden_size"]
+    heads = 2 * backbone["hidden_size"] * columns
+    inputs = [explainer["embedding_size"]] + [states] * (explainer["layers"] - 1)
+    # two directions, four gates
+    lstm = sum(
+        length * 2 * 2 * 4 * explainer["hidden_size"] * (size + explainer["hidden_size"])
+        for size in inputs
+    )
+    dense = length * 2 * states
+    forward = linear + attention + heads
+    return {
+        "classification": forward,
+        "fine-tuning": 3 * forward,
+        # the masked sequence and its complement
+        "Explainer": 2 * (2 * linear + 3 * attention + 2 * heads) + 3 * (lstm + dense * columns),
+        # three sets of classes, one column for each rank
+        "masks": forward + lstm + dense * 3 * len(classes),
+        "LIME": samples * forward,
+    }
+
+
+# --- where the time goes
+
+GROUPS = {
+    "attention": r"flash|fmha|attention|mha_",
+    "LSTM": r"rnn|lstm",
+    "copies": r"memcpy|memset|copy|cat_?array|aten::(cat|to)$",
+    "matmul": r"gemm|nvjet|cutlass|cublas|xmma|wgmma|aten::(mm|addmm|bmm|matmul|linear)",
+    "elementwise": r"elementwise|vectorized|triton|reduce|norm|softmax|multi_tensor|scan|sort|fused"
+    r"|index|scatter|gather|embedding|aten::",
+}
+
+
+def shares(times: dict[str, float]) -> dict[str, float]:
+    """Each group's share of the time, the largest first. times: name of a kernel -> its time."""
+    sums: dict[str, float] = {}
+    for name, used in times.items():
+        found = (g for g, pattern in GROUPS.items() if re.search(pattern, name, re.IGNORECASE))
+        group = next(found, "other")
+        sums[group] = sums.get(group, 0.0) + used
+    total = sum(sums.values()) or 1.0
+    return {g: v / total for g, v in sorted(sums.items(), key=lambda item: -item[1])}
+
+
+def idle_share(begins: np.ndarray, ends: np.ndarray) -> float:
+    """The share of the time, from the first begin to the last end, in which nothing runs."""
+    order = np.argsort(begins)
+    begins, ends = begins[order], np.maximum.accumulate(ends[order])
+    gaps = (begins[1:] - ends[:-1]).clip(min=0).sum()
+    return float(gaps / max(ends[-1] - begins[0], 1e-9))
+
+
+class Profile:
+    """Between `start` and `stop`, what the device does; `text` says it in a few words."""
+
+    def __init__(self, device):
+        from torch.profiler import ProfilerActivity, profile
+
+        cuda = device.type == "cuda"
+        self.cuda, self.text = cuda, ""
+        kind = ProfilerActivity.CUDA if cuda else ProfilerActivity.CPU
+        self._profile = profile(activities=[kind])
+
+    def start(self) -> None:
+        self._profile.start()
+
+    def stop(self) -> None:
+        self._profile.stop()
+        try:
+            self.text = self._summary()
+        except Exception as error:  # the profiler's records differ from version to version
+            self.text = f"no profile ({type(error).__name__}: {error})"
+
+    def _summary(self) -> str:
+        if not self.cuda:
+            made = {e.key: e.self_cpu_time_total for e in self._profile.key_averages()}
+            return f"processor time: {_percent(shares(made))}"
+        from torch.autograd import DeviceType
+
+        events = [
+            event
+            for event in self._profile.events()
+            if event.device_type == DeviceType.CUDA
+            and not getattr(event, "is_user_annotation", False)
+        ]
+        times: dict[str, float] = {}
+        for event in events:
+            times[event.name] = times.get(event.name, 0.0) + event.time_range.elapsed_us()
+        begins = np.array([event.time_range.start for event in events], float)
+        ends = np.array([event.time_range.end for event in events], float)
+        return f"device time: {_percent(shares(times))}; idle {idle_share(begins, ends):.0%}"
+
+
+def _percent(parts: dict[str, float]) -> str:
+    return ", ".join(f"{name} {share:.0%}" for name, share in parts.items() if share >= 0.005)
+
+
+# --- the data
+
+
+def lineages(classes: dict[str, int], seed: int = 0) -> np.ndarray:
+    """For each class of the lowest rank, those above it: int64 (lowest, ranks), every class used."""
+    rng, counts = np.random.default_rng(seed), list(classes.values())
+    table = np.empty((counts[-1], len(counts)), np.int64)
+    table[:, -1] = np.arange(counts[-1])
+    for rank in range(len(counts) - 2, -1, -1):
+        above = np.concatenate(
+            [np.arange(counts[rank]), rng.integers(counts[rank], size=counts[rank + 1])]
+        )[: counts[rank + 1]]
+        table[:, rank] = above[table[:, rank + 1]]
+    return table
+
+
+def write_sequences(path: Path, sizes: Sizes, number: int, padded: float = 0.0, seed: int = 0):
+    """A token file of random six-mers behind `<cls>`; returns it opened.
+
+    padded: the share of sequences that are longer by 1 to 19 tokens, as those with an N are.
+    """
+    import pyarrow as pa
+
+    from whatyouread.token_files import TokenFile, schema, write_token_files
+    from whatyouread.tokens import CLS, FIRST_KMER
+
+    rng = np.random.default_rng(seed)
+    ranks = list(sizes.classes)
+    lengths = sizes.length + (rng.random(number) < padded) * rng.integers(1, 20, number)
+    offsets = np.append(0, lengths.cumsum())
+    flat = rng.integers(FIRST_KMER, FIRST_KMER + 4096, offsets[-1], dtype=np.uint16)
+    flat[offsets[:-1]] = CLS
+    labels = lineages(sizes.classes)[rng.integers(sizes.classes[ranks[-1]], size=number)]
+    columns = [
+        pa.array([f"made up:{i}" for i in range(number)]),
+        pa.array(rng.integers(2**63, size=number, dtype=np.uint64)),
+        pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), pa.array(flat, pa.uint16())),
+        *(pa.array(column, pa.int32()) for column in labels.T),
+    ]
+    with write_token_files([path], ranks) as [writer]:
+        writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=schema(ranks)))
+    return TokenFile(path, ranks)
+
+
+def write_runs(path: Path, file, seed: int = 0) -> np.ndarray:
+    """A file of masks with runs of about `RUN_LENGTH` tokens, as those of a trained Explainer have.
+
+    Returns the lengths of the chunks, relevant or not, of all sequences.
+    """
+    import pyarrow.parquet as pq
+
+    from whatyouread.chunks import find_chunks
+    from whatyouread.mask_files import CHOICES, mask_rows, mask_schema
+
+    rng, found = np.random.default_rng(seed), []
+    with pq.ParquetWriter(path, mask_schema(file.ranks)) as writer:
+        for rows in np.array_split(np.arange(len(file)), 1 + len(file) // 8192):
+            shape = (len(rows), file.lengths[rows].max())
+            on = (rng.random(shape) < 1 / RUN_LENGTH).cumsum(1) % 2 == rng.integers(
+                2, size=(shape[0], 1)
+            )
+            mask = np.where(on, 0.85, 0.25).astype(np.float16)
+            classes = np.stack([file.labels[rows]] * len(CHOICES))
+            writer.write_batch(mask_rows(file, rows, classes, np.stack([mask] * len(CHOICES))))
+            chunks = find_chunks(on, file.lengths[rows])
+            found.append(chunks.end - chunks.start)
+    return np.concatenate(found)
+
+
+# --- the measurements
+
+
+@dataclasses.dataclass
+class Measured:
+    """What a training showed: steps and their seconds, peak bytes, where the time went."""
+
+    steps: int
+    seconds: float
+    peak: int
+    profile: str
+
+
+def _watch(bench: "Bench", total: int):
+    """A callback of the Trainer that takes the time of some steps after a warm-up, then ends it all.
+
+    total: steps of the epoch.
+    """
+    from transformers import TrainerCallback
+
+    sizes = bench.sizes
+
+    class Watch(TrainerCallback):
+        measured: Measured | None = None
+
+        def on_step_end(self, args, state, control, **kwargs):
+            self._no_files(control)
+            step = state.global_step
+            if step == sizes.warm_up - 1:
+                self.start = bench.now()
+            elif step == sizes.warm_up:
+                start, self.start = self.start, bench.now()
+                steps = math.ceil(sizes.seconds / (self.start - start))
+                self.last = step + max(3, min(steps, 100, total - step - sizes.profiled - 1))
+                bench.forget_peak()
+            elif step > sizes.warm_up and step == self.last:
+                seconds = bench.now() - self.start
+                steps = step - sizes.warm_up
+                self.measured = Measured(steps, seconds, bench.peak(), "")
+                self.profile = Profile(bench.device)
+                self.profile.start()
+            elif step > sizes.warm_up and step == self.last + sizes.profiled:
+                bench.now()
+                self.profile.stop()
+                self.measured.profile = self.profile.text
+                control.should_training_stop = True
+
+        def on_epoch_end(self, args, state, control, **kwargs):
+            self._no_files(control)
+
+        def _no_files(self, control) -> None:
+            control.should_save = control.should_evaluate = False
+
+    return Watch()
+
+
+class Bench:
+    """The measurements; what they have found so far is in `rates`."""
+
+    def __init__(self, quick: bool, scratch: Path):
+        import torch
+        import yaml
+
+        self.torch, self.quick = torch, quick
+        self.sizes = QUICK if quick else FULL
+        self.cuda = torch.cuda.is_available()
+        self.device = torch.device("cuda" if self.cuda else "cpu")
+        self.threads = max(1, min(8, os.cpu_count() - 1)) if self.cuda else 1
+        self.chip = torch.cuda.get_device_name() if self.cuda else "CPU"
+        self.h200 = "H200" in self.chip and not quick
+        self.config = yaml.safe_load((measure.PROJECT / "config" / "config.yaml").read_text())
+        if quick:
+            small = {"embedding_size": 8, "hidden_size": 8, "layers": 2}
+            self.config["explainer"] |= small
+        self.scratch = scratch
+        self.file = write_sequences(scratch / "gpu.arrow", self.sizes, self.sizes.sequences)
+        self.flops = model_flops(
+            self.sizes.backbone, self.sizes.classes, self.sizes.length,
+            self.config["explainer"], self.sizes.samples,
+        )  # fmt: skip
+        self.matrix_rate: dict[str, float] = {}
+        self.rates: dict[str, float] = {}  # the best seconds per sequence of each step
+
+    # device
+
+    def now(self) -> float:
+        if self.cuda:
+            self.torch.cuda.synchronize()
+        return time.perf_counter()
+
+    def forget_peak(self) -> None:
+        if self.cuda:
+            self.torch.cuda.reset_peak_memory_stats()
+
+    def peak(self) -> int:
+        return self.torch.cuda.max_memory_allocated() if self.cuda else measure.own_peak_bytes()
+
+    def set_precision(self, precision: str) -> None:
+        """As `choose_device` and the Trainer do, by the one switch that the Trainer has.
+
+        In one process both must not be used: torch refuses a mixture of its old and new switches.
+        """
+        from transformers.utils.import_utils import enable_tf32
+
+        if self.cuda:
+            enable_tf32(precision != "fp32")
+
+    def clean(self) -> None:
+        for name in [name for name in os.environ if name.startswith("ACCELERATE_")]:
+            del os.environ[name]  # by which one Trainer tells the next to compile, or its precision
+        self.torch._dynamo.reset()
+        gc.collect()
+        if self.cuda:
+            self.torch.cuda.empty_cache()
+
+    # models
+
+    def explanandum(self, compiled: bool = False):
+        from whatyouread.explanandum import Explanandum
+        from whatyouread.predict import compile_encoder
+
+        self.torch.manual_seed(0)
+        made = Explanandum(self.sizes.backbone, self.sizes.classes).to(self.device)
+        return compile_encoder(made, compiled)
+
+    def explainer_task(self, explanandum):
+        """The Explainer and its task, as train_explainer makes them."""
+        import train_explainer
+        from whatyouread import cli
+
+        section = {k: v for k, v in self.config["explainer"].items() if k != "both"}
+        settings = cli.settings(train_explainer.Settings, section)
+        return train_explainer.make_task(settings, explanandum, 0)
+
+    # parts
+
+    def matrix_rates(self) -> Iterator[Figure]:
+        """Products of large square matrices: what the chip gives at most."""
+        torch, n = self.torch, self.sizes.products
+        for precision in PRECISIONS:
+            self.set_precision(precision)
+            kind = torch.bfloat16 if precision == "bf16" else torch.float32
+            one, two = (torch.randn(n, n, device=self.device, dtype=kind) for _ in range(2))
+            times = 3 if self.quick else 20 if precision == "bf16" else 10
+
+            def products(one=one, two=two, times=times):
+                start = self.now()
+                for _ in range(times):
+                    one @ two
+                return self.now() - start
+
+            products()
+            self.matrix_rate[precision] = times * 2 * n**3 / products()
+            yield self.figure(
+                f"products of {n:,} x {n:,} matrices, {precision}",
+                "TFLOP/s", self.matrix_rate[precision] / 1e12,
+            )  # fmt: skip
+
+    def training(
+        self, kind: str, precision: str, batch: int, compiled: bool = False, padded: float = 0.0
+    ) -> Iterator[Figure]:
+        """One training by the real Trainer, for some seconds; half the batch where memory ends."""
+        asked_of = precision == "bf16" and batch == self.sizes.batches[kind][1] and not padded
+        made = None
+        while made is None:
+            try:
+                made, whole = self._train(kind, precision, batch, compiled, padded)
+            except self.torch.OutOfMemoryError:
+                if batch == 1:
+                    raise
+                batch //= 2
+            self.clean()
+        rate = made.steps * batch / made.seconds
+        words = [f"batch {batch}", *(["torch.compile"] if compiled else [])]
+        if padded:
+            words.append(f"{padded:.1%} of the sequences longer")
+        else:
+            self.keep(kind, 1 / rate)
+        bound = {"fine-tuning": 5_000, "Explainer": 3_500}[kind]
+        other = EXPLAINER / PAPER_SECONDS["Explainer"] if kind == "Explainer" else None
+        yield self.figure(
+            f"{kind}, {precision}, {', '.join(words)}", "sequences/s", rate, other,
+            "the paper's run (H100, fp32, batch 48)" if other else "",
+            asked=f"at least {bound:,} on one H200" if asked_of else "",
+            met=rate >= bound if asked_of else None,
+            note=self.explain(rate, self.flops[kind], precision, made.peak, made.profile)
+            + f"; {made.steps} steps after {self.sizes.warm_up} ({whole:.0f} s with the start)",
+        )  # fmt: skip
+
+    def _train(self, kind: str, precision: str, batch: int, compiled: bool, padded: float):
+        """What was measured, and the seconds of everything."""
+        from whatyouread.batches import Batches
+        from whatyouread.tasks import ClassificationTask
+        from whatyouread.training import TrainingSettings, make_trainer
+
+        file = self.file
+        if padded:
+            path = self.scratch / "padded.arrow"
+            file = write_sequences(path, self.sizes, self.sizes.part, padded)
+        explanandum = self.explanandum()
+        section = self.config["explainer" if kind == "Explainer" else "explanandum"]
+        names = [field.name for field in dataclasses.fields(TrainingSettings)]
+        values = {name: section[name] for name in names}
+        values |= {"batch_size": batch, "epochs": 1, "precision": precision, "compile": compiled}
+        explain = kind == "Explainer"
+        task = self.explainer_task(explanandum)[1] if explain else ClassificationTask(explanandum)
+        start = self.now()
+        batches = Batches(file, 0, lengths=True)
+        trainer = make_trainer(
+            task, TrainingSettings(**values), batches, batches, self.scratch / "trainer", 0,
+            self.threads,
+        )  # fmt: skip
+        state = trainer.accelerator.state
+        found = state.mixed_precision == "bf16", state.dynamo_plugin.backend.value != "NO"
+        if found != (precision == "bf16", compiled):
+            raise RuntimeError(f"the Trainer is set to (bf16, compiled) = {found}")
+        watch = _watch(self, len(file) // batch)
+        trainer.add_callback(watch)
+        trainer.train()
+        return watch.measured, self.now() - start
+
+    def masks(self, precision: str, compiled: bool = False, part: bool = False) -> Iterator[Figure]:
+        """`generate_masks`, from the token file to Parquet."""
+        from whatyouread.mask_generation import generate_masks
+        from whatyouread.token_files import TokenFile
+
+        self.set_precision(precision)
+        explanandum = self.explanandum(compiled)
+        explainer, _ = self.explainer_task(explanandum)
+        number = self.sizes.part if part else self.sizes.sequences
+        some = write_sequences(self.scratch / "some.arrow", self.sizes, 2 * self.sizes.at_once)
+        if part:
+            write_sequences(self.scratch / "part.arrow", self.sizes, number)
+        source = self.scratch / "part.arrow" if part else self.file.path
+
+        def generate(file):
+            generate_masks(
+                explainer, explanandum, file, self.scratch / "made.parquet",
+                batch_size=self.sizes.at_once, seed=0, device=self.device, precision=precision,
+            )  # fmt: skip
+
+        generate(some)  # kernels, or compilation
+        self.forget_peak()
+        start = self.now()
+        generate(TokenFile(source, list(self.sizes.classes)))
+        taken = self.now() - start
+        peak = self.peak()
+        profile = self.profiled(lambda: generate(some))
+        self.keep("masks", taken / number)
+        seconds = taken * MASKS / number
+        best = precision == "bf16" and not part
+        yield self.figure(
+            f"{MASKS:,} masks from tokens to Parquet, {precision}{_compiled(compiled)}", "s",
+            seconds, PAPER_SECONDS["masks"], "the paper's run (one H100)",
+            ratio=PAPER_SECONDS["masks"] / seconds,
+            asked="under 20 s on one H200" if best else "", met=seconds < 20 if best else None,
+            note=self.explain(number / taken, self.flops["masks"], precision, peak, profile)
+            + f"; batch {self.sizes.at_once}, {self.scaled(number)}",
+        )  # fmt: skip
+
+    def table(self, precision: str, compiled: bool = False) -> Iterator[Figure]:
+        """The seven rows of Table 1, for masks with as many chunks as the paper's."""
+        from whatyouread.mask_files import MaskFile
+        from whatyouread.masked_predictions import MaskedSequences
+        from whatyouread.prediction_files import QUESTIONS
+        from whatyouread.table1 import table
+
+        self.set_precision(precision)
+        ranks, number = list(self.sizes.classes), self.sizes.part
+        file = write_sequences(self.scratch / "part.arrow", self.sizes, number)
+        some = write_sequences(self.scratch / "some.arrow", self.sizes, 2 * self.sizes.at_once)
+        explanandum = self.explanandum(compiled)
+        lengths = write_runs(self.scratch / "runs.parquet", file)
+        write_runs(self.scratch / "some.parquet", some)
+
+        def rows(tokens, masks):
+            sequences = MaskedSequences(
+                explanandum, tokens, MaskFile(masks, ranks), batch_size=self.sizes.at_once,
+                seed=0, device=self.device, precision=precision,
+            )  # fmt: skip
+            asked = [question for question in QUESTIONS if question[:2] == ("labels", "none")]
+            table(sequences.answers(asked), "labels")
+
+        rows(some, self.scratch / "some.parquet")
+        self.forget_peak()
+        start = self.now()
+        rows(file, self.scratch / "runs.parquet")
+        taken = self.now() - start
+        peak = self.peak()
+        profile = self.profiled(lambda: rows(some, self.scratch / "some.parquet"))
+        self.keep("Table 1", taken / number)
+        chunks = model_flops(
+            self.sizes.backbone, self.sizes.classes, lengths + 1.0, self.config["explainer"]
+        )["classification"]
+        flops = 4 * self.flops["classification"] + chunks.sum() / number
+        seconds, best = taken * MASKS / number, precision == "bf16"
+        yield self.figure(
+            f"the seven rows of Table 1, {precision}{_compiled(compiled)}", "s", seconds,
+            asked="under 240 s on one H200" if best else "", met=seconds < 240 if best else None,
+            note=self.explain(number / taken, flops, precision, peak, profile)
+            + f"; batch {self.sizes.at_once}, {len(lengths) / number:.1f} chunks per sequence, "
+            + self.scaled(number),
+        )  # fmt: skip
+
+    def lime(self, precision: str, compiled: bool = False) -> Iterator[Figure]:
+        """LIME for all ranks (and two sets of other classes), each sequence's passes shared by them."""
+        from whatyouread.attribution import Attributor
+
+        self.set_precision(precision)
+        explanandum = self.explanandum(compiled)
+        explainer, _ = self.explainer_task(explanandum)
+        file = write_sequences(self.scratch / "lime.arrow", self.sizes, self.sizes.lime + 2)
+        settings = {"preset": "fair", "samples": self.sizes.samples}
+        attributor = Attributor(
+            "lime", settings, explanandum, explainer, batch_size=self.sizes.samples, seed=0,
+            device=self.device, precision=precision,
+        )  # fmt: skip
+        classes = attributor.classes(file, lineages(self.sizes.classes))
+        rows = np.arange(len(file))
+        attributor.explain(file, rows[:2], classes)
+        self.forget_peak()
+        attributor.explain(file, rows[2:], classes)
+        seconds, peak = attributor.cost["seconds"], self.peak()
+        profile = self.profiled(lambda: attributor.explain(file, rows[:2], classes))
+        self.keep("LIME", seconds)
+        best = precision == "bf16"
+        other = PAPER_SECONDS["LIME"] * len(self.sizes.classes)
+        yield self.figure(
+            f"LIME, {self.sizes.samples:,} samples, all ranks, {precision}{_compiled(compiled)}",
+            "s/sequence", seconds, other, "the paper's run (26 s for each rank)",
+            ratio=other / seconds,
+            asked="under 0.15 s on one H200" if best else "", met=seconds < 0.15 if best else None,
+            note=self.explain(1 / seconds, self.flops["LIME"], precision, peak, profile)
+            + f"; {len(rows) - 2} sequences",
+        )  # fmt: skip
+
+    # words
+
+    def keep(self, step: str, seconds: float) -> None:
+        self.rates[step] = min(seconds, self.rates.get(step, math.inf))
+
+    def profiled(self, function: Callable[[], object]) -> str:
+        profile = Profile(self.device)
+        self.now()
+        profile.start()
+        function()
+        self.now()
+        profile.stop()
+        return profile.text
+
+    def explain(self, rate: float, flops: float, precision: str, peak: int, profile: str) -> str:
+        """rate: sequences/s; flops: per sequence."""
+        part = rate * flops / self.matrix_rate[precision]
+        return (
+            f"{flops / 1e9:.3g} GFLOP per sequence, {part:.0%} of the measured matrix rate; "
+            f"peak {peak / 2**30:.3g} GiB; {profile}"
+        )
+
+    def scaled(self, number: int) -> str:
+        return f"measured on {number:,} sequences" + (" and scaled" if number < MASKS else "")
+
+    def figure(
+        self, what: str, unit: str, ours: float, other: float | None = None,
+        compared_with: str = "", ratio: float | None = None, asked: str = "",
+        met: bool | None = None, note: str = "",
+    ) -> Figure:  # fmt: skip
+        """Only an H200 can meet or miss what is asked of one; a tiny model is compared with nothing."""
+        if self.quick:
+            what, other, compared_with, ratio, asked = (
+                f"[{self.chip}, tiny model] {what}",
+                None,
+                "",
+                None,
+                "",
+            )
+        if ratio is None and other:
+            ratio = ours / other
+        asked, met = (asked, met) if self.h200 else ("", None)
+        return Figure("gpu", what, unit, float(ours), other, compared_with, ratio, asked, met, note)
+
+
+def _compiled(compiled: bool) -> str:
+    return ", compiled" if compiled else ""
+
+
+def parts(bench: Bench) -> list[tuple[str, int, Callable[[], Iterator[Figure]]]]:
+    """What is measured, the most important first: name, seconds that it may take, how."""
+    part = functools.partial
+    batches = bench.sizes.batches
+    large = {kind: sizes[1] for kind, sizes in batches.items()}
+    made = [
+        ("matrix rates", 15, bench.matrix_rates),
+        ("fine-tuning", 30, part(bench.training, "fine-tuning", "bf16", large["fine-tuning"])),
+        ("Explainer", 30, part(bench.training, "Explainer", "bf16", large["Explainer"])),
+        ("masks", 45, part(bench.masks, "bf16")),
+        ("LIME", 20, part(bench.lime, "bf16")),
+        ("Table 1", 60, part(bench.table, "bf16")),
+    ]
+    for kind in batches:
+        made.append(
+            (f"{kind}, the paper's", 25, part(bench.training, kind, "fp32", batches[kind][0]))
+        )
+    if not bench.quick:
+        made += [
+            ("masks, compiled", 70, part(bench.masks, "bf16", compiled=True, part=True)),
+            ("LIME, compiled", 60, part(bench.lime, "bf16", compiled=True)),
+        ]
+    made.append(
+        ("padding", 25,
+         part(bench.training, "fine-tuning", "bf16", large["fine-tuning"], padded=PADDED))
+    )  # fmt: skip
+    if not bench.quick:
+        made += [  # compilation takes most of that
+            (f"{kind}, compiled", 100, part(bench.training, kind, "bf16", large[kind], True))
+            for kind in batches
+        ]
+    if bench.quick:
+        return made
+    # what is left over
+    for kind, precision in itertools.product(batches, PRECISIONS):
+        for batch in batches[kind]:
+            if (precision, batch) not in (("bf16", large[kind]), ("fp32", batches[kind][0])):
+                name = f"{kind}, {precision}, {batch}"
+                made.append((name, 20, part(bench.training, kind, precision, batch)))
+    for precision in PRECISIONS[1:]:
+        made += [
+            (f"LIME, {precision}", 40, part(bench.lime, precision)),
+            (f"masks, {precision}", 40, part(bench.masks, precision, part=True)),
+        ]
+    return made
+
+
+def papers_run(rates: dict[str, float]) -> Iterator[Figure]:
+    """The cost page: hours of the paper's run on this machine, step by step.
+
+    rates: seconds per sequence of each step, the best that were measured.
+    """
+    steps = {
+        "fine-tuning": ("fine-tuning, 5 epochs of 4,560,054 sequences", FINE_TUNING, None),
+        "Explainer": ("Explainer, 38 epochs of 239,391 sequences", EXPLAINER, "Explainer"),
+        "masks": (f"masks of {MASKS:,} sequences", MASKS, "masks"),
+        "Table 1": (f"Table 1, seven rows of {MASKS:,} sequences", MASKS, None),
+        "LIME": ("LIME of 1,000 sequences, three ranks", 1000, None),
+    }
+    total = 0.0
+    for step, (what, number, paper) in steps.items():
+        if step not in rates:
+            continue
+        hours = number * rates[step] / 3600
+        total += hours
+        other = PAPER_SECONDS[paper] / 3600 if paper else None
+        if step == "LIME":
+            other = number * 3 * PAPER_SECONDS["LIME"] / 3600
+        yield Figure(
+            "the paper's run on one GPU", what, "h", hours, other,
+            "the paper" if other else "the paper does not say", other and other / hours,
+            note="validation after each epoch not counted" if step in ("fine-tuning", "Explainer") else "",
+        )  # fmt: skip
+    if len(rates) == len(steps):
+        yield Figure("the paper's run on one GPU", "all of it", "h", total)
+
+
+def run(quick: bool, scratch: Path) -> Iterator[Figure]:
+    """The figures as they come, so that what is measured is kept if the machine is taken away."""
+    import torch
+
+    if not (quick or torch.cuda.is_available()):
+        sys.exit(
+            "gpu: there is no GPU here that torch can use; --quick tries the script on the CPU"
+        )
+    logging_quiet()
+    start = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="gpu-", dir=scratch) as folder:
+        bench, left_out = Bench(quick, Path(folder)), []
+        for name, seconds, measured in parts(bench):
+            if not quick and time.monotonic() - start + seconds > DEADLINE:
+                left_out.append(f"{name}: no time")
+                continue
+            measure.say(f"gpu: {name} ({time.monotonic() - start:.0f} s)")
+            try:
+                yield from measured()
+            except Exception as error:
+                if quick:
+                    raise
+                reason = " ".join(str(error).split())[:200]
+                left_out.append(f"{name}: {type(error).__name__}: {reason}")
+                measure.say(f"gpu: {left_out[-1]}")
+            bench.clean()
+        if left_out:
+            yield bench.figure("parts left out", "parts", len(left_out), note="; ".join(left_out))
+        if not quick:
+            yield from papers_run(bench.rates)
+
+
+def logging_quiet() -> None:
+    """Without the libraries' own remarks between the lines of progress."""
+    import logging
+    import warnings
+
+    warnings.filterwarnings("ignore")
+    logging.getLogger("whatyouread").setLevel(logging.ERROR)
