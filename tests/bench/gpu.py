@@ -644,13 +644,7 @@ class Bench:
     ) -> Figure:  # fmt: skip
         """Only an H200 can meet or miss what is asked of one; a tiny model is compared with nothing."""
         if self.quick:
-            what, other, compared_with, ratio, asked = (
-                f"[{self.chip}, tiny model] {what}",
-                None,
-                "",
-                None,
-                "",
-            )
+            what, other, compared_with, ratio = f"[{self.chip}, tiny model] {what}", None, "", None
         if ratio is None and other:
             ratio = ours / other
         asked, met = (asked, met) if self.h200 else ("", None)
@@ -687,13 +681,12 @@ def parts(bench: Bench) -> list[tuple[str, int, Callable[[], Iterator[Figure]]]]
         ("padding", 25,
          part(bench.training, "fine-tuning", "bf16", large["fine-tuning"], padded=PADDED))
     )  # fmt: skip
-    if not bench.quick:
-        made += [  # compilation takes most of that
-            (f"{kind}, compiled", 100, part(bench.training, kind, "bf16", large[kind], True))
-            for kind in batches
-        ]
     if bench.quick:
         return made
+    made += [  # compilation takes most of that
+        (f"{kind}, compiled", 100, part(bench.training, kind, "bf16", large[kind], True))
+        for kind in batches
+    ]
     # what is left over
     for kind, precision in itertools.product(batches, PRECISIONS):
         for batch in batches[kind]:
