@@ -13,6 +13,12 @@ PROJECT = Path(__file__).resolve().parents[1]
 BENCH = PROJECT / "tests" / "bench"
 sys.path.insert(0, str(BENCH))
 
+import flops  # noqa: E402
+import gpu  # noqa: E402
+import made_up  # noqa: E402
+import papers_cost  # noqa: E402
+import profiling  # noqa: E402
+
 SMALL = {
     "hidden_size": 4,
     "intermediate_size": 3,
@@ -22,21 +28,14 @@ SMALL = {
 EXPLAINER = {"embedding_size": 5, "hidden_size": 3, "layers": 2}
 
 
-@pytest.fixture
-def gpu():
-    import gpu
-
-    return gpu
-
-
-def test_operations_counted_by_hand(gpu):
+def test_operations_counted_by_hand():
     # a token: 4 matrices of 4 x 4 and 3 of 4 x 3; 2 layers, 7 tokens, 2 operations
     linear = 2 * 7 * 2 * (4 * 16 + 3 * 12)
     # 7 x 7 scores of 4 numbers, and 7 x 7 weights for 4 numbers
     attention = 2 * (7 * 7 * 4 * 2 + 7 * 7 * 4 * 2)
-    assert gpu.encoder_flops(SMALL, 7) == (linear, attention)
+    assert flops.encoder_flops(SMALL, 7) == (linear, attention)
     heads = 4 * 10 * 2
-    made = gpu.model_flops(SMALL, {"high": 2, "low": 8}, 7, EXPLAINER, samples=100)
+    made = flops.model_flops(SMALL, {"high": 2, "low": 8}, 7, EXPLAINER, samples=100)
     forward = linear + attention + heads
     assert made["classification"] == forward == 2800 + 1568 + 80
     assert made["fine-tuning"] == 3 * forward
@@ -49,14 +48,14 @@ def test_operations_counted_by_hand(gpu):
     assert made["Explainer"] == 2 * frozen + 3 * (lstm + 10 * dense)
 
 
-def test_operations_of_several_lengths(gpu):
+def test_operations_of_several_lengths():
     lengths = np.array([3.0, 7.0])
-    made = gpu.model_flops(SMALL, {"low": 8}, lengths, EXPLAINER)["classification"]
-    alone = [gpu.model_flops(SMALL, {"low": 8}, n, EXPLAINER)["classification"] for n in (3, 7)]
+    made = flops.model_flops(SMALL, {"low": 8}, lengths, EXPLAINER)["classification"]
+    alone = [flops.model_flops(SMALL, {"low": 8}, n, EXPLAINER)["classification"] for n in (3, 7)]
     assert made.tolist() == alone
 
 
-def test_operations_are_those_that_torch_counts(gpu):
+def test_operations_are_those_that_torch_counts():
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
@@ -70,14 +69,14 @@ def test_operations_are_those_that_torch_counts(gpu):
     counter = FlopCounterMode(display=False)
     with counter, torch.no_grad():
         explanandum(tokens)
-    made = gpu.model_flops(backbone, classes, 31, EXPLAINER)
+    made = flops.model_flops(backbone, classes, 31, EXPLAINER)
     assert counter.get_total_flops() == 5 * made["classification"]
     with counter:
         sum(x.sum() for x in explanandum(tokens)).backward()
     assert counter.get_total_flops() == 5 * made["fine-tuning"]
 
 
-def test_kernels_are_grouped_by_their_names(gpu):
+def test_kernels_are_grouped_by_their_names():
     times = {
         "nvjet_tst_128x256_64x4_2x1_v_bz_coopA_TNT": 40.0,
         "void pytorch_flash::flash_fwd_kernel<...>": 20.0,
@@ -88,7 +87,7 @@ def test_kernels_are_grouped_by_their_names(gpu):
         "void at::native::vectorized_elementwise_kernel<4, mul>": 10.0,
         "some_kernel": 5.0,
     }
-    made = gpu.shares(times)
+    made = profiling.shares(times)
     expected = {
         "matmul": 0.4,
         "attention": 0.25,
@@ -101,34 +100,34 @@ def test_kernels_are_grouped_by_their_names(gpu):
     assert list(made)[:2] == ["matmul", "attention"]
 
 
-def test_the_idle_share_is_that_of_the_gaps(gpu):
+def test_the_idle_share_is_that_of_the_gaps():
     # 0 to 4 and 3 to 6 overlap, one lies within; then 2 idle, then 6 to 10 of a second stream
     begins, ends = np.array([8.0, 0.0, 3.0, 1.0]), np.array([10.0, 4.0, 6.0, 2.0])
-    assert gpu.idle_share(begins, ends) == pytest.approx(0.2)
+    assert profiling.idle_share(begins, ends) == pytest.approx(0.2)
 
 
-def test_the_sequences_that_are_made_up(gpu, tmp_path):
+def test_the_sequences_that_are_made_up(tmp_path):
     sizes = gpu.QUICK
-    file = gpu.write_sequences(tmp_path / "a.arrow", sizes, 200, padded=0.3)
+    file = made_up.write_sequences(tmp_path / "a.arrow", sizes, 200, padded=0.3)
     longer = file.lengths > sizes.length
     assert 0.1 < longer.mean() < 0.5
     assert (file.lengths[~longer] == sizes.length).all()
-    table = gpu.lineages(sizes.classes)
+    table = made_up.lineages(sizes.classes)
     assert [len(np.unique(column)) for column in table.T] == list(sizes.classes.values())
     assert len(np.unique(file.labels, axis=0)) == len(table)
 
 
-def test_the_masks_that_are_made_up_have_runs(gpu, tmp_path):
+def test_the_masks_that_are_made_up_have_runs(tmp_path):
     from whatyouread.mask_files import MaskFile
 
-    file = gpu.write_sequences(tmp_path / "a.arrow", gpu.FULL, 300)
-    lengths = gpu.write_runs(tmp_path / "masks.parquet", file)
+    file = made_up.write_sequences(tmp_path / "a.arrow", gpu.FULL, 300)
+    lengths = made_up.write_runs(tmp_path / "masks.parquet", file)
     assert lengths.sum() == 300 * 250
     assert 5.5 < len(lengths) / 300 < 8  # twice the paper's 3.35 relevant chunks
     MaskFile(tmp_path / "masks.parquet", file.ranks).check_against(file)
 
 
-def test_the_cost_of_the_papers_run(gpu):
+def test_the_cost_of_the_papers_run():
     rates = {
         "fine-tuning": 1 / 5000,
         "Explainer": 1 / 3500,
@@ -136,7 +135,7 @@ def test_the_cost_of_the_papers_run(gpu):
         "Table 1": 2e-3,
         "LIME": 0.1,
     }
-    figures = {figure.what.split()[0]: figure for figure in gpu.papers_run(rates)}
+    figures = {figure.what.split()[0]: figure for figure in papers_cost.papers_run(rates)}
     assert figures["fine-tuning,"].ours == pytest.approx(5 * 4_560_054 / 5000 / 3600)
     explainer = figures["Explainer,"]
     assert explainer.ours == pytest.approx(38 * 239_391 / 3500 / 3600)
@@ -144,7 +143,7 @@ def test_the_cost_of_the_papers_run(gpu):
     assert figures["LIME"].other == pytest.approx(1000 * 3 * 26 / 3600)
     total = sum(figure.ours for name, figure in figures.items() if name != "all")
     assert figures["all"].ours == pytest.approx(total)
-    assert len(list(gpu.papers_run({"LIME": 0.1}))) == 1
+    assert len(list(papers_cost.papers_run({"LIME": 0.1}))) == 1
 
 
 def bench(*arguments):

@@ -11,7 +11,6 @@ import gc
 import itertools
 import math
 import os
-import re
 import sys
 import tempfile
 import time
@@ -20,7 +19,11 @@ from pathlib import Path
 
 import measure
 import numpy as np
+from flops import model_flops
+from made_up import lineages, write_runs, write_sequences
 from measure import Figure
+from papers_cost import EXPLAINER, MASKS, PAPER_SECONDS, papers_run
+from profiling import Profile
 
 RANKS = {"superkingdom": 4, "phylum": 55, "genus": 1_878}
 NT50M = {
@@ -49,11 +52,8 @@ TINY = NT50M | {
     "intermediate_size": 32,
 }
 PRECISIONS = ("bf16", "tf32", "fp32")
-RUN_LENGTH = 44  # tokens; gives the 3.35 relevant chunks per sequence that the paper has, about
 PADDED = 0.005  # share of the sequences that hold an N, in the file that has such
 DEADLINE = 500  # seconds, after which no further part is begun
-FINE_TUNING, EXPLAINER, MASKS = 5 * 4_560_054, 38 * 239_391, 103_638
-PAPER_SECONDS = {"Explainer": 56_400, "masks": 1_200, "LIME": 26}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,200 +83,6 @@ QUICK = Sizes(
     TINY, {"superkingdom": 2, "phylum": 3, "genus": 5}, 31, 96, 96,
     {"fine-tuning": (4, 8), "Explainer": (4, 8)}, 32, 2, 20, 64, 3, 0.05, 2,
 )  # fmt: skip
-
-
-# --- what a model has to compute
-
-
-def encoder_flops(backbone: dict, length):
-    """Forward pass of the encoder: of its linear layers, and of the two products of the attention.
-
-    length: tokens of a sequence, a number or an array. A multiplication with an addition counts as two.
-    """
-    hidden, inner = backbone["hidden_size"], backbone["intermediate_size"]
-    layers = backbone["num_hidden_layers"]
-    # query, key, value and output; both halves of the gated projection, and the one back
-    linear = layers * length * 2 * (4 * hidden * hidden + 3 * hidden * inner)
-    attention = layers * 2 * (2 * length * length * hidden)
-    return linear, attention
-
-
-def model_flops(
-    backbone: dict, classes: dict[str, int], length, explainer: dict, samples: int = 1000
-) -> dict:
-    """Floating-point operations of the matrix products, per sequence, by what is done.
-
-    explainer: its `embedding_size`, `hidden_size` and `layers`. A backward pass costs twice the forward
-    one; through frozen layers, whose weights need no gradient, as much, but for the attention.
-    """
-    linear, attention = encoder_flops(backbone, length)
-    columns, states = sum(classes.values()), 2 * explainer["hidden_size"]
-    heads = 2 * backbone["hidden_size"] * columns
-    inputs = [explainer["embedding_size"]] + [states] * (explainer["layers"] - 1)
-    # two directions, four gates
-    lstm = sum(
-        length * 2 * 2 * 4 * explainer["hidden_size"] * (size + explainer["hidden_size"])
-        for size in inputs
-    )
-    dense = length * 2 * states
-    forward = linear + attention + heads
-    return {
-        "classification": forward,
-        "fine-tuning": 3 * forward,
-        # the masked sequence and its complement
-        "Explainer": 2 * (2 * linear + 3 * attention + 2 * heads) + 3 * (lstm + dense * columns),
-        # three sets of classes, one column for each rank
-        "masks": forward + lstm + dense * 3 * len(classes),
-        "LIME": samples * forward,
-    }
-
-
-# --- where the time goes
-
-GROUPS = {
-    "attention": r"flash|fmha|attention|mha_",
-    "LSTM": r"rnn|lstm",
-    "copies": r"memcpy|memset|copy|cat_?array|aten::(cat|to)$",
-    "matmul": r"gemm|nvjet|cutlass|cublas|xmma|wgmma|aten::(mm|addmm|bmm|matmul|linear)",
-    "elementwise": r"elementwise|vectorized|triton|reduce|norm|softmax|multi_tensor|scan|sort|fused"
-    r"|index|scatter|gather|embedding|aten::",
-}
-
-
-def shares(times: dict[str, float]) -> dict[str, float]:
-    """Each group's share of the time, the largest first. times: name of a kernel -> its time."""
-    sums: dict[str, float] = {}
-    for name, used in times.items():
-        found = (g for g, pattern in GROUPS.items() if re.search(pattern, name, re.IGNORECASE))
-        group = next(found, "other")
-        sums[group] = sums.get(group, 0.0) + used
-    total = sum(sums.values()) or 1.0
-    return {g: v / total for g, v in sorted(sums.items(), key=lambda item: -item[1])}
-
-
-def idle_share(begins: np.ndarray, ends: np.ndarray) -> float:
-    """The share of the time, from the first begin to the last end, in which nothing runs."""
-    order = np.argsort(begins)
-    begins, ends = begins[order], np.maximum.accumulate(ends[order])
-    gaps = (begins[1:] - ends[:-1]).clip(min=0).sum()
-    return float(gaps / max(ends[-1] - begins[0], 1e-9))
-
-
-class Profile:
-    """Between `start` and `stop`, what the device does; `text` says it in a few words."""
-
-    def __init__(self, device):
-        from torch.profiler import ProfilerActivity, profile
-
-        cuda = device.type == "cuda"
-        self.cuda, self.text = cuda, ""
-        kind = ProfilerActivity.CUDA if cuda else ProfilerActivity.CPU
-        self._profile = profile(activities=[kind])
-
-    def start(self) -> None:
-        self._profile.start()
-
-    def stop(self) -> None:
-        self._profile.stop()
-        try:
-            self.text = self._summary()
-        except Exception as error:  # the profiler's records differ from version to version
-            self.text = f"no profile ({type(error).__name__}: {error})"
-
-    def _summary(self) -> str:
-        if not self.cuda:
-            made = {e.key: e.self_cpu_time_total for e in self._profile.key_averages()}
-            return f"processor time: {_percent(shares(made))}"
-        from torch.autograd import DeviceType
-
-        events = [
-            event
-            for event in self._profile.events()
-            if event.device_type == DeviceType.CUDA
-            and not getattr(event, "is_user_annotation", False)
-        ]
-        times: dict[str, float] = {}
-        for event in events:
-            times[event.name] = times.get(event.name, 0.0) + event.time_range.elapsed_us()
-        begins = np.array([event.time_range.start for event in events], float)
-        ends = np.array([event.time_range.end for event in events], float)
-        return f"device time: {_percent(shares(times))}; idle {idle_share(begins, ends):.0%}"
-
-
-def _percent(parts: dict[str, float]) -> str:
-    return ", ".join(f"{name} {share:.0%}" for name, share in parts.items() if share >= 0.005)
-
-
-# --- the data
-
-
-def lineages(classes: dict[str, int], seed: int = 0) -> np.ndarray:
-    """For each class of the lowest rank, those above it: int64 (lowest, ranks), every class used."""
-    rng, counts = np.random.default_rng(seed), list(classes.values())
-    table = np.empty((counts[-1], len(counts)), np.int64)
-    table[:, -1] = np.arange(counts[-1])
-    for rank in range(len(counts) - 2, -1, -1):
-        above = np.concatenate(
-            [np.arange(counts[rank]), rng.integers(counts[rank], size=counts[rank + 1])]
-        )[: counts[rank + 1]]
-        table[:, rank] = above[table[:, rank + 1]]
-    return table
-
-
-def write_sequences(path: Path, sizes: Sizes, number: int, padded: float = 0.0, seed: int = 0):
-    """A token file of random six-mers behind `<cls>`; returns it opened.
-
-    padded: the share of sequences that are longer by 1 to 19 tokens, as those with an N are.
-    """
-    import pyarrow as pa
-
-    from whatyouread.token_files import TokenFile, schema, write_token_files
-    from whatyouread.tokens import CLS, FIRST_KMER
-
-    rng = np.random.default_rng(seed)
-    ranks = list(sizes.classes)
-    lengths = sizes.length + (rng.random(number) < padded) * rng.integers(1, 20, number)
-    offsets = np.append(0, lengths.cumsum())
-    flat = rng.integers(FIRST_KMER, FIRST_KMER + 4096, offsets[-1], dtype=np.uint16)
-    flat[offsets[:-1]] = CLS
-    labels = lineages(sizes.classes)[rng.integers(sizes.classes[ranks[-1]], size=number)]
-    columns = [
-        pa.array([f"made up:{i}" for i in range(number)]),
-        pa.array(rng.integers(2**63, size=number, dtype=np.uint64)),
-        pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), pa.array(flat, pa.uint16())),
-        *(pa.array(column, pa.int32()) for column in labels.T),
-    ]
-    with write_token_files([path], ranks) as [writer]:
-        writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=schema(ranks)))
-    return TokenFile(path, ranks)
-
-
-def write_runs(path: Path, file, seed: int = 0) -> np.ndarray:
-    """A file of masks with runs of about `RUN_LENGTH` tokens, as those of a trained Explainer have.
-
-    Returns the lengths of the chunks, relevant or not, of all sequences.
-    """
-    import pyarrow.parquet as pq
-
-    from whatyouread.chunks import find_chunks
-    from whatyouread.mask_files import CHOICES, mask_rows, mask_schema
-
-    rng, found = np.random.default_rng(seed), []
-    with pq.ParquetWriter(path, mask_schema(file.ranks)) as writer:
-        for rows in np.array_split(np.arange(len(file)), 1 + len(file) // 8192):
-            shape = (len(rows), file.lengths[rows].max())
-            on = (rng.random(shape) < 1 / RUN_LENGTH).cumsum(1) % 2 == rng.integers(
-                2, size=(shape[0], 1)
-            )
-            mask = np.where(on, 0.85, 0.25).astype(np.float16)
-            classes = np.stack([file.labels[rows]] * len(CHOICES))
-            writer.write_batch(mask_rows(file, rows, classes, np.stack([mask] * len(CHOICES))))
-            chunks = find_chunks(on, file.lengths[rows])
-            found.append(chunks.end - chunks.start)
-    return np.concatenate(found)
-
-
-# --- the measurements
 
 
 @dataclasses.dataclass
@@ -699,36 +505,6 @@ def parts(bench: Bench) -> list[tuple[str, int, Callable[[], Iterator[Figure]]]]
             (f"masks, {precision}", 40, part(bench.masks, precision, part=True)),
         ]
     return made
-
-
-def papers_run(rates: dict[str, float]) -> Iterator[Figure]:
-    """The cost page: hours of the paper's run on this machine, step by step.
-
-    rates: seconds per sequence of each step, the best that were measured.
-    """
-    steps = {
-        "fine-tuning": ("fine-tuning, 5 epochs of 4,560,054 sequences", FINE_TUNING, None),
-        "Explainer": ("Explainer, 38 epochs of 239,391 sequences", EXPLAINER, "Explainer"),
-        "masks": (f"masks of {MASKS:,} sequences", MASKS, "masks"),
-        "Table 1": (f"Table 1, seven rows of {MASKS:,} sequences", MASKS, None),
-        "LIME": ("LIME of 1,000 sequences, three ranks", 1000, None),
-    }
-    total = 0.0
-    for step, (what, number, paper) in steps.items():
-        if step not in rates:
-            continue
-        hours = number * rates[step] / 3600
-        total += hours
-        other = PAPER_SECONDS[paper] / 3600 if paper else None
-        if step == "LIME":
-            other = number * 3 * PAPER_SECONDS["LIME"] / 3600
-        yield Figure(
-            "the paper's run on one GPU", what, "h", hours, other,
-            "the paper" if other else "the paper does not say", other and other / hours,
-            note="validation after each epoch not counted" if step in ("fine-tuning", "Explainer") else "",
-        )  # fmt: skip
-    if len(rates) == len(steps):
-        yield Figure("the paper's run on one GPU", "all of it", "h", total)
 
 
 def run(quick: bool, scratch: Path) -> Iterator[Figure]:
