@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from measure import Figure, say
 
-SECTION = "explaining"
+SECTION = "Explanations, one core"
 # as in the demo, and one between it and the paper's; with the paper's classes and length
 STATES = {"demo's size": 40, "medium": 80}  # of the Explainer's LSTM, in each direction
 DEMO = {
@@ -172,7 +172,7 @@ def _compare(costs: Costs, quick: bool) -> Iterator[Figure]:
                 f"at least {ASKED} times cheaper", None if quick else ratio >= ASKED,
                 f"{many} sequences, batch {BATCH}",
             )  # fmt: skip
-    say(f"{SECTION}: captum, {costs.name}")
+    say(f"  captum, {costs.name}")
     documented = costs.captum("lime", single)
     yield _figure(
         costs, f"LIME, {costs.samples:,} samples, all ranks", slow, documented,

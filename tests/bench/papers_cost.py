@@ -30,9 +30,9 @@ def papers_run(rates: dict[str, float]) -> Iterator[Figure]:
         if step == "LIME":
             other = number * 3 * PAPER_SECONDS["LIME"] / 3600
         yield Figure(
-            "the paper's run on one GPU", what, "h", hours, other,
+            "The paper's run on one GPU", what, "h", hours, other,
             "the paper" if other else "the paper does not say", other and other / hours,
             note="validation after each epoch not counted" if step in ("fine-tuning", "Explainer") else "",
         )  # fmt: skip
     if len(rates) == len(steps):
-        yield Figure("the paper's run on one GPU", "all of it", "h", total)
+        yield Figure("The paper's run on one GPU", "all of it", "h", total)
