@@ -10,7 +10,8 @@ N ?= 20
 CONFIG ?= .test
 
 # Without a GPU, small models run faster as two jobs of one thread than as one job of two.
-JOBS = --cores $(CORES) --resources gpu=$(CORES) --set-threads train_explainer=1 \
+JOBS = --cores $(CORES) --resources gpu=$(CORES) $(THREADS)
+THREADS = --max-threads $(CORES) --set-threads train_explainer=1 \
   retrain_explainer=1 compare_losses=1 generate_masks=1 evaluate_masks=1 attribute_tokens=1 \
   measure_faithfulness=1 compare_methods=1 score_classes=1 train_variant=1 \
   generate_variant_masks=1 evaluate_variant_masks=1 measure_steering=1
@@ -18,7 +19,7 @@ JOBS = --cores $(CORES) --resources gpu=$(CORES) --set-threads train_explainer=1
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 unexport PYTHONPATH PYTHONHOME
 
-.PHONY: help venv demo test lint format real chaos slurm-test clean requirements
+.PHONY: help venv demo test lint format real chaos envs-test slurm-test clean requirements
 
 help:
 	@echo "make demo    run the embedded demo end to end and print Table 1"
@@ -26,6 +27,7 @@ help:
 	@echo "make real DATA=FOLDER    the chain on real sequences, small encoder, no GPU"
 	@echo "make real DATASET=FILE TAXDUMP=FILE [RUN=FOLDER]    likewise, on your files"
 	@echo "make chaos N=20    kill N runs of the demo at random moments (SIGKILL, then SIGTERM); compare"
+	@echo "make envs-test    the demo with every rule in the conda environment of its own file"
 	@echo "make slurm-test [SLURM_NODE=PROGRAM]    the demo through --profile slurm, with accidents"
 	@echo "make lint    snakemake --lint, snakefmt --check, ruff"
 	@echo "make venv    only make .venv, which the others need"
@@ -76,8 +78,12 @@ real: venv
 chaos: venv
 	python tests/chaos.py --runs $(N) $(if $(CONFIG),--config $(CONFIG)) -- $(JOBS)
 
+envs-test: venv
+	tests/envs_test.sh $(JOBS)
+
+# with the threads of make demo, and so the same Table 1
 slurm-test: venv
-	tests/slurm_test.sh
+	tests/slurm_test.sh $(THREADS)
 
 clean:
 	rm -rf .test/report.html .test/results .test/resources .test/logs .test/benchmarks .test/checkpoints .test/.snakemake
