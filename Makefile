@@ -37,7 +37,8 @@ venv: .venv/installed
 
 .venv/installed: requirements.txt
 	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'Python 3.11 or later is needed: make PYTHON=python3.11 ...' or 0)"
-	$(PYTHON) -m venv --clear .venv
+	rm -rf .venv  # and not venv --clear, which empties the folder that a link leads to
+	$(PYTHON) -m venv .venv
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement requirements.txt
 	@touch $@
 
