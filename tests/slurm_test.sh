@@ -52,7 +52,7 @@ job_of() {  # MODEL
             job=$(squeue --noheader --name "$(run_id)" --states RUNNING --format '%i %k' |
                 sed -n "s/^\([0-9]*\) rule_train_$1$/\1/p" | head -n 1)
             if [ -n "$job" ]; then
-                scontrol show job --oneliner "$job" | grep -Eq 'TRES=[^ ]*gres/gpu=1' ||
+                scontrol show job --oneliner "$job" | grep -q 'TresPerJob=gres[:/]gpu[:=]1' ||
                     fail "job $job, train_$1, has no GPU"
                 echo "$job" && return
             fi
