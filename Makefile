@@ -10,7 +10,8 @@ N ?= 20
 CONFIG ?= .test
 
 # Without a GPU, small models run faster as two jobs of one thread than as one job of two.
-JOBS = --cores $(CORES) --resources gpu=$(CORES) --set-threads train_explainer=1 \
+JOBS = --cores $(CORES) --resources gpu=$(CORES) $(THREADS)
+THREADS = --max-threads $(CORES) --set-threads train_explainer=1 \
   retrain_explainer=1 compare_losses=1 generate_masks=1 predict_masked=1 attribute_tokens=1 \
   measure_faithfulness=1 compare_methods=1 score_classes=1 train_variant=1 \
   generate_variant_masks=1 predict_variant_masked=1 measure_steering=1
@@ -18,7 +19,7 @@ JOBS = --cores $(CORES) --resources gpu=$(CORES) --set-threads train_explainer=1
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 unexport PYTHONPATH PYTHONHOME
 
-.PHONY: help venv demo test lint format real chaos slurm-test bench bench-quick bench-gpu clean requirements
+.PHONY: help venv demo test lint format real chaos envs-test slurm-test bench bench-quick bench-gpu clean requirements
 
 help:
 	@echo "make demo    run the embedded demo end to end and print Table 1"
@@ -26,6 +27,7 @@ help:
 	@echo "make real DATA=FOLDER    the chain on real sequences, small encoder, no GPU"
 	@echo "make real DATASET=FILE TAXDUMP=FILE [RUN=FOLDER]    likewise, on your files"
 	@echo "make chaos N=20    kill N runs of the demo at random moments (SIGKILL, then SIGTERM); compare"
+	@echo "make envs-test    the demo with every rule in the conda environment of its own file"
 	@echo "make slurm-test [SLURM_NODE=PROGRAM]    the demo through --profile slurm, with accidents"
 	@echo "make bench   time and memory at the paper's size, beside alternatives (40 minutes, 12 GB of disk)"
 	@echo "make bench-quick    a small part of it"
@@ -38,7 +40,8 @@ venv: .venv/installed
 
 .venv/installed: requirements.txt
 	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'Python 3.11 or later is needed: make PYTHON=python3.11 ...' or 0)"
-	$(PYTHON) -m venv --clear .venv
+	rm -rf .venv  # and not venv --clear, which empties the folder that a link leads to
+	$(PYTHON) -m venv .venv
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement requirements.txt
 	@touch $@
 
@@ -79,8 +82,12 @@ real: venv
 chaos: venv
 	python tests/chaos.py --runs $(N) $(if $(CONFIG),--config $(CONFIG)) -- $(JOBS)
 
+envs-test: venv
+	tests/envs_test.sh $(JOBS)
+
+# with the threads of make demo, and so the same Table 1
 slurm-test: venv
-	tests/slurm_test.sh
+	tests/slurm_test.sh $(THREADS)
 
 bench: venv
 	python tests/bench/bench.py

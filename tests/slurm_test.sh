@@ -3,7 +3,8 @@
 # job that is cancelled from outside and one that hits its time limit; both give the same table.
 #
 # On the Slurm that is here, or on one that SLURM_NODE, a program with `start` and `stop`, brings up.
-# SLURM_TEST_OPTIONS are added to Snakemake's, such as --default-resources for a site's partition.
+# Arguments and SLURM_TEST_OPTIONS are added to Snakemake's, such as --default-resources for a site's
+# partition.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -33,16 +34,16 @@ for name in undisturbed disturbed; do
     mkdir -p "$folder/$name"
     cp -r .test/config "$folder/$name/config"
 done
-run() {  # NAME [TARGET]; both with the same environments
-    local name=$1
-    shift
+options=("$@")
+run() {  # NAME [TARGET]; the environments are those of envs_test.sh, the jobs are short
     # shellcheck disable=SC2086
-    exec snakemake --profile slurm --directory "$folder/$name" --conda-prefix "$folder/conda" \
-        ${SLURM_TEST_OPTIONS:-} "$@" >"$folder/$name.log" 2>&1
+    exec snakemake --profile slurm --directory "$folder/$1" --conda-prefix "$PWD/runs/conda" \
+        --slurm-init-seconds-before-status-checks 5 "${options[@]}" ${SLURM_TEST_OPTIONS:-} \
+        -- "${2:-all}" >"$folder/$1.log" 2>&1
 }
 
 # Waits until a training runs and has written a checkpoint; the number of its job, which is found by
-# the comment that Snakemake gives it.
+# the comment that Snakemake gives it, and which must have a GPU.
 job_of() {  # MODEL
     local job
     for _ in $(seq 3600); do
@@ -50,7 +51,11 @@ job_of() {  # MODEL
         if compgen -G "$folder/disturbed/checkpoints/$1/checkpoint-*" >/dev/null; then
             job=$(squeue --noheader --name "$(run_id)" --states RUNNING --format '%i %k' |
                 sed -n "s/^\([0-9]*\) rule_train_$1$/\1/p" | head -n 1)
-            if [ -n "$job" ]; then echo "$job" && return; fi
+            if [ -n "$job" ]; then
+                scontrol show job --oneliner "$job" | grep -q 'TresPerJob=gres[:/]gpu[:=]1' ||
+                    fail "job $job, train_$1, has no GPU"
+                echo "$job" && return
+            fi
         fi
         sleep 1
     done

@@ -188,6 +188,13 @@ def test_the_slurm_profile_knows_the_rules_with_a_gpu():
         assert ("--signal=B:TERM@120" in resources.get("slurm_extra", "")) == ("train_" in rule)
 
 
+def test_the_slurm_profile_groups_all_pictures():
+    groups = yaml.safe_load((PROJECT / "slurm" / "config.yaml").read_text())["groups"]
+    text = "".join(path.read_text() for path in (PROJECT / "workflow" / "rules").glob("*.smk"))
+    pictures = set(re.findall(r"^(?:use )?rule (?:\w+ as )?(plot_\w+)", text, re.MULTILINE))
+    assert {rule for rule, group in groups.items() if group == "plots"} == pictures
+
+
 def test_every_rule_has_an_environment_a_script_and_a_log_of_its_own():
     blocks = rule_blocks()
     assert len(blocks) >= 14

@@ -117,6 +117,7 @@ ETE = """
 import io, os, sys, tarfile, zipfile
 from ete3 import NCBITaxa
 source, folder = sys.argv[1:]
+sys.stderr = open(os.devnull, "w")
 os.chdir(folder)
 with zipfile.ZipFile(source) as given, tarfile.open("taxdump.tar.gz", "w:gz") as tar:
     for name in ("nodes.dmp", "names.dmp", "merged.dmp"):

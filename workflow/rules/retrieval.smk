@@ -11,6 +11,7 @@ rule download_dataset:
         "logs/download_dataset.log",
     benchmark:
         "benchmarks/download_dataset.tsv"
+    localrule: True
     conda:
         "../../envs/download_dataset.yaml"
     resources:
@@ -36,6 +37,7 @@ rule download_taxdump:
         "logs/download_taxdump.log",
     benchmark:
         "benchmarks/download_taxdump.tsv"
+    localrule: True
     conda:
         "../../envs/download_taxdump.yaml"
     resources:
@@ -59,6 +61,7 @@ rule download_backbone:
         record="resources/backbone.json",
     log:
         "logs/download_backbone.log",
+    localrule: True
     conda:
         "../../envs/download_backbone.yaml"
     resources:

@@ -10,6 +10,7 @@ rule simulate_dataset:
         segments="resources/simulated/segments.tsv",
     log:
         "logs/simulate_dataset.log",
+    localrule: True
     conda:
         "../../envs/simulate_dataset.yaml"
     params:
