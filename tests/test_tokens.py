@@ -121,6 +121,15 @@ def test_a_sequence_has_the_same_tokens_in_any_batch(texts):
     assert own(texts) == [own([text])[0] for text in texts]
 
 
+@pytest.mark.parametrize("at_once", [1, 2, 7, 30])
+@given(texts=st.lists(anything, max_size=8))
+def test_pieces_of_a_batch_do_not_matter(texts, at_once):
+    whole = own(texts)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(t, "_AT_ONCE", at_once)
+        assert own(texts) == whole
+
+
 def test_batches_that_could_leak_between_sequences():
     # six-mers, runs of N, unknown characters and spelt-out tokens that would join if one let them
     texts = [

@@ -454,7 +454,18 @@ class Bench:
         if ratio is None and other:
             ratio = ours / other
         asked, met = (asked, met) if self.h200 else ("", None)
-        return Figure("Models, one GPU", what, unit, float(ours), other, compared_with, ratio, asked, met, note)
+        return Figure(
+            "Models, one GPU",
+            what,
+            unit,
+            float(ours),
+            other,
+            compared_with,
+            ratio,
+            asked,
+            met,
+            note,
+        )
 
 
 def _compiled(compiled: bool) -> str:

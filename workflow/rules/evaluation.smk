@@ -44,6 +44,7 @@ rule evaluate_masks:
         controls="results/table1_controls.tsv",
     log:
         "logs/evaluate_masks.log",
+    localrule: True
     conda:
         "../../envs/evaluate_masks.yaml"
     resources:
