@@ -30,7 +30,7 @@ MEDIUM = {
 }
 SAMPLES, STEPS = 1000, 50  # of LIME, of Integrated Gradients
 ASKED = 500  # times cheaper than LIME
-BATCH = 256
+BATCH = 64  # on a CPU: what is worked on stays in its cache
 
 
 class Costs:
@@ -48,7 +48,7 @@ class Costs:
         self.name, self.folder, self.gpu = name, folder, gpu
         self.samples, self.steps = (20, 4) if quick else (SAMPLES, STEPS)
         # sequences for the masks, for our methods, for captum's
-        self.counts = (32, 2, 1) if quick else (256, 2, 1)
+        self.counts = (32, 2, 1) if quick else (512, 2, 1)
         self.sizes = dataclasses.replace(gpu.QUICK if quick else gpu.FULL)
         torch.manual_seed(0)
         classes = self.sizes.classes
