@@ -16,6 +16,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
@@ -67,12 +68,12 @@ def run(folder: Path, options: list[str], moments: list[float], number: int) -> 
         process = snakemake(folder, options)
         try:
             if process.wait(timeout=moment) == 0:
-                print(f"  through before {moment:.1f} s", flush=True)
+                print(f"{folder.name}: through before {moment:.1f} s", flush=True)
                 return
             raise SystemExit(f"{folder}: failed by itself, see {folder}.log")
         except subprocess.TimeoutExpired:
             end(process, number)
-            print(f"  {signal.Signals(number).name} after {moment:.1f} s", flush=True)
+            print(f"{folder.name}: {signal.Signals(number).name} after {moment:.1f} s", flush=True)
         # a killed Snakemake leaves its lock
         assert snakemake(folder, ["--unlock"]).wait() == 0, f"{folder}: --unlock failed"
     if snakemake(folder, [*options, "--rerun-incomplete"]).wait():
@@ -101,6 +102,7 @@ def main() -> None:
     add("--output", type=Path, default=Path("runs/chaos"), help="folder for the runs")
     add("--table", default="results/table1.tsv", help="what is made and compared")
     add("--seed", type=int, default=0, help="of the moments")
+    add("--at-once", type=int, default=1, help="runs side by side")
     add("options", nargs="*", help="Snakemake's")
     args = parser.parse_args()
     options = [args.table, *(args.options or ["--cores", "2"])]
@@ -111,17 +113,23 @@ def main() -> None:
     whole = time.monotonic() - started
     expected = (reference / args.table).read_bytes()
     print(f"left alone: {whole:.0f} s", flush=True)
-    rng, different = random.Random(args.seed), []
+    rng, planned = random.Random(args.seed), []
     for name in args.signals:
         for number in range(1, args.runs + 1):
-            folder = configured(output / f"{name}-{number}", args.config)
             moments = [rng.uniform(0.5, whole) for _ in range(rng.randint(1, 3))]
-            print(f"{folder.name}:", flush=True)
-            run(folder, options, moments, getattr(signal, f"SIG{name}"))
-            if (folder / args.table).read_bytes() == expected:
-                shutil.rmtree(folder)
-            else:
-                different.append(folder.name)
+            planned.append((f"{name}-{number}", getattr(signal, f"SIG{name}"), moments))
+
+    def differs(name: str, number: int, moments: list[float]) -> str | None:
+        folder = configured(output / name, args.config)
+        run(folder, options, moments, number)
+        if (folder / args.table).read_bytes() != expected:
+            return name
+        shutil.rmtree(folder)
+        return None
+
+    with ThreadPoolExecutor(args.at_once) as pool:
+        found = list(pool.map(lambda plan: differs(*plan), planned))
+    different = [name for name in found if name]
     total = args.runs * len(args.signals)
     print(f"{total - len(different)} of {total} killed runs made the same {args.table}")
     if different:
