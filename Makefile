@@ -31,7 +31,7 @@ help:
 	@echo "               SIGTERM), and compare what they make in the end"
 	@echo "make envs-test    the demo with every rule in the conda environment of its own file"
 	@echo "make slurm-test [SLURM_NODE=PROGRAM]    the demo through --profile slurm, with accidents"
-	@echo "make bench   time and memory at the paper's size, beside alternatives (40 minutes, 12 GB of disk)"
+	@echo "make bench   time and memory at the paper's size, beside alternatives (16 minutes, 10 GB)"
 	@echo "make bench-quick    a small part of it"
 	@echo "make bench-gpu    both models at full size on a GPU: throughput, memory, what bounds them"
 	@echo "make lint    snakemake --lint, snakefmt --check, ruff"
