@@ -157,6 +157,8 @@ def bench(*arguments):
     ("section", "words"),
     [
         ("gpu", ["fine-tuning", "Explainer", "masks", "LIME", "Table 1", "matrices"]),
+        ("tokenization", ["1,500 bp"]),
+        ("objective", ["forward and backward"]),
         ("explaining", ["masks of the predicted", "generate_masks", "LIME", "Integrated", "sharp"]),
     ],
 )
@@ -167,7 +169,7 @@ def test_a_section_runs(section, words, tmp_path):
     made = json.loads(output.with_suffix(".json").read_text())
     assert made["quick"]
     text = output.with_suffix(".md").read_text()
-    assert f"## {section}" in text
+    assert f"## {made['figures'][0]['section']}" in text
     for word in words:
         assert any(word in figure["what"] for figure in made["figures"]), word
     for figure in made["figures"]:
