@@ -225,6 +225,31 @@ def test_the_non_target_mask_of_low_scores_and_its_gradient():
     assert scores.tolist() == [[[pytest.approx(v) for v in (0.9, 0.1, 0.02, 0.8)]]]
 
 
+def test_own_and_other_masks_like_a_copy_with_the_own_struck_out():
+    """Values and gradients to the last bit, also where other classes are equal, and no trace left."""
+    torch.manual_seed(6)
+    scores = (torch.rand(4, 9, 12) * 8).round() / 8  # many are equal
+    columns = torch.stack([torch.randint(n, (4,)) for n in (4, 8)], 1) + torch.tensor([0, 4])
+    weights = torch.randn(4, 9, 3)
+
+    def both(function):
+        leaf = scores.clone().requires_grad_()
+        own, others = function(leaf.sigmoid(), columns)
+        (own * weights[..., :2]).sum().add((others * weights[..., 2]).sum()).backward()
+        return own, others, leaf.grad
+
+    def copied(made, columns):
+        where = columns.unsqueeze(1).expand(-1, made.shape[1], -1)
+        return made.gather(-1, where), made.scatter(-1, where, -torch.inf).amax(-1)
+
+    for one, other in zip(both(own_and_other_masks), both(copied), strict=True):
+        assert torch.equal(one, other)
+    with torch.inference_mode():
+        kept = scores.clone()
+        own_and_other_masks(kept, columns)
+        assert torch.equal(kept, scores)
+
+
 def test_reference_masks(shared):
     reference = json.loads((shared / "data" / "reference" / "losses.json").read_text())
     first = torch.tensor([0, 4, 11])

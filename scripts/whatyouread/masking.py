@@ -90,24 +90,42 @@ def mean_mask(class_masks: Tensor) -> Tensor:
     return class_masks.mean(-1)
 
 
+@torch.compiler.disable  # which would make the copy that this does without
 def own_and_other_masks(scores: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:
     """s_c, the masks of a sequence's classes, and n, the maximum over those of all other classes.
 
     scores: (batch, length, all classes of all ranks side by side), more of them than ranks; classes:
     int64 (batch, ranks), columns of `scores`. Returns (batch, length, ranks) and (batch, length).
-    A gradient of n reaches the one class that is largest.
     """
-    columns = classes.unsqueeze(1).expand(-1, scores.shape[1], -1)
-    with torch.no_grad():
+    return _OwnAndOther.apply(scores, classes.unsqueeze(1).expand(-1, scores.shape[1], -1))
+
+
+class _OwnAndOther(torch.autograd.Function):
+    """Thousands of classes make the scores the largest tensor there is: none of it is copied.
+
+    As `gather`, and `amax` of a copy in which the own classes are struck out: values and gradients,
+    which equal maxima share.
+    """
+
+    @staticmethod
+    def forward(ctx, scores: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:
         own = scores.gather(-1, columns)
-        # The own classes are struck out in place, and put back: thousands of classes make the scores
-        # the largest tensor there is, and a copy costs more than the search. Through `data`, since
-        # autograd, which has kept the scores, need not know of what has not changed.
+        # struck out in place and put back; autograd, which has kept the scores, need not know
         searched = scores.data.scatter_(-1, columns, -torch.inf)
-        largest = searched.argmax(-1, keepdim=True)
+        largest = searched.amax(-1)
         searched.scatter_(-1, columns, own)
-    masks = scores.gather(-1, torch.cat([columns, largest], dim=-1))
-    return masks[..., :-1], masks[..., -1]
+        ctx.save_for_backward(scores, columns, largest)
+        return own, largest
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, own_gradient: Tensor, gradient: Tensor) -> tuple[Tensor, None]:
+        scores, columns, largest = ctx.saved_tensors
+        # 1 at the largest of the other classes, 0 elsewhere; all in the one tensor that is returned
+        made = torch.eq(scores, largest.unsqueeze(-1), out=torch.empty_like(scores))
+        made.scatter_(-1, columns, 0)
+        made.mul_((gradient / made.sum(-1)).unsqueeze(-1))
+        return made.scatter_(-1, columns, own_gradient), None
 
 
 def inverted(mask: Tensor) -> Tensor:
