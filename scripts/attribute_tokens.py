@@ -13,7 +13,7 @@ from whatyouread.attribution import Attributor, reinitialised
 from whatyouread.attribution_files import write_attributions
 from whatyouread.explainer import load_explainer
 from whatyouread.explanandum import Explanandum, load_model
-from whatyouread.predict import choose_device, compile_encoder
+from whatyouread.predict import add_arguments, choose_device, compile_encoder
 from whatyouread.token_files import TokenFile
 
 
@@ -54,11 +54,7 @@ if __name__ == "__main__":
     arguments.add_argument("--explainer", type=Path, required=True, help="folder of its model")
     arguments.add_argument("--sequences", type=Path, required=True, help="token file")
     arguments.add_argument("--substituted", type=Path, required=True, help="token file")
-    arguments.add_argument("--batch-size", type=int, required=True)
-    arguments.add_argument("--precision", required=True)
-    arguments.add_argument("--compile", action="store_true", help="compile the Explanandum")
-    arguments.add_argument("--seed", type=int, required=True)
-    arguments.add_argument("--threads", type=int, default=1)
+    add_arguments(arguments)
     arguments.add_argument("--scores", type=Path, required=True, help="Parquet file to write")
     arguments.add_argument("--cost", type=Path, required=True, help="JSON to write")
     cli.run(arguments, main)

@@ -6,7 +6,7 @@ from whatyouread import cli
 from whatyouread.explainer import load_explainer
 from whatyouread.explanandum import Explanandum, load_model
 from whatyouread.mask_generation import generate_masks
-from whatyouread.predict import choose_device, compile_encoder
+from whatyouread.predict import add_arguments, choose_device, compile_encoder
 from whatyouread.scatter import add_part
 from whatyouread.token_files import TokenFile
 
@@ -32,11 +32,7 @@ if __name__ == "__main__":
     arguments.add_argument("--explanandum", type=Path, required=True, help="folder of its model")
     arguments.add_argument("--explainer", type=Path, required=True, help="folder of its model")
     arguments.add_argument("--test", type=Path, required=True, help="token file")
-    arguments.add_argument("--batch-size", type=int, required=True)
-    arguments.add_argument("--precision", required=True)
-    arguments.add_argument("--compile", action="store_true", help="compile the Explanandum")
-    arguments.add_argument("--seed", type=int, required=True)
-    arguments.add_argument("--threads", type=int, default=1)
+    add_arguments(arguments)
     add_part(arguments)
     arguments.add_argument("--masks", type=Path, required=True, help="Parquet file to write")
     cli.run(arguments, main)

@@ -1,5 +1,6 @@
 """Running a trained model: device, precision and gradients are settled here, and only here."""
 
+import argparse
 import contextlib
 import os
 
@@ -10,6 +11,16 @@ from torch import Tensor, nn
 from whatyouread.cli import log
 from whatyouread.masking import masked_logits
 from whatyouread.tokens import PAD
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of programs that run a trained model in batches."""
+    add = parser.add_argument
+    add("--batch-size", type=int, required=True)
+    add("--precision", required=True)
+    add("--compile", action="store_true", help="compile the Explanandum")
+    add("--seed", type=int, required=True)
+    add("--threads", type=int, default=1)
 
 
 def choose_device(threads: int, precision: str = "fp32") -> torch.device:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import paper_size
 from measure import SCRIPTS, Cost, Figure, cost, say, seconds
+from tokenization import esm_tokenizer
 
 SECTION = "Data, two cores"
 RANKS = ["superkingdom", "phylum", "genus"]
@@ -154,18 +155,11 @@ def _by_hand(archive: Path) -> int:
     """What one would write in a notebook: parse, tokenize, keep lists."""
     import io
     import itertools
-    import tempfile
     import zipfile
 
     from Bio import SeqIO
-    from transformers import EsmTokenizer
 
-    from whatyouread.tokens import VOCABULARY
-
-    with tempfile.TemporaryDirectory() as folder:
-        vocabulary = Path(folder, "vocab.txt")
-        vocabulary.write_text("\n".join(VOCABULARY), encoding="utf-8")
-        tokenizer = EsmTokenizer(str(vocabulary))
+    tokenizer = esm_tokenizer()
     with zipfile.ZipFile(archive) as opened, opened.open(opened.namelist()[0]) as stream:
         records = SeqIO.parse(io.TextIOWrapper(stream, encoding="ascii"), "fasta")
         return len(
