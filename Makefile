@@ -8,6 +8,7 @@ TAXDUMP ?= $(DATA)/taxdmp_mini.zip
 RUN ?= runs/real
 N ?= 20
 AT_ONCE ?= 1
+SIGNALS ?= KILL TERM
 CONFIG ?= .test
 
 # Without a GPU, small models run faster as two jobs of one thread than as one job of two.
@@ -27,8 +28,8 @@ help:
 	@echo "make test    run the tests"
 	@echo "make real DATA=FOLDER    the chain on real sequences, small encoder, no GPU"
 	@echo "make real DATASET=FILE TAXDUMP=FILE [RUN=FOLDER]    likewise, on your files"
-	@echo "make chaos N=20 [CORES=1 AT_ONCE=2]    kill N runs of the demo at random moments (SIGKILL, then"
-	@echo "               SIGTERM), and compare what they make in the end"
+	@echo "make chaos N=20 [CORES=1 AT_ONCE=2] [SIGNALS=KILL]    kill N runs of the demo at random moments"
+	@echo "               (SIGKILL, then as many by SIGTERM), and compare what they make in the end"
 	@echo "make envs-test    the demo with every rule in the conda environment of its own file"
 	@echo "make slurm-test [SLURM_NODE=PROGRAM]    the demo through --profile slurm, with accidents"
 	@echo "make bench   time and memory at the paper's size, beside alternatives (16 minutes, 10 GB)"
@@ -82,7 +83,7 @@ real: venv
 
 # CONFIG= (empty) takes the tiny configuration of the tests
 chaos: venv
-	python tests/chaos.py --runs $(N) --at-once $(AT_ONCE) $(if $(CONFIG),--config $(CONFIG)) -- $(JOBS)
+	python tests/chaos.py --runs $(N) --signals $(SIGNALS) --at-once $(AT_ONCE) $(if $(CONFIG),--config $(CONFIG)) -- $(JOBS)
 
 envs-test: venv
 	tests/envs_test.sh $(JOBS)

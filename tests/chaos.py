@@ -16,7 +16,7 @@ import signal
 import subprocess
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 import psutil
@@ -119,17 +119,25 @@ def main() -> None:
             moments = [rng.uniform(0.5, whole) for _ in range(rng.randint(1, 3))]
             planned.append((f"{name}-{number}", getattr(signal, f"SIG{name}"), moments))
 
-    def differs(name: str, number: int, moments: list[float]) -> str | None:
+    def same(name: str, number: int, moments: list[float]) -> bool:
         folder = configured(output / name, args.config)
         run(folder, options, moments, number)
         if (folder / args.table).read_bytes() != expected:
-            return name
+            return False
         shutil.rmtree(folder)
-        return None
+        return True
 
+    different, begun = [], time.monotonic()
     with ThreadPoolExecutor(args.at_once) as pool:
-        found = list(pool.map(lambda plan: differs(*plan), planned))
-    different = [name for name in found if name]
+        names = {pool.submit(same, *plan): plan[0] for plan in planned}
+        for done, ended in enumerate(as_completed(names), start=1):
+            if not ended.result():
+                different.append(names[ended])
+            left = (time.monotonic() - begun) / done * (len(names) - done) / 60
+            table = "the same table" if ended.result() else "ANOTHER TABLE"
+            print(
+                f"{names[ended]}: {table} ({done} of {len(names)}, {left:.0f} min left)", flush=True
+            )
     total = args.runs * len(args.signals)
     print(f"{total - len(different)} of {total} killed runs made the same {args.table}")
     if different:
