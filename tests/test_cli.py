@@ -94,11 +94,18 @@ def test_a_bug_leaves_its_traceback_in_the_log_file_alone(program, tmp_path):
     [
         ("open('gone.txt')", r"No such file or directory \(gone\.txt\)"),
         ("Path('.').read_bytes()", r"Is a directory \(\.\)"),
-        ("import errno; raise OSError(errno.ENOSPC, 'No space left on device')", "No space left"),
+        (
+            "import errno; raise OSError(errno.ENOSPC, 'No space left on device', 'a.tsv')",
+            r"No space left on device \(a\.tsv\): make room there and start again",
+        ),
+        (
+            "import errno; raise OSError(errno.EACCES, 'Permission denied', 'a.tsv')",
+            r"Permission denied \(a\.tsv\): see who may read and write there",
+        ),
         ("Path('x').touch(); Path('x', 'y').mkdir()", r"Not a directory \(x/y\)"),
         ("raise MemoryError", "out of memory: give the job more memory or lower the batch size"),
     ],
-    ids=["missing", "folder", "full", "parent", "memory"],
+    ids=["missing", "folder", "full", "forbidden", "parent", "memory"],
 )
 def test_what_the_machine_lacks_is_one_line(program, body, line):
     process, log = program(body)

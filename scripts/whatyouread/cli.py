@@ -1,6 +1,7 @@
 """What the programs in scripts/ have in common: arguments, log file, errors a user can act on."""
 
 import argparse
+import errno
 import json
 import logging
 import os
@@ -10,6 +11,16 @@ import traceback
 from pathlib import Path
 
 log = logging.getLogger("whatyouread")
+
+ROOM = "make room there and start again"
+RIGHTS = "see who may read and write there"
+ADVICE = {
+    errno.ENOSPC: ROOM,
+    errno.EDQUOT: ROOM,
+    errno.EACCES: RIGHTS,
+    errno.EPERM: RIGHTS,
+    errno.EROFS: RIGHTS,
+}
 
 
 class UserError(Exception):
@@ -57,7 +68,8 @@ def run(arguments: argparse.ArgumentParser, main) -> None:
             _end_bug(args.log)
         where = f" ({error.filename})" if error.filename else ""
         log.debug("%s", traceback.format_exc())
-        _end(f"{error.strerror or error}{where}", 1)
+        advice = ADVICE.get(error.errno, "")
+        _end(f"{error.strerror or error}{where}{advice and ': '}{advice}", 1)
     except KeyboardInterrupt:
         _end("interrupted", 130)
     except MemoryError:
