@@ -13,10 +13,11 @@ folder=$PWD/runs/envs-test
 rm -rf "$folder"
 mkdir -p "$folder"
 cp -r .test/config "$folder/config"
-run() {
-    snakemake --directory "$folder" --software-deployment-method conda --conda-prefix "$PWD/runs/conda" "$@" \
+run_in() {  # FOLDER OPTIONS
+    snakemake --directory "$1" --software-deployment-method conda --conda-prefix "$PWD/runs/conda" "${@:2}" \
         >>"$folder.log" 2>&1 || fail "failed, see $folder.log"
 }
+run() { run_in "$folder" "$@"; }
 
 : >"$folder.log"
 # the tokens of another split are no part of the demo, but the only use of an environment
@@ -41,7 +42,20 @@ print(rule, sys.prefix, importlib.util.find_spec("torch") is not None, *foreign,
     command python "$@"
 }
 END
-run "$@" -- "${targets[@]}"
+options=("$@")
+run "${options[@]}" -- "${targets[@]}"
+
+# The rules that gather the parts of scattered work: in a copy, what is scattered once more. By age
+# alone, and the tokens last, because all else is younger than they are.
+scattered=$folder/scattered
+mkdir "$scattered"
+cp -a "$folder"/{config,resources,results} "$scattered/"
+in_parts() { run_in "$scattered" "${options[@]}" --config scatter=2 --rerun-triggers mtime -- "$@"; }
+rm "$scattered"/results/{masks/test.parquet,predictions.parquet,table1.tsv}
+in_parts results/table1.tsv
+rm "$scattered"/results/tokens/*
+in_parts results/tokens/test.arrow
+cmp {"$folder","$scattered"}/results/table1.tsv || fail "another Table 1 in parts"
 unset BASH_ENV
 
 for file in envs/*.yaml; do
