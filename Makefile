@@ -12,7 +12,7 @@ SIGNALS ?= KILL TERM
 CONFIG ?= .test
 
 # Without a GPU, small models run faster as two jobs of one thread than as one job of two.
-JOBS = --cores $(CORES) --resources gpu=$(CORES) $(THREADS)
+JOBS = --cores $(CORES) --resources gpu_jobs=$(CORES) $(THREADS)
 THREADS = --max-threads $(CORES) --set-threads train_explainer=1 \
   retrain_explainer=1 compare_losses=1 generate_masks=1 predict_masked=1 attribute_tokens=1 \
   measure_faithfulness=1 compare_methods=1 score_classes=1 train_variant=1 \

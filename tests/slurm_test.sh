@@ -4,7 +4,7 @@
 #
 # On the Slurm that is here, or on one that SLURM_NODE, a program with `start` and `stop`, brings up.
 # Arguments and SLURM_TEST_OPTIONS are added to Snakemake's, such as --default-resources for a site's
-# partition.
+# partition; GPU_PARTITION is that of its GPUs.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -74,6 +74,13 @@ echo "slurm-test: cancelled job $job, train_explanandum"
 job=$(job_of explainer)
 scontrol update JobId="$job" TimeLimit=1
 echo "slurm-test: one minute for job $job, train_explainer"
+# what one machine may do at a time is no limit here
+most=0
+while kill -0 "$snakemake" 2>/dev/null; do
+    now=$(squeue --noheader --name "$(run_id)" --partition "${GPU_PARTITION:-gpu}" | wc -l)
+    most=$((now > most ? now : most))
+    sleep 1
+done
 ended=0
 wait "$snakemake" || ended=$?
 snakemake=''
@@ -84,5 +91,7 @@ for model in explanandum explainer; do
     grep -q "going on from" "$folder/disturbed/logs/train_$model.log" || fail "train_$model did not go on"
     echo "slurm-test: train_$model went on from its checkpoint, in $jobs jobs"
 done
+[ "$most" -gt 1 ] || fail "never two jobs that need a GPU at a time"
+echo "slurm-test: up to $most jobs that need a GPU at a time"
 cmp "$folder"/{undisturbed,disturbed}/results/table1.tsv || fail "another Table 1 after the accidents"
 echo "slurm-test: the whole demo went through, with the same Table 1"

@@ -163,21 +163,29 @@ def test_the_slurm_profile_plans_the_papers_run(paper_run):
     path = (
         f"{conda.parent}{os.pathsep}{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     )
+    more = paper_run / "more.yaml"
+    more.write_text("explainer: {gpus: 4}")
     for arguments in (["--profile", "slurm"], ["--use-conda", "-j1", "results/table1.tsv"]):
+        command = [sys.executable, "-m", "snakemake", "--snakefile", str(SNAKEFILE), "-n"]
         done = subprocess.run(
-            [sys.executable, "-m", "snakemake", "--snakefile", str(SNAKEFILE), "-n", *arguments],
+            [*command, *arguments, "--configfile", str(more)],
             cwd=paper_run,
             capture_output=True,
             text=True,
             env=os.environ | {"PATH": path},
         )
         assert done.returncode == 0, done.stderr + done.stdout
-        assert "rule train_explainer:" in done.stdout
+        # not cut to what one machine may do at a time
+        for rule, gpus in (("train_explainer", 4), ("generate_masks", 1)):
+            planned = re.search(rf"rule {rule}:.*?resources: (.*?)\n", done.stdout, re.DOTALL)
+            assert f"gpu={gpus}" in planned[1].split(", ")
 
 
 def test_the_slurm_profile_knows_the_rules_with_a_gpu():
     profile = yaml.safe_load((PROJECT / "slurm" / "config.yaml").read_text())["set-resources"]
     needing = {rule for rule, block in rule_blocks().items() if "gpu=" in block}
+    # each of them, and no other, is one of the few at a time that a machine can do
+    assert needing == {r for r, block in rule_blocks().items() if "gpu_jobs=1," in block}
     for path in (PROJECT / "workflow" / "rules").glob("*.smk"):
         for base, rule in re.findall(r"^use rule (\w+) as (\w+)", path.read_text(), re.MULTILINE):
             needing |= {rule} if base in needing else set()
@@ -370,7 +378,7 @@ def test_scattered_evaluation_makes_the_same_tables(tiny_run, tmp_path):
     (folder / "config" / "config.yaml").write_text(config, encoding="utf-8")
     # by age alone: the tokens are those of the run that was copied
     options = ("--cores", "2", "--rerun-triggers", "mtime", "--max-threads", "1")
-    done = snakemake(folder, *options, "--resources", "gpu=2", "--", "results/table1.tsv")
+    done = snakemake(folder, *options, "--resources", "gpu_jobs=2", "--", "results/table1.tsv")
     assert done.returncode == 0, done.stderr[-4000:]
     assert "rule tokenize_part:" not in done.stderr
     assert done.stderr.count("rule generate_masks_part:") == 3

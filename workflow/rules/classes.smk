@@ -17,6 +17,7 @@ rule score_classes:
     threads: 8
     resources:
         gpu=1,
+        gpu_jobs=1,
         mem_mb=16000,
         runtime=720,
     params:

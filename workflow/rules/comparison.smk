@@ -43,6 +43,7 @@ rule attribute_tokens:
     threads: 8
     resources:
         gpu=1,
+        gpu_jobs=1,
         mem_mb=16000,
         runtime=720,
     params:
@@ -80,6 +81,7 @@ rule measure_faithfulness:
     threads: 8
     resources:
         gpu=1,
+        gpu_jobs=1,
         mem_mb=16000,
         runtime=240,
     params:
@@ -118,6 +120,7 @@ rule compare_methods:
     threads: 8
     resources:
         gpu=1,
+        gpu_jobs=1,
         mem_mb=16000,
         runtime=240,
     params:
@@ -150,6 +153,7 @@ rule measure_steering:
     threads: 8
     resources:
         gpu=1,
+        gpu_jobs=1,
         mem_mb=16000,
         runtime=240,
     params:

@@ -17,6 +17,7 @@ rule predict_masked:
     threads: 8
     resources:
         gpu=1,
+        gpu_jobs=1,
         mem_mb=16000,
         runtime=720,
     params:

@@ -23,6 +23,7 @@ rule train_explainer:
     threads: 8
     resources:
         gpu=number_of_gpus("explainer"),
+        gpu_jobs=1,
         mem_mb=32000,
         runtime=2880,
     params:
@@ -57,6 +58,7 @@ rule compare_losses:
     threads: 8
     resources:
         gpu=1,
+        gpu_jobs=1,
         mem_mb=16000,
         runtime=240,
     params:

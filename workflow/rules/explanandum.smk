@@ -21,6 +21,7 @@ rule train_explanandum:
     threads: 8
     resources:
         gpu=number_of_gpus("explanandum"),
+        gpu_jobs=1,
         mem_mb=32000,
         runtime=4320,
     params:

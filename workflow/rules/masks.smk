@@ -17,6 +17,7 @@ rule generate_masks:
     threads: 8
     resources:
         gpu=1,
+        gpu_jobs=1,
         mem_mb=16000,
         runtime=240,
     params:
