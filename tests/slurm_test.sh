@@ -77,7 +77,7 @@ echo "slurm-test: one minute for job $job, train_explainer"
 # what one machine may do at a time is no limit here
 most=0
 while kill -0 "$snakemake" 2>/dev/null; do
-    now=$(squeue --noheader --name "$(run_id)" --partition "${GPU_PARTITION:-gpu}" | wc -l)
+    now=$(squeue --noheader --name "$(run_id)" --partition "${GPU_PARTITION:-gpu}" | wc -l) || true
     most=$((now > most ? now : most))
     sleep 1
 done

@@ -73,7 +73,7 @@ def test_kmers_against_plain_loops():
     expected = {}
     for r in range(len(sequences)):
         letters, values = "", []
-        for token, value in zip(tokens[r, : lengths[r]], scores[r], strict=False):
+        for token, value in zip(tokens[r, : lengths[r]], scores[r, : lengths[r]], strict=True):
             spelt = VOCABULARY[token]
             if spelt == "<cls>":
                 continue

@@ -155,7 +155,7 @@ def test_each_augmentation_alone(many, turn, shift):
     made = rows_of(Batches(file, 3, turn, shift).__getitems__(list(range(300))))
     ways = {
         next(way for way, tokens in variants(text).items() if tokens == row)
-        for text, row in zip(texts, made, strict=False)
+        for text, row in zip(texts[:300], made, strict=True)
     }
     assert ways == ({(0, 0), (1, 0)} if turn else {(0, skip) for skip in range(6)})
 
