@@ -86,6 +86,19 @@ def test_neither_the_batch_nor_its_width_matters(explainer, token_batch, device)
     assert (whole[0, :5] - whole[2, :5]).abs().max() > 0.01
 
 
+def test_on_a_cpu_the_lstm_computes_in_float32_whatever_the_lengths(explainer, token_batch):
+    """Also within bf16 autocast, where it would depend on whether the batch's lengths are equal."""
+    tokens = token_batch([14, 14])
+    with torch.inference_mode():
+        expected = explainer.features(tokens)
+        with torch.autocast("cpu", torch.bfloat16):
+            alike = explainer.features(tokens)
+            other = explainer.features(torch.cat([tokens, token_batch([5], width=14)]))
+    assert alike.dtype == torch.float32
+    torch.testing.assert_close(alike, expected)
+    torch.testing.assert_close(other[:2], expected)
+
+
 def test_both_directions_are_read(explainer, token_batch):
     tokens = token_batch([12])
     other = tokens.clone()

@@ -120,7 +120,11 @@ class Explainer(nn.Module):
         if moved:
             order = _without_waiting(order, tokens.device)
             inputs = inputs.index_select(0, order)
-        packed, _ = self.lstm(pack_padded_sequence(inputs, known, batch_first=True))
+        packed = pack_padded_sequence(inputs, known, batch_first=True)
+        # On a CPU always in float32: autocast would take bfloat16 there for batches of one length and
+        # float32 for all others, and many processors have no LSTM in bfloat16.
+        with torch.autocast("cpu", enabled=False):
+            packed, _ = self.lstm(packed)
         packed = packed._replace(data=self.norm(packed.data.relu()))
         made = pad_packed_sequence(packed, batch_first=True, total_length=tokens.shape[1])[0]
         return made.index_select(0, order.argsort()) if moved else made
