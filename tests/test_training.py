@@ -2,6 +2,7 @@ import importlib.util
 import json
 import math
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -573,6 +574,8 @@ def test_what_the_programs_write(explanandum_run, explainer_run):
         assert not (folder.parent / "checkpoints").exists()
         record = json.loads((folder / "run.json").read_text())
         assert record["seed"] == 11
+        if not torch.cuda.is_available():
+            assert re.fullmatch(r"CPU, [A-Z0-9 ]+, threads: 1", record["computed_on"])
         assert str(folder / "model.safetensors") in record["sha256"]
 
 

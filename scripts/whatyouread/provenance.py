@@ -23,11 +23,18 @@ def versions() -> dict[str, str]:
     return found
 
 
-def write_record(path: Path, settings: dict, seed: int, files: list[Path]) -> None:
+def write_record(
+    path: Path, settings: dict, seed: int, files: list[Path], computed_on: str
+) -> None:
     """Write the record of one step as JSON, with the digests of the files that went in and came out.
 
-    No times and no host: the same run gives the same file.
+    computed_on: the kind of processor. No times and no host: the same run gives the same file.
     """
-    digests = {str(file): sha256(file) for file in files}
-    record = {"settings": settings, "seed": seed, "versions": versions(), "sha256": digests}
+    record = {
+        "settings": settings,
+        "seed": seed,
+        "computed_on": computed_on,
+        "versions": versions(),
+        "sha256": {str(file): sha256(file) for file in files},
+    }
     write_json(path, record)

@@ -226,8 +226,16 @@ def write_results(
     save_model(args.output_dir, model)
     files.write_tsv(args.output_dir / "history.tsv", history, float_format="%.6g")
     inputs = [args.train, args.validation, *inputs, args.output_dir / "model.safetensors"]
-    write_record(args.output_dir / "run.json", args.settings, args.seed, inputs)
+    record = args.output_dir / "run.json"
+    write_record(record, args.settings, args.seed, inputs, computed_on(args.threads))
     kept.remove(args.checkpoints)
+
+
+def computed_on(threads: int) -> str:
+    """What decides how sums are rounded: the GPU, or the CPU's instructions and the threads."""
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    return f"CPU, {torch.backends.cpu.get_cpu_capability()}, threads: {threads}"
 
 
 def set_seed(seed: int) -> None:
