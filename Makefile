@@ -11,33 +11,38 @@ AT_ONCE ?= 1
 SIGNALS ?= KILL TERM
 CONFIG ?= .test
 
-# Without a GPU, small models run faster as two jobs of one thread than as one job of two.
+# Without a GPU, small models run best in one thread, several jobs side by side: threads of one job wait
+# for one another, and on a busy machine they wait ten times as long as they compute.
 JOBS = --cores $(CORES) --resources gpu_jobs=$(CORES) $(THREADS)
-THREADS = --max-threads $(CORES) --set-threads train_explainer=1 \
-  retrain_explainer=1 compare_losses=1 generate_masks=1 predict_masked=1 attribute_tokens=1 \
-  measure_faithfulness=1 compare_methods=1 score_classes=1 train_variant=1 \
-  generate_variant_masks=1 predict_variant_masked=1 measure_steering=1
+THREADS = --max-threads 1
+
+# Tests share the cores by file.
+WORKERS = --numprocesses $(CORES) --dist loadfile
+QUIET = --quiet rules host
 
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 unexport PYTHONPATH PYTHONHOME
 
-.PHONY: help venv demo test lint format real chaos envs-test slurm-test bench bench-quick bench-gpu clean requirements
+.PHONY: help venv demo demo-all test test-slow lint format real chaos envs-test slurm-test bench bench-quick \
+  bench-gpu clean requirements
 
 help:
-	@echo "make demo    run the embedded demo end to end and print Table 1"
-	@echo "make test    run the tests"
+	@echo "make demo        simulated data, real models: both Explainers side by side in a few minutes"
+	@echo "make demo-all    everything that a run makes, on the demo's data, and its report"
 	@echo "make real DATA=FOLDER    the chain on real sequences, small encoder, no GPU"
 	@echo "make real DATASET=FILE TAXDUMP=FILE [RUN=FOLDER]    likewise, on your files"
+	@echo "make test        the tests that a contributor runs (under five minutes)"
+	@echo "make test-slow   whole runs, kills, the quick benchmark"
+	@echo "make lint        snakemake --lint, snakefmt --check, ruff"
 	@echo "make chaos N=20 [CORES=1 AT_ONCE=2] [SIGNALS=KILL]    kill N runs of the demo at random moments"
-	@echo "               (SIGKILL, then as many by SIGTERM), and compare what they make in the end"
-	@echo "make envs-test    the demo with every rule in the conda environment of its own file"
+	@echo "                 (SIGKILL, then as many by SIGTERM), and compare what they make in the end"
+	@echo "make envs-test   the demo with every rule in the conda environment of its own file"
 	@echo "make slurm-test [SLURM_NODE=PROGRAM]    the demo through --profile slurm, with accidents"
-	@echo "make bench   time and memory at the paper's size, beside alternatives (16 minutes, 10 GB)"
-	@echo "make bench-quick    a small part of it"
-	@echo "make bench-gpu    both models at full size on a GPU: throughput, memory, what bounds them"
-	@echo "make lint    snakemake --lint, snakefmt --check, ruff"
-	@echo "make venv    only make .venv, which the others need"
-	@echo "make clean   remove the results of the demo"
+	@echo "make bench       time and memory at the paper's size, beside alternatives (16 minutes, 10 GB)"
+	@echo "make bench-quick a small part of it"
+	@echo "make bench-gpu   both models at full size on a GPU: throughput, memory, what bounds them"
+	@echo "make venv        only make .venv, which the others need"
+	@echo "make clean       remove the results of the demo"
 
 venv: .venv/installed
 
@@ -49,14 +54,26 @@ venv: .venv/installed
 	@touch $@
 
 demo: venv
-	snakemake --directory .test $(JOBS)
+	snakemake --directory .test $(JOBS) $(QUIET) -- demo
+	@echo
+	@cat .test/results/summary.md
+	@echo "Sequences, token by token: .test/results/explainers/sharp/figures/sequences.html"
+	@echo "Everything else, and a report: make demo-all"
+
+demo-all: venv
+	snakemake --directory .test $(JOBS) $(QUIET)
 	snakemake --directory .test --report report.html
 	@echo
-	@cat .test/results/table1.md
+	@cat .test/results/summary.md
 	@echo "Everything on one page, with pictures: .test/report.html"
 
 test: venv
-	python -m pytest $(PYTEST_OPTIONS)
+	python -m pytest -m "not slow" $(WORKERS) $(PYTEST_OPTIONS)
+
+test-slow: venv
+	python -m pytest -m slow $(PYTEST_OPTIONS)
+	$(MAKE) chaos N=2 CONFIG=
+	$(MAKE) bench-quick
 
 lint: venv
 	snakemake --lint
@@ -78,7 +95,7 @@ real: venv
 	  --config 'dataset={"url": "$(abspath $(DATASET))"}' 'taxdump={"url": "$(abspath $(TAXDUMP))"}' \
 	  --report report.html
 	@echo
-	@cat $(RUN)/results/table1.md
+	@cat $(RUN)/results/summary.md
 	@echo "Everything on one page, with pictures: $(RUN)/report.html"
 
 # CONFIG= (empty) takes the tiny configuration of the tests

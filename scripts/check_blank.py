@@ -1,20 +1,22 @@
-"""Check that a blank and a fully masked sequence leave the Explanandum without an opinion."""
+"""Check that the Explanandum is undecided about blank and fully masked sequences."""
 
 from pathlib import Path
 
-from whatyouread import cli, files
-from whatyouread.blank import blank_probabilities, blank_tables
-from whatyouread.classes import read_classes
-from whatyouread.explanandum import Explanandum, load_model
-from whatyouread.predict import choose_device
-from whatyouread.token_files import TokenFile
+from whatyouread.data.levels import read_classes
+from whatyouread.data.token_files import TokenFile
+from whatyouread.evaluate.blank import blank_probabilities, blank_tables
+from whatyouread.models.explanandum import Explanandum
+from whatyouread.models.inference import Passes, choose_device
+from whatyouread.models.saving import load_model
+from whatyouread.support import cli, files
 
 
 def main(args):
     device = choose_device(args.threads)
     explanandum = load_model(Explanandum, args.explanandum)
     file = TokenFile(args.validation, explanandum.ranks)
-    probabilities = blank_probabilities(explanandum, file, args.sequences, device)
+    passes = Passes(explanandum, args.sequences, device)
+    probabilities = blank_probabilities(passes, file, args.sequences)
     long, summary = blank_tables(probabilities, read_classes(args.classes), args.min_entropy)
     for row in summary[summary["uniform"] == "no"].to_dict("records"):
         cli.log.warning(

@@ -1,30 +1,30 @@
-"""Compare the Explainer's objective with that of masks that know nothing of the sequence."""
+"""Compare the Explainer's loss with the loss of masks that do not depend on the sequence."""
 
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from whatyouread import cli, files
-from whatyouread.baseline_masks import Judge, best_by_position, best_constant
-from whatyouread.explainer import Explainer
-from whatyouread.explanandum import Explanandum, load_model
-from whatyouread.predict import choose_device
-from whatyouread.tasks import Objective
-from whatyouread.token_files import TokenFile
+from whatyouread.data.token_files import TokenFile
+from whatyouread.evaluate.baseline_masks import Judge, best_by_position, best_constant
+from whatyouread.explainers.network import Explainer
+from whatyouread.explainers.paper import Settings
+from whatyouread.models.explanandum import Explanandum
+from whatyouread.models.inference import Passes, choose_device
+from whatyouread.models.saving import load_model
+from whatyouread.support import cli, files
 
 
 def main(args):
     device = choose_device(args.threads)
-    settings, batch_size = args.settings, args.batch_size
-    objective = cli.settings(Objective, args.objective)
+    settings = args.settings
+    objective = cli.settings(Settings, args.objective)
     explanandum = load_model(Explanandum, args.explanandum)
     explainer = load_model(Explainer, args.explainer)
-    fitting = Judge(
-        explanandum, objective, TokenFile(args.train, explanandum.ranks), batch_size, device
-    )
-    judge = Judge(
-        explanandum, objective, TokenFile(args.validation, explanandum.ranks), batch_size, device
+    passes = Passes(explanandum, args.batch_size, device)
+    fitting, judge = (
+        Judge(passes, objective, TokenFile(path, explanandum.ranks))
+        for path in (args.train, args.validation)
     )
     everything = np.arange(len(judge.file))
     sample = np.arange(min(settings["search_sequences"], len(fitting.file)))

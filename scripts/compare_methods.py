@@ -1,17 +1,17 @@
-"""Put the methods side by side: what is kept and removed, faithfulness, and what each costs."""
+"""Compare the methods: accuracy with top tokens kept or removed, faithfulness, and cost."""
 
 import json
 from pathlib import Path
 
 import pandas as pd
 
-from whatyouread import cli, files
-from whatyouread.attribution_files import read_attributions
-from whatyouread.comparison import Comparison, markdown, with_measures
-from whatyouread.explanandum import Explanandum, load_model
-from whatyouread.perturbation_runs import Runs
-from whatyouread.predict import choose_device
-from whatyouread.token_files import TokenFile
+from whatyouread.data.token_files import TokenFile
+from whatyouread.evaluate.comparison import Comparison, markdown, with_measures
+from whatyouread.methods.files import read_attributions
+from whatyouread.models.explanandum import Explanandum
+from whatyouread.models.inference import Passes, choose_device
+from whatyouread.models.saving import load_model
+from whatyouread.support import cli, files
 
 
 def main(args):
@@ -19,14 +19,17 @@ def main(args):
     explanandum = load_model(Explanandum, args.explanandum)
     ranks = explanandum.ranks
     methods = {path.stem: read_attributions(path, ranks)["plain"] for path in args.attributions}
+    if missing := [n for n in (args.explainer, *args.explainers) if n not in methods]:
+        raise cli.UserError(f"--explainers: {missing[0]} is not among the attributions")
     costs = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in args.costs}
     faithfulness = pd.concat(
         [pd.read_csv(path, sep="\t") for path in args.faithfulness], ignore_index=True
     )
-    runs = Runs(explanandum, TokenFile(args.sequences, ranks), args.batch_size, device)
-    table, curves = Comparison(runs, methods, args.seed).tables()
-    table = with_measures(table, faithfulness, costs)
-    text = markdown(table, ranks)
+    passes = Passes(explanandum, args.batch_size, device)
+    file = TokenFile(args.sequences, ranks)
+    table, curves = Comparison(passes, file, methods, args.seed, args.explainer).tables()
+    table = with_measures(table, faithfulness, costs, args.explainer)
+    text = markdown(table, ranks, args.explainer, args.explainers)
     files.write_tsv(args.faithfulness_table, faithfulness, float_format="%.5f")
     files.write_tsv(args.comparison, table, float_format="%.6g")
     files.write_tsv(args.curves, curves, float_format="%.2f")
@@ -45,6 +48,12 @@ if __name__ == "__main__":
     arguments.add_argument("--costs", type=Path, nargs="+", required=True, help="likewise")
     arguments.add_argument("--sequences", type=Path, required=True, help="token file")
     arguments.add_argument("--explanandum", type=Path, required=True, help="folder of its model")
+    arguments.add_argument(
+        "--explainer", required=True, help="method whose mask area and cost others are set against"
+    )
+    arguments.add_argument(
+        "--explainers", nargs="+", required=True, help="methods of all Explainers, to be judged"
+    )
     arguments.add_argument("--batch-size", type=int, required=True)
     arguments.add_argument("--seed", type=int, required=True)
     arguments.add_argument("--threads", type=int, default=1)

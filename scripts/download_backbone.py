@@ -1,8 +1,9 @@
-"""Bring the encoder's files here: from the Hugging Face Hub, from a folder, or of a fresh one."""
+"""Get the encoder's files from the Hugging Face Hub or a folder, or make those of a fresh encoder."""
 
 from pathlib import Path
 
-from whatyouread import cli, files, hub
+from whatyouread.models import hub
+from whatyouread.support import cli, files
 
 
 def main(args):

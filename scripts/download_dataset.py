@@ -1,6 +1,6 @@
-"""Bring the sequences here, from a web address, a file: address or a path, whole and checked."""
+"""Get the sequences from a web address, a file: address or a path, and check them."""
 
-from whatyouread import archives, retrieve
+from whatyouread.data import archives, retrieve
 
 if __name__ == "__main__":
     retrieve.run_program(__doc__, archives.check_archive)

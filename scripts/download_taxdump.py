@@ -1,8 +1,9 @@
-"""Bring an NCBI taxonomy dump here: a zip, a tar.gz or a folder with nodes.dmp and names.dmp."""
+"""Get an NCBI taxonomy dump: a zip, a tar.gz or a folder with nodes.dmp and names.dmp."""
 
 from pathlib import PurePosixPath
 
-from whatyouread import archives, cli, retrieve
+from whatyouread.data import archives, retrieve
+from whatyouread.support import cli
 
 NEEDED = ("nodes.dmp", "names.dmp")
 

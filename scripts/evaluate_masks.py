@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 
-from whatyouread import cli, files
-from whatyouread.mask_files import MaskFile
-from whatyouread.prediction_files import read_predictions
-from whatyouread.table1 import beside_paper, controls, markdown, table
+from whatyouread.evaluate.prediction_files import read_predictions
+from whatyouread.evaluate.table1 import beside_paper, controls, markdown, table
+from whatyouread.masks.mask_files import MaskFile
+from whatyouread.support import cli, files
 
 
 def main(args):

@@ -1,11 +1,12 @@
-"""Find the tokens and k-mers that speak for each class in several runs, and check them."""
+"""Find and check the tokens and k-mers that speak for each class across runs."""
 
 from pathlib import Path
 
 import numpy as np
 
-from whatyouread import cli, files
-from whatyouread.class_explanations import (
+from whatyouread.classes.items import read_selections
+from whatyouread.classes.motifs import meme
+from whatyouread.classes.stable_items import (
     Thresholds,
     candidates,
     null_table,
@@ -13,12 +14,11 @@ from whatyouread.class_explanations import (
     summary,
     with_names,
 )
-from whatyouread.class_items import read_selections
-from whatyouread.class_motifs import meme
-from whatyouread.class_truth import planted_segments, planted_table
-from whatyouread.classes import read_classes
-from whatyouread.localization import read_planted
-from whatyouread.token_files import TokenFile
+from whatyouread.classes.truth import planted_table
+from whatyouread.data.levels import read_classes
+from whatyouread.data.planted import planted_segments, read_planted
+from whatyouread.data.token_files import TokenFile
+from whatyouread.support import cli, files
 
 
 def main(args):

@@ -1,14 +1,15 @@
-"""Generate the masks of the test sequences, for the true, the predicted and wrong classes."""
+"""Generate the masks of the test sequences for their true, predicted and wrong classes."""
 
 from pathlib import Path
 
-from whatyouread import cli
-from whatyouread.explainer import load_explainer
-from whatyouread.explanandum import Explanandum, load_model
-from whatyouread.mask_generation import generate_masks
-from whatyouread.predict import add_arguments, choose_device, compile_encoder
-from whatyouread.scatter import add_part
-from whatyouread.token_files import TokenFile
+from whatyouread.data.token_files import TokenFile
+from whatyouread.explainers.generation import generate_masks
+from whatyouread.explainers.network import load_explainer
+from whatyouread.models.explanandum import Explanandum
+from whatyouread.models.inference import Passes, add_arguments, choose_device, compile_encoder
+from whatyouread.models.saving import load_model
+from whatyouread.support import cli
+from whatyouread.support.parts import add_part
 
 
 def main(args):
@@ -16,13 +17,10 @@ def main(args):
     explanandum = compile_encoder(load_model(Explanandum, args.explanandum), args.compile)
     generate_masks(
         load_explainer(args.explainer, explanandum),
-        explanandum,
+        Passes(explanandum, args.batch_size, device, args.precision),
         TokenFile(args.test, explanandum.ranks),
         args.masks,
-        batch_size=args.batch_size,
         seed=args.seed,
-        device=device,
-        precision=args.precision,
         part=args.part,
     )
 

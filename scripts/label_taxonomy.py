@@ -1,40 +1,51 @@
-"""Label every taxid of the dataset by its lineage, and index the sequences.
+"""Label every sequence of the dataset, and index the sequences.
 
-One pass over the dataset counts the sequences per taxid and writes one row per sequence (source,
-header, taxid, length, hash); ETE 3 gives the lineages from the taxonomy dump. Excluded are
-sequences whose taxid is unknown or deleted or has no taxon at one of the ranks, and empty ones.
+The program reads the dataset once. It counts the sequences per key of the label source (NCBI: per taxid)
+and writes one row per sequence (source, header, key, length, hash). Then the label source gives the
+labels of the keys (NCBI: from their lineages in ETE 3). Sequences are excluded if they are empty, or if
+the label source does not know their key or has no class for it at one of the levels.
 """
 
 from pathlib import Path
 
-import pyarrow.parquet as pq
-
-from whatyouread import cli, files, labels, taxonomy
-from whatyouread.census import INDEX_SCHEMA, Census
-from whatyouread.parallel import in_order
-from whatyouread.progress import progress
-from whatyouread.sequences import read_sequences
+from whatyouread.support import cli, files
 
 
 def main(args):
+    import pyarrow.parquet as pq
+
+    from whatyouread.data import labels
+    from whatyouread.data.census import Census
+    from whatyouread.data.label_sources import find_label_source
+    from whatyouread.data.sequences import read_sequences
+    from whatyouread.support.parallel import in_order
+    from whatyouread.support.progress import progress
+
+    found = find_label_source(args.source)
     published = labels.published_numbers(args.paper) if args.paper else {}
-    dump = taxonomy.read_taxdump(args.taxdump)
-    census = Census()
+    source = found(args.label_file, cli.settings(found.Settings, args.source_settings))
+    census = Census(source.key)
     with files.atomic(args.sequences) as temporary:
         with (
             pq.ParquetWriter(
-                temporary, INDEX_SCHEMA, compression="zstd", use_dictionary=["source", "taxid"]
+                temporary,
+                census.schema,
+                compression="zstd",
+                use_dictionary=["source", source.key.name],
             ) as writer,
             progress("reading", unit="sequences") as bar,
         ):
-            for rows in in_order(census.add, read_sequences(args.dataset)):
+            made = in_order(
+                lambda batch: census.add(batch, source.keys(batch)), read_sequences(args.dataset)
+            )
+            for rows in made:
                 writer.write_table(rows)
                 bar.update(len(rows))
-        counts = census.taxids()
-        lineages = taxonomy.lineages(dump, counts["taxid"].to_numpy(), args.ranks)
-        table = labels.label_table(counts, lineages, args.ranks)
-        classes = labels.class_table(table, args.ranks)
-        summary = labels.summary_table(table, classes, census.finish(), args.ranks, published)
+        table = labels.label_table(census.counts(), source, args.ranks)
+        classes = labels.class_table(table, source, args.ranks)
+        summary = labels.summary_table(
+            table, classes, census.finish(), source, args.ranks, published
+        )
     files.write_tsv(args.labels, table)
     files.write_tsv(args.classes, classes)
     files.write_tsv(args.summary, summary)
@@ -45,10 +56,13 @@ if __name__ == "__main__":
     arguments = cli.parser(__doc__)
     add = arguments.add_argument
     add("--dataset", type=Path, required=True, help="the retrieved dataset: a folder or a file")
-    add("--taxdump", type=Path, required=True, help="the retrieved taxonomy: a folder or a file")
-    add("--ranks", nargs="+", required=True, help="the ranks, from the highest to the lowest")
+    add("--source", default="ncbi", help="where the labels come from (default: ncbi)")
+    add("--label-file", "--taxdump", type=Path, metavar="PATH",
+        help="what the source reads: for ncbi the retrieved taxonomy, a folder or a file")  # fmt: skip
+    add("--source-settings", type=cli.json_argument, default={}, help="those of the source, JSON")
+    add("--ranks", nargs="+", required=True, help="the levels, from the highest to the lowest")
     add("--labels", type=Path, required=True, help="the label table to write, TSV")
-    add("--classes", type=Path, required=True, help="the classes of each rank to write, TSV")
+    add("--classes", type=Path, required=True, help="the classes of each level to write, TSV")
     add("--summary", type=Path, required=True, help="counts beside the paper's to write, TSV")
     add("--sequences", type=Path, required=True, help="the index of sequences to write, Parquet")
     add("--paper", type=Path, help="the paper's published numbers, TSV: quantity, value")

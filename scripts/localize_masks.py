@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
-from whatyouread import cli, files
-from whatyouread.localization import localization, read_planted
-from whatyouread.mask_files import MaskFile
-from whatyouread.token_files import TokenFile
+from whatyouread.data.planted import read_planted
+from whatyouread.data.token_files import TokenFile
+from whatyouread.evaluate.localization import localization
+from whatyouread.masks.mask_files import MaskFile
+from whatyouread.support import cli, files
 
 
 def main(args):

@@ -1,14 +1,14 @@
-"""Measure what masks do beyond showing: steering by other classes' masks, and leakage of the label."""
+"""Measure side effects of masks: steering by masks for other classes, and leakage of the label."""
 
 from pathlib import Path
 
-from whatyouread import cli, files
-from whatyouread.attribution_files import read_attributions
-from whatyouread.explanandum import Explanandum, load_model
-from whatyouread.perturbation_runs import Runs
-from whatyouread.predict import choose_device
-from whatyouread.steering import Steering, markdown
-from whatyouread.token_files import TokenFile
+from whatyouread.data.token_files import TokenFile
+from whatyouread.evaluate.steering import Steering, markdown
+from whatyouread.methods.files import read_attributions
+from whatyouread.models.explanandum import Explanandum
+from whatyouread.models.inference import Passes, choose_device
+from whatyouread.models.saving import load_model
+from whatyouread.support import cli, files
 
 
 def main(args):
@@ -16,9 +16,12 @@ def main(args):
     explanandum = load_model(Explanandum, args.explanandum)
     ranks = explanandum.ranks
     methods = {path.stem: read_attributions(path, ranks)["plain"] for path in args.attributions}
-    runs = Runs(explanandum, TokenFile(args.sequences, ranks), args.batch_size, device)
-    table = Steering(runs, methods, args.seed, args.resamples).table()
-    text = markdown(table, args.own)
+    if missing := [name for name in args.explainers if name not in methods]:
+        raise cli.UserError(f"--explainers: {missing[0]} is not among the attributions")
+    passes = Passes(explanandum, args.batch_size, device)
+    file = TokenFile(args.sequences, ranks)
+    table = Steering(passes, file, methods, args.seed, args.resamples).table()
+    text = markdown(table, args.explainers)
     files.write_tsv(args.table, table, float_format="%.2f")
     with files.atomic(args.markdown) as temporary:
         temporary.write_text(text, encoding="utf-8")
@@ -31,7 +34,10 @@ if __name__ == "__main__":
     )
     arguments.add_argument("--sequences", type=Path, required=True, help="token file")
     arguments.add_argument("--explanandum", type=Path, required=True, help="folder of its model")
-    arguments.add_argument("--own", required=True, help="the method that is set against others")
+    arguments.add_argument(
+        "--explainers", nargs="+", required=True,
+        help="methods of the Explainers, each compared with the other methods",
+    )  # fmt: skip
     arguments.add_argument("--resamples", type=int, required=True, help="of the bootstrap")
     arguments.add_argument("--batch-size", type=int, required=True)
     arguments.add_argument("--seed", type=int, required=True)

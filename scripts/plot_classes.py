@@ -1,117 +1,27 @@
-"""Draw what speaks for the classes of a rank: their best k-mers, and the motifs these make up."""
+"""Draw the best k-mers of each class at a rank, and the motifs that they form."""
 
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
-from matplotlib.font_manager import FontProperties
-from matplotlib.patches import PathPatch
-from matplotlib.textpath import TextPath
-from matplotlib.ticker import MaxNLocator
-from matplotlib.transforms import Affine2D
-
-from whatyouread import cli
-from whatyouread.class_items import LETTERS
-from whatyouread.class_motifs import PSEUDOCOUNT, class_motifs
-from whatyouread.figures import (
-    BLUE,
-    GREEN,
-    GREY,
-    ORANGE,
-    VERMILION,
-    add_output_options,
-    new_figure,
-    save,
-)
-
-COLUMNS = 4
-BARS = 8
-COLOURS = dict(zip(LETTERS, (GREEN, BLUE, ORANGE, VERMILION), strict=True))
-
-
-def shown_classes(items: pd.DataFrame, summary: pd.DataFrame, count: int) -> list[int]:
-    """The classes to draw: of those with items, the largest."""
-    sizes = summary.set_index("class")["sequences"]
-    known = [c for c in sizes.index if c in set(items["class"])]
-    return sorted(known, key=lambda c: (-sizes[c], c))[:count]
-
-
-def grid(count: int, height: float, title: str):
-    rows = -(-max(count, 1) // COLUMNS)
-    figure = new_figure(3.0 * COLUMNS, 0.7 + height * rows)
-    figure.suptitle(title, x=0.01, ha="left")
-    panels = figure.subplots(rows, COLUMNS, squeeze=False).ravel()
-    for axes in panels[count:]:
-        axes.set_visible(False)
-    return figure, panels
-
-
-def draw_bars(items: pd.DataFrame, classes: list[int], title: str):
-    """The best items of each class, blue where no other class of the rank has them."""
-    figure, panels = grid(len(classes), 2.0, title)
-    alone = items.groupby("item")["class"].transform("nunique") == 1
-    for axes, number in zip(panels, classes, strict=False):
-        own = items[items["class"] == number].nsmallest(BARS, "position")
-        colours = [BLUE if alone[i] else GREY for i in own.index]
-        axes.barh(range(len(own)), own["mean"], xerr=own["sd"], color=colours, error_kw={"lw": 0.8})
-        axes.set_yticks(range(len(own)), own["item"], fontfamily="DejaVu Sans Mono", fontsize=7.5)
-        axes.set_ylim(BARS - 0.4, -0.6)
-        axes.grid(axis="y", visible=False)
-        first = own.iloc[0]
-        axes.set_title(f"{first['name']} (n = {first['class_sequences']:,})", fontsize=9)
-        axes.set_xlabel("mean score ± sd", fontsize=8)
-    return figure
-
-
-def draw_logos(items: pd.DataFrame, classes: list[int], title: str):
-    """The motif of each class that has the most k-mers behind it, letters by information in bits."""
-    figure, panels = grid(len(classes), 1.5, title)
-    motifs = {key[2]: made for key, made in class_motifs(items).items()}
-    names = items.drop_duplicates("class").set_index("class")["name"]
-    for axes, number in zip(panels, classes, strict=False):
-        counts = max(motifs[number], key=lambda motif: (len(motif), motif.sum()))
-        logo(axes, counts)
-        axes.set_title(f"{names[number]} ({len(motifs[number])} motifs)", fontsize=9)
-    return figure
-
-
-def logo(axes, counts: np.ndarray) -> None:
-    """A sequence logo (Schneider and Stephens 1990) of weighted counts (length, 4)."""
-    share = (counts + PSEUDOCOUNT) / (counts + PSEUDOCOUNT).sum(1, keepdims=True)
-    bits = 2 + (share * np.log2(share)).sum(1)
-    font = FontProperties(family="DejaVu Sans", weight="bold")
-    for place, (row, height) in enumerate(zip(share, bits, strict=True)):
-        below = 0.0
-        for i in np.argsort(row):
-            tall = row[i] * height
-            if tall < 0.01:
-                continue
-            path = TextPath((0, 0), LETTERS[i], size=1, prop=font)
-            box = path.get_extents()
-            move = (
-                Affine2D()
-                .translate(-box.x0, -box.y0)
-                .scale(0.92 / box.width, tall / box.height)
-                .translate(place + 0.04, below)
-            )
-            axes.add_patch(PathPatch(move.transform_path(path), lw=0, color=COLOURS[LETTERS[i]]))
-            below += tall
-    axes.set_xlim(0, max(len(counts), 8))
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.set_ylim(0, 2)
-    axes.set_yticks([0, 1, 2])
-    axes.set_ylabel("bits", fontsize=8)
-    axes.set_xlabel("base of the motif", fontsize=8)
-    axes.grid(visible=False)
+from whatyouread.report.options import add_output_options
+from whatyouread.support import cli
 
 
 def main(args):
-    items = pd.read_csv(args.table, sep="\t", keep_default_na=False)
-    summary = pd.read_csv(args.summary, sep="\t")
+    from whatyouread.report.classes_figure import draw_bars, draw_logos, shown_classes
+    from whatyouread.report.style import save
+    from whatyouread.report.tables import read_table
+
+    columns = ["source", "kind", "rank", "class"]
+    items = read_table(args.table, [*columns, "item"], keep_default_na=False)
+    summary = read_table(args.summary, [*columns, "sequences"])
     items, summary = (
-        frame[(frame["source"] == args.source) & (frame["kind"] == "kmer") & (frame["rank"] == args.rank)]
+        frame[
+            (frame["source"] == args.source)
+            & (frame["kind"] == "kmer")
+            & (frame["rank"] == args.rank)
+        ]
         for frame in (items, summary)
-    )  # fmt: skip
+    )
     classes = shown_classes(items, summary, args.classes_shown)
     about = f"{args.rank}, by {args.source.replace('_', ' ')}"
     with_items, total = items["class"].nunique(), len(summary)
@@ -130,6 +40,5 @@ if __name__ == "__main__":
     arguments.add_argument("--source", required=True)
     arguments.add_argument("--classes-shown", type=int, required=True)
     add_output_options(arguments)
-    arguments.add_argument("--logo-svg", type=Path, required=True, help="figure to write")
-    arguments.add_argument("--logo-png", type=Path, required=True, help="figure to write")
+    add_output_options(arguments, "logo-")
     cli.run(arguments, main)

@@ -1,70 +1,27 @@
-"""Draw what is kept, what remains net of steering, and what is lost, with steering and leakage beside."""
+"""Draw accuracy with top tokens kept, net of steering, and with them removed, and the steering rate."""
 
 from pathlib import Path
 
-import pandas as pd
-
-from whatyouread import cli
-from whatyouread.figures import add_output_options, counted, method_looks, new_figure, save
-
-ROWS = {
-    "kept": "kept: the true class is said\n(%, higher is better)",
-    "net_wrong": "net of steering, random class\n(points, higher is better)",
-    "net_runner_up": "net of steering, runner-up\n(points, higher is better)",
-    "removed": "removed: the true class is said\n(%, lower is better)",
-    "steered_wrong": "steering rate\n(%, lower is better)",
-}
-
-
-def draw_steering(table: pd.DataFrame, own: str):
-    """A row of panels for each measure of `ROWS`, a column for each rank; own: the method with intervals."""
-    ranks, methods = table["rank"].unique(), list(table["method"].unique())
-    look = method_looks(methods)
-    figure = new_figure(1.4 + 3.1 * len(ranks), 2.5 * len(ROWS) + 1)
-    panels = figure.subplots(len(ROWS), len(ranks), sharex=True, sharey="row", squeeze=False)
-    for row, (measure, title) in zip(panels, ROWS.items(), strict=True):
-        for axes, rank in zip(row, ranks, strict=True):
-            part = table[(table["measure"] == measure) & (table["rank"] == rank)]
-            moved = part[(part["method"] == own) & (part["control"] != "none")].groupby("percent")
-            if len(moved):
-                axes.fill_between(
-                    moved["low"].min().index, moved["low"].min(), moved["high"].max(),
-                    color="#DDDDDD", zorder=0, label=f"controls of {own.replace('_', ' ')}",
-                )  # fmt: skip
-            for method in methods:
-                line = part[(part["control"] == "none") & (part["method"] == method)]
-                label = method.replace("_", " ")
-                axes.plot(
-                    line["percent"], line["value"], marker="o", ms=3, label=label, **look[method]
-                )
-                if method == own:
-                    axes.fill_between(
-                        line["percent"], line["low"], line["high"],
-                        color=look[method]["color"], alpha=0.15, lw=0,
-                    )  # fmt: skip
-            if measure == next(iter(ROWS)):
-                axes.set_title(rank)
-        row[0].set_ylabel(title)
-    for axes in panels[-1]:
-        axes.set_xlabel("tokens kept or removed (%)")
-        axes.set_xticks(sorted(table["percent"].unique()))
-    figure.legend(*panels[0, 0].get_legend_handles_labels(), loc="outside lower left", ncols=4)
-    figure.suptitle(
-        f"What masks show, net of what they make the classifier say"
-        f" ({counted(int(table['n'].max()), 'test sequence')}; shaded: 95 % bootstrap intervals)",
-        x=0.01, ha="left",
-    )  # fmt: skip
-    return figure
+from whatyouread.report.options import add_output_options
+from whatyouread.support import cli
 
 
 def main(args):
-    table = pd.read_csv(args.steering, sep="\t")
-    save(draw_steering(table, args.own), [args.svg, args.png])
+    from whatyouread.report.steering_figure import draw_steering
+    from whatyouread.report.style import save
+    from whatyouread.report.tables import read_table
+
+    columns = ["method", "measure", "control", "percent", "rank", "value", "low", "high", "n"]
+    table = read_table(args.steering, columns)
+    save(draw_steering(table, args.explainers), [args.svg, args.png])
 
 
 if __name__ == "__main__":
     arguments = cli.parser(__doc__)
     arguments.add_argument("--steering", type=Path, required=True, help="of measure_steering")
-    arguments.add_argument("--own", required=True, help="the method whose intervals are drawn")
+    arguments.add_argument(
+        "--explainers", nargs="+", required=True,
+        help="methods of the Explainers, drawn bold and with intervals",
+    )  # fmt: skip
     add_output_options(arguments)
     cli.run(arguments, main)

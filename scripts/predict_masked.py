@@ -1,29 +1,27 @@
-"""Classify the masked test sequences: under the masks, what is made of them, and controls."""
+"""Classify the test sequences under the masks, their complements, roundings and chunks, and controls."""
 
 from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from whatyouread import cli, files
-from whatyouread.explanandum import Explanandum, load_model
-from whatyouread.mask_files import MaskFile
-from whatyouread.masked_predictions import MaskedSequences
-from whatyouread.predict import add_arguments, choose_device, compile_encoder
-from whatyouread.scatter import add_part
-from whatyouread.token_files import TokenFile
+from whatyouread.data.token_files import TokenFile
+from whatyouread.evaluate.masked_predictions import MaskedSequences
+from whatyouread.masks.mask_files import MaskFile
+from whatyouread.models.explanandum import Explanandum
+from whatyouread.models.inference import Passes, add_arguments, choose_device, compile_encoder
+from whatyouread.models.saving import load_model
+from whatyouread.support import cli, files
+from whatyouread.support.parts import add_part
 
 
 def main(args):
     device = choose_device(args.threads, args.precision)
     explanandum = compile_encoder(load_model(Explanandum, args.explanandum), args.compile)
     sequences = MaskedSequences(
-        explanandum,
+        Passes(explanandum, args.batch_size, device, args.precision),
         TokenFile(args.test, explanandum.ranks),
         MaskFile(args.masks, explanandum.ranks),
-        batch_size=args.batch_size,
         seed=args.seed,
-        device=device,
-        precision=args.precision,
         part=args.part,
     )
     made = sequences.answers()

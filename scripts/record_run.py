@@ -1,14 +1,15 @@
-"""Record what the results were made with: configuration, versions, seeds, digests."""
+"""Record how the results were made: configuration, versions, seeds, digests."""
 
 import json
 import subprocess
 from pathlib import Path
 
-from whatyouread import __version__, cli, files
+from whatyouread import __version__
+from whatyouread.support import cli, files
 
 
 def commit() -> str | None:
-    """The commit of the pipeline, with "-dirty" where files differ; None outside a checkout."""
+    """The commit of the pipeline, with "-dirty" if files differ from it; None outside a checkout."""
     here = Path(__file__).resolve().parent
     try:
         done = subprocess.run(

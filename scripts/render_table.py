@@ -3,22 +3,21 @@
 import html as text
 from pathlib import Path
 
-from whatyouread import cli, files
-from whatyouread.html_tables import page, read_table, record, table
+from whatyouread.support import cli, files
 
 
 def main(args):
+    from whatyouread.report.table_page import page, record, table
+    from whatyouread.report.tables import read_table
+
     parts = []
     for path in args.files:
         if len(args.files) > 1:
             parts.append(f"<h2>{text.escape(str(path))}</h2>")
-        try:
-            if path.suffix == ".json":
-                parts.append(record(path))
-                continue
-            frame = read_table(path, args.rows + 1)
-        except (ValueError, UnicodeDecodeError) as error:
-            raise cli.UserError(f"{path} is damaged ({error}): make it again") from None
+        if path.suffix == ".json":
+            parts.append(record(path))
+            continue
+        frame = read_table(path, nrows=args.rows + 1)
         parts.append(table(frame.head(args.rows)))
         if len(frame) > args.rows:
             parts.append(f"<p>The first {args.rows:,} rows; all of them are in {path}.</p>")

@@ -1,14 +1,14 @@
-"""Divide the sequences of the training and validation splits anew, in the same proportion."""
+"""Split the training and validation sequences again, in the same proportion."""
 
 from pathlib import Path
 
 import numpy as np
 
-from whatyouread import cli
-from whatyouread.draws import draw
-from whatyouread.token_files import TokenFile, write_token_files
+from whatyouread.data.token_files import TokenFile, write_token_files
+from whatyouread.support import cli
+from whatyouread.support.keyed_random import draw
 
-BLOCK = 65536  # sequences that are held at once
+BLOCK = 65536  # sequences in memory at once
 
 
 def main(args):

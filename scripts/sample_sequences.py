@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
-from whatyouread import cli
-from whatyouread.sampling import stratified_sample, substituted
-from whatyouread.token_files import TokenFile, write_token_files
+from whatyouread.data.sampling import stratified_sample, substituted
+from whatyouread.data.token_files import TokenFile, write_token_files
+from whatyouread.support import cli
 
 
 def main(args):

@@ -1,50 +1,57 @@
-"""Select what speaks for its class in each of a sample of test sequences, by the models of one run."""
+"""Select the tokens and k-mers that speak for the class of each sampled sequence, for one run."""
 
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from whatyouread import cli
-from whatyouread.class_items import KINDS, item_names, normalised, select_items, write_selections
-from whatyouread.class_scores import class_scores
-from whatyouread.explainer import load_explainer
-from whatyouread.explanandum import Explanandum, load_model
-from whatyouread.mask_files import THRESHOLD
-from whatyouread.predict import choose_device
-from whatyouread.sampling import stratified_sample
-from whatyouread.token_files import TokenFile
-from whatyouread.tokens import K
+from whatyouread.classes.items import (
+    KINDS,
+    item_names,
+    normalised,
+    select_items,
+    write_selections,
+)
+from whatyouread.classes.scores import class_scores
+from whatyouread.data.sampling import stratified_sample
+from whatyouread.data.six_mers import K
+from whatyouread.data.token_files import TokenFile
+from whatyouread.explainers.network import load_explainer
+from whatyouread.masks.choices import THRESHOLD
+from whatyouread.models.explanandum import Explanandum
+from whatyouread.models.inference import Passes, choose_device
+from whatyouread.models.saving import load_model
+from whatyouread.support import cli
 
 
 def main(args):
     settings = args.settings
     device = choose_device(args.threads)
     explanandum = load_model(Explanandum, args.explanandum)
-    explainer = load_explainer(args.explainer, explanandum)
+    explainer = args.explainer and load_explainer(args.explainer, explanandum)
     file = TokenFile(args.test, explanandum.ranks)
     rows = stratified_sample(file.labels[:, -1], file.keys, settings["sequences"], args.seed)
     same = {"run": args.run, "source": args.source}
     selections, sequences = [], []
-    for own, tokens, scores, good in class_scores(
-        args.source, explanandum, explainer, file, rows, steps=settings["steps"],
-        min_probability=settings["min_probability"], batch_size=args.batch_size, seed=args.seed,
-        device=device,
+    passes = Passes(explanandum, args.batch_size, device)
+    for own, batch, scores, good in class_scores(
+        args.source, passes, explainer, file, rows, steps=settings["steps"],
+        min_probability=settings["min_probability"], seed=args.seed,
     ):  # fmt: skip
         for i, rank in enumerate(file.ranks):
             kept = np.flatnonzero(good[:, i])
             taken = own[kept]
-            lengths, keys = file.lengths[taken], file.keys[taken]
+            chosen, keys = batch.take(kept), file.keys[taken]
             values, min_score = scores[kept, :, i], THRESHOLD
             if args.source == "integrated_gradients":
-                values, min_score = normalised(values, lengths), 0.0
+                values, min_score = normalised(values, chosen.content), 0.0
             about = same | {"rank": rank}
             sequences.append(pd.DataFrame(about | {"class": file.labels[taken, i], "key": keys}))
-            # as many k-mers as the best tokens have bases: each of these begins a k-mer
+            # one k-mer begins at each base of the best tokens, so take that many
             best = {"token": settings["best"], "kmer": K * settings["best"]}
             for kind in KINDS:
                 row, code, score = select_items(
-                    tokens[kept], lengths, values, keys, kind=kind, k=settings["k"],
+                    chosen, values, keys, kind=kind, k=settings["k"],
                     best=best[kind], min_score=min_score, seed=args.seed,
                 )  # fmt: skip
                 items = {"class": file.labels[taken[row], i], "key": keys[row], "kind": kind}
@@ -63,9 +70,9 @@ def main(args):
 if __name__ == "__main__":
     arguments = cli.parser(__doc__)
     arguments.add_argument("--run", type=int, required=True, help="number of the run")
-    arguments.add_argument("--source", required=True, help="integrated_gradients or explainer")
+    arguments.add_argument("--source", required=True, help="integrated_gradients or explainer_NAME")
     arguments.add_argument("--explanandum", type=Path, required=True, help="folder of its model")
-    arguments.add_argument("--explainer", type=Path, required=True, help="folder of its model")
+    arguments.add_argument("--explainer", type=Path, help="folder of its model, for explainer_NAME")
     arguments.add_argument("--test", type=Path, required=True, help="token file")
     arguments.add_argument("--settings", type=cli.json_argument, required=True)
     arguments.add_argument("--batch-size", type=int, required=True)

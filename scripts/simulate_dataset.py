@@ -1,13 +1,15 @@
-"""Simulate a labelled archive with planted signature segments, and the taxonomy it is labelled by.
+"""Simulate a labelled archive with planted signature segments, and its taxonomy.
 
-The archive has the format of the published one (FASTA files in a zip, headers `>TAXID INDEX`), the
-taxonomy that of NCBI's taxdmp.zip. Where each signature segment stands is written beside them, so
-that masks can be scored against the truth. The same settings and seed give the same bytes.
+The archive has the format of the published one (FASTA files in a zip, headers `>TAXID INDEX`). The
+taxonomy has the format of NCBI's taxdmp.zip. A third file records the place of each signature segment,
+so that masks can be scored against the truth. The same settings and seed give the same bytes.
 """
 
 from pathlib import Path
 
-from whatyouread import cli, files, simulated_archives, simulation
+from whatyouread.simulate import archives as simulated_archives
+from whatyouread.simulate import sequences as simulation
+from whatyouread.support import cli, files
 
 
 def main(args):

@@ -1,28 +1,31 @@
-"""Divide the labelled sequences into training, validation and test split.
+"""Split the labelled sequences into training, validation and test sequences.
 
-Writes one row per sequence of the index, in its order: the split, the Explainer's own subset, and
-the class at every rank (-1 where the sequence is not used).
+The program writes one row per sequence, in the order of the index: the split, the Explainer's subset,
+and the class at every level (-1 for sequences that are not used).
 """
 
 from pathlib import Path
 
-import pyarrow.parquet as pq
-
-from whatyouread import cli, files, labels, splitting
-from whatyouread.census import INDEX_SCHEMA
-from whatyouread.classes import read_classes
+from whatyouread.support import cli, files
 
 
 def main(args):
+    import pyarrow.parquet as pq
+
+    from whatyouread.data import labels, splitting
+    from whatyouread.data.levels import choose_levels
+
     settings = cli.settings(splitting.Settings, args.settings)
     published = labels.published_numbers(args.paper) if args.paper else {}
-    index = files.read_parquet(args.sequences, INDEX_SCHEMA.names)
     table = labels.read_labels(args.labels)
-    classes = read_classes(args.classes)
-    division = splitting.divide(index, table, classes, args.ranks, settings, args.seed)
-    summary = splitting.summary_table(index, division, classes, args.ranks, published)
+    levels = choose_levels(args.classes, args.ranks)
+    columns = ["source", "header", table.columns[0], "length", "hash"]
+    index = files.read_parquet(args.sequences, columns)
+    labelled = labels.label_sequences(index, table, levels)
+    division = splitting.divide(index, labelled, settings, args.seed)
+    summary = splitting.summary_table(index, division, labelled, published)
     with files.atomic(args.splits) as temporary:
-        pq.write_table(division.table(args.ranks), temporary, compression="zstd")
+        pq.write_table(splitting.split_table(division, labelled), temporary, compression="zstd")
     files.write_tsv(args.summary, summary)
     labels.log_summary(summary)
 
@@ -32,8 +35,8 @@ if __name__ == "__main__":
     add = arguments.add_argument
     add("--sequences", type=Path, required=True, help="the index of sequences, Parquet")
     add("--labels", type=Path, required=True, help="the label table, TSV")
-    add("--classes", type=Path, required=True, help="the classes of each rank, TSV")
-    add("--ranks", nargs="+", required=True, help="the ranks, from the highest to the lowest")
+    add("--classes", type=Path, required=True, help="the classes of each level, TSV")
+    add("--ranks", nargs="+", required=True, help="the levels, from the highest to the lowest")
     add("--settings", type=cli.json_argument, required=True, help="the sizes of the splits, JSON")
     add("--seed", type=int, required=True, help="a number from 0")
     add("--splits", type=Path, required=True, help="the splits to write, Parquet")

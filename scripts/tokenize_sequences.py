@@ -2,16 +2,13 @@
 
 from pathlib import Path
 
-from whatyouread import cli, files
-from whatyouread.scatter import add_part
-from whatyouread.tokenization import OUTPUTS, tokenize_dataset
+from whatyouread.data.tokenization import OUTPUTS, tokenize_dataset
+from whatyouread.support import cli, files
 
 
 def main(args):
     outputs = {name: getattr(args, name) for name in OUTPUTS}
-    summary = tokenize_dataset(
-        args.dataset, args.sequences, args.splits, args.ranks, outputs, args.part
-    )
+    summary = tokenize_dataset(args.dataset, args.sequences, args.splits, args.ranks, outputs)
     files.write_tsv(args.summary, summary)
 
 
@@ -24,6 +21,5 @@ if __name__ == "__main__":
     for name in OUTPUTS:
         option = f"--{name.replace('_', '-')}"
         arguments.add_argument(option, type=Path, required=True, help="Arrow file to write")
-    add_part(arguments)
     arguments.add_argument("--summary", type=Path, required=True)
     cli.run(arguments, main)

@@ -1,77 +1,70 @@
-"""Train the Explainer to mask what the frozen Explanandum does not need.
+"""Train an Explainer to mask the tokens that the frozen Explanandum does not need.
 
-Under torchrun it trains on several GPUs; killed and started again, it goes on from its checkpoints.
+The program trains on several GPUs under torchrun. After an interruption it resumes from its checkpoints.
 """
 
 import dataclasses
 from pathlib import Path
 
-from whatyouread import cli, files
-from whatyouread.batches import Batches
-from whatyouread.checkpoints import fingerprint
-from whatyouread.explainer import Explainer
-from whatyouread.explanandum import Explanandum, load_model
-from whatyouread.tasks import ExplainerTask, Objective, SharpSettings, SharpTask
-from whatyouread.token_files import TokenFile
-from whatyouread.training import (
-    TrainingSettings,
-    add_arguments,
-    set_seed,
-    train,
-    write_results,
-)
+import torch
+
+from whatyouread.data.token_files import TokenFile
+from whatyouread.explainers.objective import NetworkSettings
+from whatyouread.explainers.objectives import find_objective
+from whatyouread.models.explanandum import Explanandum
+from whatyouread.models.saving import load_model
+from whatyouread.support import cli, files
+from whatyouread.training.batches import Batches
+from whatyouread.training.checkpoints import fingerprint
+from whatyouread.training.settings import TrainingSettings
+from whatyouread.training.train import add_arguments, train, write_results
 
 
 @dataclasses.dataclass(frozen=True)
 class Settings(TrainingSettings):
+    """The settings that all Explainers share (config/README.md, `explainer`)."""
+
     embedding_size: int
     hidden_size: int
     layers: int
     patience: int
     min_delta: float
-    objective: dict
-    variant: str
-    sharp: dict
+
+    @property
+    def network(self) -> NetworkSettings:
+        return NetworkSettings(self.embedding_size, self.hidden_size, self.layers)
 
 
-def make_task(settings: Settings, explanandum: Explanandum, seed: int):
-    """The Explainer of the variant that is asked for, and the task that trains it."""
-    classes = explanandum.config["classes"]
-    if settings.variant == "paper":
-        objective = cli.settings(Objective, settings.objective)
-        explainer = Explainer(
-            classes, settings.embedding_size, settings.hidden_size, settings.layers
-        )
-        return explainer, ExplainerTask(explainer, explanandum, objective)
-    sharp = cli.settings(SharpSettings, settings.sharp)
-    size = explanandum.encoder.config.hidden_size
-    explainer = Explainer(
-        classes, size, settings.hidden_size, settings.layers, sharp.target,
-        size if sharp.reads == "hidden" else 0, sharp.area, sharp.smoothing,
-    ).start_from(explanandum)  # fmt: skip
-    return explainer, SharpTask(explainer, explanandum, sharp, seed)
+def divided(given: dict) -> tuple[type, Settings, object]:
+    """Split settings into the objective, the shared settings, and the objective's own settings."""
+    given = dict(given)
+    objective = find_objective(given.pop("objective", None))
+    shared = {field.name for field in dataclasses.fields(Settings)}
+    own = {key: given.pop(key) for key in set(given) - shared}
+    return objective, cli.settings(Settings, given), cli.settings(objective.Settings, own)
 
 
 def main(args):
-    settings = cli.settings(Settings, args.settings)
+    objective, settings, own = divided(args.settings)
     explanandum = load_model(Explanandum, args.explanandum)
     training, validation = (
         TokenFile(path, explanandum.ranks) for path in (args.train, args.validation)
     )
-    set_seed(args.seed)
-    explainer, task = make_task(settings, explanandum, args.seed)
+    torch.manual_seed(args.seed)
+    explainer = objective.make_explainer(own, settings.network, explanandum)
+    task = objective(explainer, explanandum, own, args.seed)
     stamp = {
         "data": fingerprint(training, validation),
         "explanandum": files.sha256(args.explanandum / "model.safetensors"),
         "seed": args.seed,
+        "objective": args.settings["objective"],
+        **dataclasses.asdict(own),
     }
-    if settings.variant == "sharp" and settings.sharp["epochs"]:
-        settings = dataclasses.replace(settings, epochs=settings.sharp["epochs"])
     history = train(
         task,
         settings,
-        Batches(training, args.seed, lengths=True),
-        Batches(validation, args.seed, lengths=True),
+        Batches(training, args.seed),
+        Batches(validation, args.seed),
         args.checkpoints,
         stamp,
         seed=args.seed,

@@ -1,26 +1,23 @@
 """Fine-tune the Explanandum: the encoder with one linear head per rank.
 
-Under torchrun it trains on several GPUs; killed and started again, it goes on from its checkpoints.
+The program trains on several GPUs under torchrun. After an interruption it resumes from its checkpoints.
 """
 
 import dataclasses
 from pathlib import Path
 
-from whatyouread import cli, files
-from whatyouread.backbone import load_checkpoint, read_config, weight_files
-from whatyouread.batches import Batches
-from whatyouread.checkpoints import fingerprint
-from whatyouread.classes import class_counts
-from whatyouread.explanandum import Explanandum
-from whatyouread.tasks import ClassificationTask
-from whatyouread.token_files import TokenFile
-from whatyouread.training import (
-    TrainingSettings,
-    add_arguments,
-    set_seed,
-    train,
-    write_results,
-)
+import torch
+
+from whatyouread.data.levels import class_counts
+from whatyouread.data.token_files import TokenFile
+from whatyouread.models.esm import load_checkpoint, read_config, weight_files
+from whatyouread.models.explanandum import Explanandum
+from whatyouread.support import cli, files
+from whatyouread.training.batches import Batches
+from whatyouread.training.checkpoints import fingerprint
+from whatyouread.training.classification import ClassificationTask
+from whatyouread.training.settings import TrainingSettings
+from whatyouread.training.train import add_arguments, train, write_results
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,7 +34,7 @@ def main(args):
     training, validation = (
         TokenFile(path, list(classes)) for path in (args.train, args.validation)
     )
-    set_seed(args.seed)
+    torch.manual_seed(args.seed)
     explanandum = Explanandum(read_config(args.backbone), classes, settings.pooling)
     weights = weight_files(args.backbone)
     if weights:
@@ -54,10 +51,8 @@ def main(args):
     history = train(
         task,
         settings,
-        Batches(
-            training, args.seed, settings.reverse_complement, settings.reading_offset, lengths=True
-        ),
-        Batches(validation, args.seed, lengths=True),
+        Batches(training, args.seed, settings.reverse_complement, settings.reading_offset),
+        Batches(validation, args.seed),
         args.checkpoints,
         stamp,
         seed=args.seed,

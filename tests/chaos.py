@@ -20,15 +20,14 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 import psutil
-import yaml
+from helpers_workflow import SNAKEFILE, TINY, write_config
 
-PROJECT = Path(__file__).resolve().parents[1]
 LONGEST_END = 120  # seconds from SIGTERM to SIGKILL
 
 
 def snakemake(folder: Path, options: list[str]) -> subprocess.Popen:
     """Snakemake in a process group of its own, with its output appended to FOLDER.log."""
-    command = [sys.executable, "-m", "snakemake", "--snakefile", PROJECT / "workflow" / "Snakefile"]
+    command = [sys.executable, "-m", "snakemake", "--snakefile", SNAKEFILE]
     with open(f"{folder}.log", "ab") as log:
         return subprocess.Popen(
             [*map(str, command), "--directory", str(folder), *options],
@@ -86,11 +85,7 @@ def configured(folder: Path, config: Path | None) -> Path:
     if config is not None:
         shutil.copytree(config / "config", folder / "config")
         return folder
-    from test_workflow import TINY
-
-    (folder / "config").mkdir(parents=True)
-    (folder / "config" / "config.yaml").write_text(yaml.safe_dump(TINY), encoding="utf-8")
-    return folder
+    return write_config(folder, TINY)
 
 
 def main() -> None:

@@ -65,7 +65,7 @@ def make_explanandum(tiny_backbone):
     """(pooling, seed) -> a small Explanandum with random weights, in eval mode."""
     import torch
 
-    from whatyouread.explanandum import Explanandum
+    from whatyouread.models.explanandum import Explanandum
 
     def make(pooling: str = "mean", seed: int = 0):
         torch.manual_seed(seed)
@@ -82,8 +82,9 @@ def tiny_explanandum(make_explanandum):
 
 @pytest.fixture
 def token_batch():
-    """(lengths, seed, width) -> int64 tokens: `<cls>`, random six-mers, then padding."""
+    """(lengths, seed, width) -> a `Batch` of torch tensors: `<cls>`, random six-mers, then padding."""
     import torch
+    from helpers_batches import batch_of
 
     def make(lengths: list[int], seed: int = 0, width: int | None = None):
         generator = torch.Generator().manual_seed(seed)
@@ -92,7 +93,7 @@ def token_batch():
         for row, length in enumerate(lengths):
             tokens[row, length:] = 1
         wider = (width or max(lengths)) - max(lengths)
-        return torch.nn.functional.pad(tokens, (0, wider), value=1)
+        return batch_of(torch.nn.functional.pad(tokens, (0, wider), value=1)).to("cpu")
 
     return make
 
@@ -100,7 +101,7 @@ def token_batch():
 @pytest.fixture
 def token_file(tmp_path):
     """(sequences of tokens, ...) -> path of a token file that holds them, in record batches."""
-    from whatyouread.token_files import schema, write_token_files
+    from whatyouread.data.token_files import schema, write_token_files
 
     def write(
         sequences: list[list[int]],

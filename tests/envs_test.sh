@@ -13,16 +13,17 @@ folder=$PWD/runs/envs-test
 rm -rf "$folder"
 mkdir -p "$folder"
 cp -r .test/config "$folder/config"
-run_in() {  # FOLDER OPTIONS
-    snakemake --directory "$1" --software-deployment-method conda --conda-prefix "$PWD/runs/conda" "${@:2}" \
+run() {  # OPTIONS
+    snakemake --directory "$folder" --software-deployment-method conda --conda-prefix "$PWD/runs/conda" "$@" \
         >>"$folder.log" 2>&1 || fail "failed, see $folder.log"
 }
-run() { run_in "$folder" "$@"; }
 
 : >"$folder.log"
-# the tokens of another split are no part of the demo, but the only use of an environment
-targets=(all results/runs/1/tokens/train.arrow)
-run --cores 1 --conda-create-envs-only -- "${targets[@]}"
+# the tokens of another split are no part of the demo, but the only use of a rule
+another=$folder/another.yaml
+echo 'runs: {kind: explanandum, number: 2}' >"$another"
+run --cores 1 --conda-create-envs-only -- all
+run --cores 1 --conda-create-envs-only --configfile "$another" -- results/tokens/1/train.arrow
 echo "envs-test: the environments are there"
 
 # Every bash of a job reads this. In front of `python SCRIPT` it writes down: rule, environment,
@@ -43,19 +44,8 @@ print(rule, sys.prefix, importlib.util.find_spec("torch") is not None, *foreign,
 }
 END
 options=("$@")
-run "${options[@]}" -- "${targets[@]}"
-
-# The rules that gather the parts of scattered work: in a copy, what is scattered once more. By age
-# alone, and the tokens last, because all else is younger than they are.
-scattered=$folder/scattered
-mkdir "$scattered"
-cp -a "$folder"/{config,resources,results} "$scattered/"
-in_parts() { run_in "$scattered" "${options[@]}" --config scatter=2 --rerun-triggers mtime -- "$@"; }
-rm "$scattered"/results/{masks/test.parquet,predictions.parquet,table1.tsv}
-in_parts results/table1.tsv
-rm "$scattered"/results/tokens/*
-in_parts results/tokens/test.arrow
-cmp {"$folder","$scattered"}/results/table1.tsv || fail "another Table 1 in parts"
+run "${options[@]}" -- all
+run "${options[@]}" --configfile "$another" -- results/tokens/1/train.arrow
 unset BASH_ENV
 
 for file in envs/*.yaml; do
@@ -63,7 +53,10 @@ for file in envs/*.yaml; do
     torch=False
     if grep -q "torch ==" "$file"; then torch=True; fi
     awk -F '\t' -v rule="$rule" '$1 == rule' "$JOBS_SEEN" | sort -u >"$folder/seen"
-    [ -s "$folder/seen" ] || fail "no job of $rule was seen"
+    if ! [ -s "$folder/seen" ]; then
+        [ "$rule" = copy_table1 ] && continue  # which runs no Python
+        fail "no job of $rule was seen"
+    fi
     while IFS=$'\t' read -r _ prefix has_torch foreign; do
         # Snakemake keeps the file beside the environment that it was made from
         cmp -s "$file" "$prefix.yaml" || fail "$rule ran in $prefix, which is not that of $file"
@@ -71,5 +64,5 @@ for file in envs/*.yaml; do
         [ -z "$foreign" ] || fail "$rule could import from outside of $prefix: $foreign"
     done <"$folder/seen"
 done
-echo "envs-test: $(wc -l <"$JOBS_SEEN") jobs of $(cut -f 1 "$JOBS_SEEN" | sort -u | wc -l) rules, each in" \
-    "its own environment ($(cut -f 2 "$JOBS_SEEN" | sort -u | wc -l) different ones) and with nothing else"
+echo "envs-test: $(wc -l <"$JOBS_SEEN") jobs of $(cut -f 1 "$JOBS_SEEN" | sort -u | wc -l) rules, each in the" \
+    "environment of its file ($(cut -f 2 "$JOBS_SEEN" | sort -u | wc -l) different ones) and with nothing else"

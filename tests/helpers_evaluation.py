@@ -8,10 +8,11 @@ import pyarrow.parquet as pq
 import torch
 from torch import nn
 
-from whatyouread.explainer import Explainer
-from whatyouread.explanandum import Explanandum
-from whatyouread.token_files import TokenFile, schema, write_token_files
-from whatyouread.tokens import CLS, FIRST_KMER, PAD, VOCABULARY
+from whatyouread.data.six_mers import CLS, FIRST_KMER, PAD, SIX_MERS, VOCABULARY
+from whatyouread.data.token_files import TokenFile, schema, write_token_files
+from whatyouread.explainers.network import Explainer
+from whatyouread.models.explanandum import Explanandum
+from whatyouread.models.levels import HeadLevel, decisions
 
 CPU = torch.device("cpu")
 CLASSES = {"kingdom": 2, "genus": 4}
@@ -35,18 +36,21 @@ BACKBONE = {
 }
 
 
-def write_tokens(path: Path, sequences, labels, keys=None, ids=None, ranks=RANKS) -> TokenFile:
+def write_tokens(
+    path: Path, sequences, labels, keys=None, ids=None, ranks=RANKS, tokenizer=SIX_MERS
+) -> TokenFile:
     """A token file of lists of tokens, and what `TokenFile` reads from it."""
     keys = np.arange(1, len(sequences) + 1) if keys is None else keys
     ids = [f"a.fa:{i} {i}" for i in range(len(sequences))] if ids is None else ids
+    kind = pa.list_(pa.from_numpy_dtype(tokenizer.dtype))
     columns = [
         pa.array(ids, pa.string()),
         pa.array(np.asarray(keys, np.uint64)),
-        pa.array([list(map(int, s)) for s in sequences], pa.list_(pa.uint16())),
+        pa.array([list(map(int, s)) for s in sequences], kind),
         *(pa.array(column, pa.int32()) for column in np.asarray(labels).reshape(-1, len(ranks)).T),
     ]
-    with write_token_files([path], ranks) as (writer,):
-        writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=schema(ranks)))
+    with write_token_files([path], ranks, tokenizer) as (writer,):
+        writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=schema(ranks, tokenizer)))
     return TokenFile(path, ranks)
 
 
@@ -103,16 +107,21 @@ class Counter(nn.Module):
         super().__init__()
         self.weights = [torch.tensor(w, dtype=torch.float32) for w in weights]
         self.biases = [torch.tensor(b, dtype=torch.float32) for b in biases]
-        self.class_counts = [len(b) for b in biases]
-        self.ranks = [f"rank{i}" for i in range(len(biases))]
+        self.levels = [HeadLevel(f"rank{i}", len(b)) for i, b in enumerate(biases)]
+        self.class_counts = [level.classes for level in self.levels]
+        self.ranks = [level.name for level in self.levels]
+        self.tokenizer = SIX_MERS
         self.markers = self.weights[0].shape[1]
 
     def embed(self, tokens):
         markers = torch.arange(FIRST_KMER, FIRST_KMER + self.markers)
         return (tokens.unsqueeze(-1) == markers).float()
 
-    def encode(self, embeddings, valid):
+    def encode(self, embeddings, batch):
         return embeddings
+
+    def predictions(self, logits):
+        return decisions(self.levels, logits)
 
     def classify(self, pooled):
         pairs = zip(self.weights, self.biases, strict=True)
@@ -128,6 +137,8 @@ def write_masks(path: Path, file: TokenFile, classes: dict, masks: dict) -> None
     for choice, name in (("labels", "label"), ("predicted", "predicted"), ("wrong", "wrong")):
         for i, rank in enumerate(file.ranks):
             table[f"{name}_{rank}"] = pa.array(np.asarray(classes[choice])[:, i], pa.int32())
+    content = file.batch(np.arange(len(file))).content
+    table["content"] = pa.array([row[:n] for row, n in zip(content, file.lengths, strict=True)])
     for choice in ("labels", "predicted", "wrong"):
         halves = [np.asarray(mask, np.float16) for mask in masks[choice]]
         table[f"mask_{choice}"] = pa.array(halves, pa.list_(pa.float16()))

@@ -43,23 +43,23 @@ run() {  # NAME [TARGET]; the environments are those of envs_test.sh, the jobs a
 }
 
 # Waits until a training runs and has written a checkpoint; the number of its job, which is found by
-# the comment that Snakemake gives it, and which must have a GPU.
-job_of() {  # MODEL
+# the comment that Snakemake gives it (rule and wildcards), and which must have a GPU.
+job_of() {  # RULE WILDCARDS CHECKPOINTS
     local job
     for _ in $(seq 3600); do
         kill -0 "$snakemake" 2>/dev/null || fail "Snakemake ended first, see $folder/disturbed.log"
-        if compgen -G "$folder/disturbed/checkpoints/$1/checkpoint-*" >/dev/null; then
+        if compgen -G "$folder/disturbed/checkpoints/$3/checkpoint-*" >/dev/null; then
             job=$(squeue --noheader --name "$(run_id)" --states RUNNING --format '%i %k' |
-                sed -n "s/^\([0-9]*\) rule_train_$1$/\1/p" | head -n 1)
+                sed -n "s/^\([0-9]*\) rule_$1_wildcards_$2$/\1/p" | head -n 1)
             if [ -n "$job" ]; then
                 scontrol show job --oneliner "$job" | grep -q 'TresPerJob=gres[:/]gpu[:=]1' ||
-                    fail "job $job, train_$1, has no GPU"
+                    fail "job $job, $1 $2, has no GPU"
                 echo "$job" && return
             fi
         fi
         sleep 1
     done
-    fail "train_$1 has written no checkpoint within an hour"
+    fail "$1 $2 has written no checkpoint within an hour"
 }
 
 echo "slurm-test: undisturbed"
@@ -68,10 +68,10 @@ echo "slurm-test: undisturbed"
 echo "slurm-test: with accidents"
 run disturbed &
 snakemake=$!
-job=$(job_of explanandum)
+job=$(job_of train_explanandum 0 explanandum/0)
 scancel "$job"
 echo "slurm-test: cancelled job $job, train_explanandum"
-job=$(job_of explainer)
+job=$(job_of train_explainer paper_0 explainers/paper/0)
 scontrol update JobId="$job" TimeLimit=1
 echo "slurm-test: one minute for job $job, train_explainer"
 # what one machine may do at a time is no limit here
@@ -86,10 +86,10 @@ wait "$snakemake" || ended=$?
 snakemake=''
 [ "$ended" = 0 ] || fail "the run did not survive its accidents, see $folder/disturbed.log"
 
-for model in explanandum explainer; do
-    jobs=$(grep -c "submitted with SLURM jobid .*/rule_train_$model/" "$folder/disturbed.log" || true)
-    grep -q "going on from" "$folder/disturbed/logs/train_$model.log" || fail "train_$model did not go on"
-    echo "slurm-test: train_$model went on from its checkpoint, in $jobs jobs"
+for job in train_explanandum/0 train_explainer/paper_0; do
+    jobs=$(grep -c "submitted with SLURM jobid .*/rule_$job/" "$folder/disturbed.log" || true)
+    grep -q "going on from" "$folder/disturbed/logs/$job.log" || fail "$job did not go on"
+    echo "slurm-test: $job went on from its checkpoint, in $jobs jobs"
 done
 [ "$most" -gt 1 ] || fail "never two jobs that need a GPU at a time"
 echo "slurm-test: up to $most jobs that need a GPU at a time"

@@ -57,22 +57,23 @@ def test_operations_of_several_lengths():
 
 def test_operations_are_those_that_torch_counts():
     import torch
+    from helpers_batches import batch_of
     from torch.utils.flop_counter import FlopCounterMode
 
-    from whatyouread.explanandum import Explanandum
+    from whatyouread.models.explanandum import Explanandum
 
     backbone = gpu.TINY | {"num_hidden_layers": 2}
     classes = {"high": 3, "low": 9}
     explanandum = Explanandum(backbone, classes)
     explanandum.encoder.set_attn_implementation("eager")
-    tokens = torch.randint(6, 4000, (5, 31))
+    batch = batch_of(torch.randint(6, 4000, (5, 31))).to("cpu")
     counter = FlopCounterMode(display=False)
     with counter, torch.no_grad():
-        explanandum(tokens)
+        explanandum(batch)
     made = flops.model_flops(backbone, classes, 31, EXPLAINER)
     assert counter.get_total_flops() == 5 * made["classification"]
     with counter:
-        sum(x.sum() for x in explanandum(tokens)).backward()
+        sum(x.sum() for x in explanandum(batch)).backward()
     assert counter.get_total_flops() == 5 * made["fine-tuning"]
 
 
@@ -118,7 +119,7 @@ def test_the_sequences_that_are_made_up(tmp_path):
 
 
 def test_the_masks_that_are_made_up_have_runs(tmp_path):
-    from whatyouread.mask_files import MaskFile
+    from whatyouread.masks.mask_files import MaskFile
 
     file = made_up.write_sequences(tmp_path / "a.arrow", gpu.FULL, 300)
     lengths = made_up.write_runs(tmp_path / "masks.parquet", file)

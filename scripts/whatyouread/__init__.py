@@ -4,4 +4,4 @@ The library behind the scripts of the pipeline. Modules import only what they ne
 rule's own conda environment is enough for it: the data modules need no torch, the models no ETE.
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

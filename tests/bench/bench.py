@@ -14,7 +14,7 @@ from pathlib import Path
 
 import measure
 
-sys.path.insert(0, str(measure.SCRIPTS))
+sys.path[:0] = [str(measure.SCRIPTS), str(measure.PROJECT / "tests")]
 SECTIONS = ("tokenization", "objective", "data_stages", "explaining", "precision")
 GPU_SECTIONS = ("gpu",)
 

@@ -42,8 +42,9 @@ class Costs:
         import gpu
         import torch
 
-        from whatyouread.explainer import Explainer
-        from whatyouread.explanandum import Explanandum
+        from whatyouread.explainers.network import Explainer
+        from whatyouread.models.explanandum import Explanandum
+        from whatyouread.models.inference import Passes
 
         self.name, self.folder, self.gpu = name, folder, gpu
         self.samples, self.steps = (20, 4) if quick else (SAMPLES, STEPS)
@@ -52,7 +53,8 @@ class Costs:
         self.sizes = dataclasses.replace(gpu.QUICK if quick else gpu.FULL)
         torch.manual_seed(0)
         classes = self.sizes.classes
-        self.explanandum = Explanandum(gpu.NT50M | backbone, classes).freeze()
+        self.explanandum = Explanandum(gpu.NT50M | backbone, classes)
+        self.passes = Passes(self.explanandum, BATCH, torch.device("cpu"))
         size, states = backbone["hidden_size"], STATES[name]
         self.explainers = {
             "paper's": Explainer(classes, hidden_size=states),
@@ -63,48 +65,38 @@ class Costs:
 
     def masks(self, variant: str, sequences: int) -> float:
         """`generate_masks`: all that is written, from the token file to Parquet."""
-        import torch
-
-        from whatyouread.mask_generation import generate_masks
+        from whatyouread.explainers.generation import generate_masks
 
         file = self.gpu.write_sequences(self.folder / "masks.arrow", self.sizes, sequences)
         start = time.process_time()
         generate_masks(
-            self.explainers[variant], self.explanandum, file, self.folder / "masks.parquet",
-            batch_size=BATCH, seed=0, device=torch.device("cpu"), precision="fp32",
-        )  # fmt: skip
+            self.explainers[variant], self.passes, file, self.folder / "masks.parquet", seed=0
+        )
         return (time.process_time() - start) / sequences
 
     def inner(self, variant: str, sequences: int) -> float:
         """The masks of the predicted classes alone, as a user without labels wants them."""
         import torch
 
-        from whatyouread.explanandum import predictions
-        from whatyouread.masking import read, target_mask
-        from whatyouread.token_files import batches_by_length
+        from whatyouread.models.inference import batches
+        from whatyouread.models.mask_operator import read, target_mask
 
         file = self.gpu.write_sequences(self.folder / "masks.arrow", self.sizes, sequences)
         explainer = self.explainers[variant].eval()
         start = time.process_time()
         with torch.inference_mode():
-            for rows in batches_by_length(file.lengths, BATCH):
-                tokens = torch.from_numpy(file.tokens(rows))
-                hidden, logits = read(self.explanandum, tokens)
-                sets = predictions(logits).unsqueeze(1)
-                target_mask(explainer.class_masks(tokens, sets, hidden=hidden)).numpy()
+            for _, batch in batches(file, BATCH, self.passes.device):
+                states, logits = read(self.explanandum, batch)
+                sets = self.explanandum.predictions(logits).unsqueeze(1)
+                target_mask(explainer.class_masks(batch.with_states(states), sets)).numpy()
         return (time.process_time() - start) / sequences
 
     def ours(self, method: str, settings: dict, sequences: int) -> float:
         """One of our methods, for all ranks and two sets of other classes."""
-        import torch
-
-        from whatyouread.attribution import Attributor
+        from whatyouread.methods.registry import Attributor
 
         file = self.gpu.write_sequences(self.folder / "ours.arrow", self.sizes, sequences)
-        attributor = Attributor(
-            method, settings, self.explanandum, self.explainers["paper's"], batch_size=BATCH,
-            seed=0, device=torch.device("cpu"),
-        )  # fmt: skip
+        attributor = Attributor(method, settings, self.passes, self.explainers["paper's"], seed=0)
         classes = attributor.classes(file, self.gpu.lineages(self.sizes.classes))
         start = time.process_time()
         attributor.explain(file, np.arange(sequences), classes)
@@ -115,19 +107,20 @@ class Costs:
         import torch
         from captum.attr import IntegratedGradients, Lime
 
-        from whatyouread.masking import masked_logits
+        from whatyouread.models.mask_operator import masked_logits
 
         file = self.gpu.write_sequences(self.folder / "captum.arrow", self.sizes, sequences)
-        tokens = torch.from_numpy(file.tokens(np.arange(sequences)))
+        batch = file.batch(np.arange(sequences)).to("cpu")
         start = time.process_time()
-        for row in tokens.split(1):
+        for row in range(sequences):
+            alone = batch.alone(row)
             for rank in range(len(file.ranks)):
 
-                def forward(mask, row=row, rank=rank):
-                    logits = masked_logits(self.explanandum, row.expand(len(mask), -1), mask)
+                def forward(mask, alone=alone, rank=rank):
+                    logits = masked_logits(self.explanandum, alone.repeat(len(mask)), mask)
                     return logits[rank].log_softmax(-1)
 
-                ones = torch.ones(row.shape)
+                ones = torch.ones(alone.ids.shape)
                 target = int(forward(ones).argmax())
                 if method == "lime":
                     Lime(forward).attribute(ones, target=target, n_samples=self.samples)

@@ -1,6 +1,6 @@
 """Both models at full size on one GPU: throughput, memory, and how near it is to the chip's matrix rate.
 
-Everything runs through the project's own code: the Trainer of the training programs with its data
+Everything runs through the project's own code: the loop of the training programs with its data
 path, `generate_masks` from token file to Parquet, `MaskedSequences` for Table 1, the `Attributor` for LIME.
 The weights are random, the sequences too: only time and memory are looked at.
 """
@@ -95,47 +95,28 @@ class Measured:
     profile: str
 
 
-def _watch(bench: "Bench", total: int):
-    """A callback of the Trainer that takes the time of some steps after a warm-up, then ends it all.
-
-    total: steps of the epoch.
-    """
-    from transformers import TrainerCallback
-
+def _watch(bench: "Bench", loop) -> Measured:
+    """The time of some steps of a training's first epoch, after a warm-up; then it is left alone."""
     sizes = bench.sizes
+    items = loop.rest_of_epoch()
 
-    class Watch(TrainerCallback):
-        measured: Measured | None = None
+    def seconds_of(steps: int) -> float:
+        start = bench.now()
+        for item in itertools.islice(items, steps):
+            loop.step(item)
+        return bench.now() - start
 
-        def on_step_end(self, args, state, control, **kwargs):
-            self._no_files(control)
-            step = state.global_step
-            if step == sizes.warm_up - 1:
-                self.start = bench.now()
-            elif step == sizes.warm_up:
-                start, self.start = self.start, bench.now()
-                steps = math.ceil(sizes.seconds / (self.start - start))
-                self.last = step + max(3, min(steps, 100, total - step - sizes.profiled - 1))
-                bench.forget_peak()
-            elif step > sizes.warm_up and step == self.last:
-                seconds = bench.now() - self.start
-                steps = step - sizes.warm_up
-                self.measured = Measured(steps, seconds, bench.peak(), "")
-                self.profile = Profile(bench.device)
-                self.profile.start()
-            elif step > sizes.warm_up and step == self.last + sizes.profiled:
-                bench.now()
-                self.profile.stop()
-                self.measured.profile = self.profile.text
-                control.should_training_stop = True
-
-        def on_epoch_end(self, args, state, control, **kwargs):
-            self._no_files(control)
-
-        def _no_files(self, control) -> None:
-            control.should_save = control.should_evaluate = False
-
-    return Watch()
+    seconds_of(sizes.warm_up - 1)
+    steps = math.ceil(sizes.seconds / seconds_of(1))
+    left = loop.steps_per_epoch - sizes.warm_up - sizes.profiled - 1
+    steps = max(3, min(steps, 100, left))
+    bench.forget_peak()
+    measured = Measured(steps, seconds_of(steps), bench.peak(), "")
+    profile = Profile(bench.device)
+    profile.start()
+    seconds_of(sizes.profiled)
+    profile.stop()
+    return dataclasses.replace(measured, profile=profile.text)
 
 
 class Bench:
@@ -180,18 +161,12 @@ class Bench:
         return self.torch.cuda.max_memory_allocated() if self.cuda else measure.own_peak_bytes()
 
     def set_precision(self, precision: str) -> None:
-        """As `choose_device` and the Trainer do, by the one switch that the Trainer has.
+        """As the programs do."""
+        from whatyouread.models.inference import choose_device
 
-        In one process both must not be used: torch refuses a mixture of its old and new switches.
-        """
-        from transformers.utils.import_utils import enable_tf32
-
-        if self.cuda:
-            enable_tf32(precision != "fp32")
+        choose_device(self.threads, precision)
 
     def clean(self) -> None:
-        for name in [name for name in os.environ if name.startswith("ACCELERATE_")]:
-            del os.environ[name]  # by which one Trainer tells the next to compile, or its precision
         self.torch._dynamo.reset()
         gc.collect()
         if self.cuda:
@@ -200,21 +175,27 @@ class Bench:
     # models
 
     def explanandum(self, compiled: bool = False):
-        from whatyouread.explanandum import Explanandum
-        from whatyouread.predict import compile_encoder
+        from whatyouread.models.explanandum import Explanandum
+        from whatyouread.models.inference import compile_encoder
 
         self.torch.manual_seed(0)
         made = Explanandum(self.sizes.backbone, self.sizes.classes).to(self.device)
         return compile_encoder(made, compiled)
 
     def explainer_task(self, explanandum):
-        """The Explainer and its task, as train_explainer makes them."""
+        """The paper's Explainer and its task, as train_explainer makes them."""
         import train_explainer
-        from whatyouread import cli
 
-        section = {k: v for k, v in self.config["explainer"].items() if k != "both"}
-        settings = cli.settings(train_explainer.Settings, section)
-        return train_explainer.make_task(settings, explanandum, 0)
+        given = self.config["explainer"] | next(iter(self.config["explainers"].values()))
+        objective, settings, own = train_explainer.divided(given)
+        explainer = objective.make_explainer(own, settings.network, explanandum)
+        return explainer, objective(explainer, explanandum, own, 0)
+
+    def passes(self, precision: str, batch_size: int, compiled: bool):
+        """Passes of a frozen Explanandum."""
+        from whatyouread.models.inference import Passes
+
+        return Passes(self.explanandum(compiled), batch_size, self.device, precision)
 
     # parts
 
@@ -243,7 +224,7 @@ class Bench:
     def training(
         self, kind: str, precision: str, batch: int, compiled: bool = False, padded: float = 0.0
     ) -> Iterator[Figure]:
-        """One training by the real Trainer, for some seconds; half the batch where memory ends."""
+        """One training by the real loop, for some seconds; half the batch where memory ends."""
         asked_of = precision == "bf16" and batch == self.sizes.batches[kind][1] and not padded
         made = None
         while made is None:
@@ -273,9 +254,10 @@ class Bench:
 
     def _train(self, kind: str, precision: str, batch: int, compiled: bool, padded: float):
         """What was measured, and the seconds of everything."""
-        from whatyouread.batches import Batches
-        from whatyouread.tasks import ClassificationTask
-        from whatyouread.training import TrainingSettings, make_trainer
+        from whatyouread.training.batches import Batches
+        from whatyouread.training.classification import ClassificationTask
+        from whatyouread.training.loop import Loop
+        from whatyouread.training.settings import TrainingSettings
 
         file = self.file
         if padded:
@@ -289,28 +271,20 @@ class Bench:
         explain = kind == "Explainer"
         task = self.explainer_task(explanandum)[1] if explain else ClassificationTask(explanandum)
         start = self.now()
-        batches = Batches(file, 0, lengths=True)
-        trainer = make_trainer(
-            task, TrainingSettings(**values), batches, batches, self.scratch / "trainer", 0,
-            self.threads,
-        )  # fmt: skip
-        state = trainer.accelerator.state
-        found = state.mixed_precision == "bf16", state.dynamo_plugin.backend.value != "NO"
-        if found != (precision == "bf16", compiled):
-            raise RuntimeError(f"the Trainer is set to (bf16, compiled) = {found}")
-        watch = _watch(self, len(file) // batch)
-        trainer.add_callback(watch)
-        trainer.train()
-        return watch.measured, self.now() - start
+        batches = Batches(file, 0)
+        loop = Loop(
+            task, TrainingSettings(**values), batches, batches, self.scratch, 0, self.threads
+        )
+        return _watch(self, loop), self.now() - start
 
     def masks(self, precision: str, compiled: bool = False, part: bool = False) -> Iterator[Figure]:
         """`generate_masks`, from the token file to Parquet."""
-        from whatyouread.mask_generation import generate_masks
-        from whatyouread.token_files import TokenFile
+        from whatyouread.data.token_files import TokenFile
+        from whatyouread.explainers.generation import generate_masks
 
         self.set_precision(precision)
-        explanandum = self.explanandum(compiled)
-        explainer, _ = self.explainer_task(explanandum)
+        passes = self.passes(precision, self.sizes.at_once, compiled)
+        explainer, _ = self.explainer_task(passes.explanandum)
         number = self.sizes.part if part else self.sizes.sequences
         some = write_sequences(self.scratch / "some.arrow", self.sizes, 2 * self.sizes.at_once)
         if part:
@@ -318,10 +292,7 @@ class Bench:
         source = self.scratch / "part.arrow" if part else self.file.path
 
         def generate(file):
-            generate_masks(
-                explainer, explanandum, file, self.scratch / "made.parquet",
-                batch_size=self.sizes.at_once, seed=0, device=self.device, precision=precision,
-            )  # fmt: skip
+            generate_masks(explainer, passes, file, self.scratch / "made.parquet", seed=0)
 
         generate(some)  # kernels, or compilation
         self.forget_peak()
@@ -344,26 +315,23 @@ class Bench:
 
     def table(self, precision: str, compiled: bool = False) -> Iterator[Figure]:
         """The seven rows of Table 1, for masks with as many chunks as the paper's."""
-        from whatyouread.mask_files import MaskFile
-        from whatyouread.masked_predictions import MaskedSequences
-        from whatyouread.prediction_files import QUESTIONS
-        from whatyouread.table1 import table
+        from whatyouread.evaluate.masked_predictions import MaskedSequences
+        from whatyouread.evaluate.prediction_files import CASES
+        from whatyouread.evaluate.table1 import table
+        from whatyouread.masks.mask_files import MaskFile
 
         self.set_precision(precision)
         ranks, number = list(self.sizes.classes), self.sizes.part
         file = write_sequences(self.scratch / "part.arrow", self.sizes, number)
         some = write_sequences(self.scratch / "some.arrow", self.sizes, 2 * self.sizes.at_once)
-        explanandum = self.explanandum(compiled)
+        passes = self.passes(precision, self.sizes.at_once, compiled)
         lengths = write_runs(self.scratch / "runs.parquet", file)
         write_runs(self.scratch / "some.parquet", some)
 
         def rows(tokens, masks):
-            sequences = MaskedSequences(
-                explanandum, tokens, MaskFile(masks, ranks), batch_size=self.sizes.at_once,
-                seed=0, device=self.device, precision=precision,
-            )  # fmt: skip
-            asked = [question for question in QUESTIONS if question[:2] == ("labels", "none")]
-            table(sequences.answers(asked), "labels")
+            sequences = MaskedSequences(passes, tokens, MaskFile(masks, ranks), seed=0)
+            cases = [case for case in CASES if case[:2] == ("labels", "none")]
+            table(sequences.answers(cases), "labels")
 
         rows(some, self.scratch / "some.parquet")
         self.forget_peak()
@@ -388,17 +356,14 @@ class Bench:
 
     def lime(self, precision: str, compiled: bool = False) -> Iterator[Figure]:
         """LIME for all ranks (and two sets of other classes), each sequence's passes shared by them."""
-        from whatyouread.attribution import Attributor
+        from whatyouread.methods.registry import Attributor
 
         self.set_precision(precision)
-        explanandum = self.explanandum(compiled)
-        explainer, _ = self.explainer_task(explanandum)
+        passes = self.passes(precision, self.sizes.samples, compiled)
+        explainer, _ = self.explainer_task(passes.explanandum)
         file = write_sequences(self.scratch / "lime.arrow", self.sizes, self.sizes.lime + 2)
         settings = {"preset": "fair", "samples": self.sizes.samples}
-        attributor = Attributor(
-            "lime", settings, explanandum, explainer, batch_size=self.sizes.samples, seed=0,
-            device=self.device, precision=precision,
-        )  # fmt: skip
+        attributor = Attributor("lime", settings, passes, explainer, seed=0)
         classes = attributor.classes(file, lineages(self.sizes.classes))
         rows = np.arange(len(file))
         attributor.explain(file, rows[:2], classes)

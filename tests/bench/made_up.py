@@ -27,8 +27,8 @@ def write_sequences(path: Path, sizes, number: int, padded: float = 0.0, seed: i
     """
     import pyarrow as pa
 
-    from whatyouread.token_files import TokenFile, schema, write_token_files
-    from whatyouread.tokens import CLS, FIRST_KMER
+    from whatyouread.data.six_mers import CLS, FIRST_KMER
+    from whatyouread.data.token_files import TokenFile, schema, write_token_files
 
     rng = np.random.default_rng(seed)
     ranks = list(sizes.classes)
@@ -55,8 +55,9 @@ def write_runs(path: Path, file, seed: int = 0) -> np.ndarray:
     """
     import pyarrow.parquet as pq
 
-    from whatyouread.chunks import find_chunks
-    from whatyouread.mask_files import CHOICES, mask_rows, mask_schema
+    from whatyouread.masks.choices import CHOICES
+    from whatyouread.masks.chunks import find_chunks
+    from whatyouread.masks.mask_files import mask_rows, mask_schema
 
     rng, found = np.random.default_rng(seed), []
     with pq.ParquetWriter(path, mask_schema(file.ranks)) as writer:
@@ -67,7 +68,8 @@ def write_runs(path: Path, file, seed: int = 0) -> np.ndarray:
             )
             mask = np.where(on, 0.85, 0.25).astype(np.float16)
             classes = np.stack([file.labels[rows]] * len(CHOICES))
-            writer.write_batch(mask_rows(file, rows, classes, np.stack([mask] * len(CHOICES))))
-            chunks = find_chunks(on, file.lengths[rows])
+            masks, content = np.stack([mask] * len(CHOICES)), file.batch(rows).content
+            writer.write_batch(mask_rows(file, rows, content, classes, masks))
+            chunks = find_chunks(on, content)
             found.append(chunks.end - chunks.start)
     return np.concatenate(found)

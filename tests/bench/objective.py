@@ -7,23 +7,24 @@ import torch
 from measure import Figure, seconds
 from torch import Tensor
 
-from whatyouread.losses import Loss, explainer_loss
-from whatyouread.masking import own_and_other_masks, target_mask
+from whatyouread.explainers.losses import Loss, Masks, explainer_loss
+from whatyouread.explainers.paper import Settings
+from whatyouread.models.levels import HeadLevel
+from whatyouread.models.mask_operator import own_and_other_masks, target_mask
 
 SECTION = "Masks and losses"
 LENGTH, CLASSES, BATCH = 251, (4, 55, 1_878), 48
+LEVELS = [HeadLevel(f"level{i}", classes) for i, classes in enumerate(CLASSES)]
 A, B = 0.05, 0.3
 
 
 def vectorised(scores: Tensor, labels: Tensor, logits: tuple, logits_inverted: tuple) -> Loss:
-    """The project's: scores (batch, length, classes of all ranks), labels (batch, ranks)."""
+    """The project's: scores (batch, length, classes of all levels), labels (batch, levels)."""
     first = torch.tensor([0, *torch.tensor(CLASSES).cumsum(0)[:-1]])
     own, others = own_and_other_masks(scores, labels + first)
     valid = torch.ones(scores.shape[:2], dtype=torch.bool)
-    return explainer_loss(
-        logits, logits_inverted, labels, target_mask(own), others, own, valid,
-        min_area=A, max_area=B,
-    )  # fmt: skip
+    masks = Masks(target_mask(own), others, own)
+    return explainer_loss(LEVELS, logits, logits_inverted, labels, masks, valid, Settings(A, B))
 
 
 def loops(scores: Tensor, labels: Tensor, logits: tuple, logits_inverted: tuple) -> Loss:

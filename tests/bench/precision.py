@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import yaml
+from helpers_workflow import SNAKEFILE, TINY, write_config
 from measure import PROJECT, Figure, say
 
 SECTION = "Precision: Table 1 of the demo"
@@ -15,20 +16,17 @@ RANKS = ("superkingdom", "phylum", "genus")
 
 def table1(folder: Path, config: dict) -> tuple[pd.DataFrame, float]:
     """Run the workflow up to Table 1; returns it, and the seconds of the two trainings."""
-    (folder / "config").mkdir(parents=True)
-    (folder / "config" / "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
-    trainings = [f"train_{model}" for model in ("explanandum", "explainer")]
+    write_config(folder, config)
     with open(folder / "log", "wb") as log:
         subprocess.run(
             [
-                sys.executable, "-m", "snakemake", "--snakefile", PROJECT / "workflow" / "Snakefile",
+                sys.executable, "-m", "snakemake", "--snakefile", SNAKEFILE,
                 "--directory", folder, "--cores", "2", "--", "results/table1.tsv",
             ],
             stdout=log, stderr=log, stdin=subprocess.DEVNULL, check=True,
         )  # fmt: skip
     seconds = sum(
-        pd.read_csv(folder / "benchmarks" / f"{name}.tsv", sep="\t")["s"].sum()
-        for name in trainings
+        pd.read_csv(path, sep="\t")["s"].sum() for path in folder.glob("benchmarks/train_*/*.tsv")
     )
     table = pd.read_csv(folder / "results" / "table1.tsv", sep="\t").set_index("condition")
     return table[list(RANKS)], seconds
@@ -36,10 +34,8 @@ def table1(folder: Path, config: dict) -> tuple[pd.DataFrame, float]:
 
 def run(quick: bool, scratch: Path) -> list[Figure]:
     """Largest and mean differences between the 21 numbers of Table 1, in points."""
-    if quick:
-        sys.path.insert(0, str(PROJECT / "tests"))
-        from test_workflow import TINY as config
-    else:
+    config = TINY
+    if not quick:
         config = yaml.safe_load((PROJECT / ".test" / "config" / "config.yaml").read_text())
     half = {
         section: config.get(section, {}) | {"precision": "bf16"}

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from measure import Figure, seconds
 
-from whatyouread.tokens import VOCABULARY, encode, tokenize
+from whatyouread.data.six_mers import VOCABULARY, encode, tokenize
 
 SECTION = "Tokenization, one core"
 

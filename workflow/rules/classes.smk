@@ -1,10 +1,10 @@
-# What the classes as a whole are read by: tokens and k-mers that stay the same over several runs.
+# What speaks for a class as a whole: tokens and k-mers that are the same over several runs.
 
 
 rule score_classes:
     input:
         explanandum=explanandum_of_run,
-        explainer=explainer_of_run,
+        explainer=explainer_of_source,
         test="results/tokens/test.arrow",
     output:
         selections="results/classes/{run}/{source}.parquet",
@@ -25,12 +25,14 @@ rule score_classes:
         batch_size=config["evaluation"]["batch_size"],
         seed=run_seed,
         explanandum=subpath(input.explanandum, parent=True),
-        explainer=subpath(input.explainer, parent=True),
+        explainer=lambda wildcards, input: option(
+            "--explainer", folders(input.explainer)
+        ),
     shell:
-        'python "$SCRIPTS/score_classes.py" --run {wildcards.run} --source {wildcards.source}'
-        " --explanandum {params.explanandum} --explainer {params.explainer} --test {input.test}"
-        " --settings {params.settings:q} --batch-size {params.batch_size} --seed {params.seed}"
-        " --threads {threads} --selections {output.selections} --log {log}"
+        'python "$WHATYOUREAD/scripts/score_classes.py" --run {wildcards.run}'
+        " --source {wildcards.source} --explanandum {params.explanandum} {params.explainer}"
+        " --test {input.test} --settings {params.settings:q} --batch-size {params.batch_size}"
+        " --seed {params.seed} --threads {threads} --selections {output.selections} --log {log}"
 
 
 rule explain_classes:
@@ -60,9 +62,12 @@ rule explain_classes:
         ranks=RANKS,
         settings=settings("class_explanations"),
         seed=config["seed"],
-        planted=planted_options,
+        planted=lambda wildcards, input: option("--planted", input.planted),
+        test=lambda wildcards, input: option("--test", input.test),
+        table=lambda wildcards, output: option("--planted-table", output.planted),
     shell:
-        'python "$SCRIPTS/explain_classes.py" --selections {input.selections}'
+        'python "$WHATYOUREAD/scripts/explain_classes.py" --selections {input.selections}'
         " --classes {input.classes} --ranks {params.ranks} --settings {params.settings:q}"
         " --seed {params.seed} --table {output.table} --summary {output.summary}"
-        " --null {output.null} --motifs {output.motifs} {params.planted} --log {log}"
+        " --null {output.null} --motifs {output.motifs} {params.planted} {params.test}"
+        " {params.table} --log {log}"

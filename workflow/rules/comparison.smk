@@ -1,4 +1,4 @@
-# The Explainer beside other methods: scores per token, their faithfulness, and what they cost.
+# The Explainers beside other methods: scores per token, their faithfulness, and what they cost.
 
 
 rule sample_sequences:
@@ -20,14 +20,14 @@ rule sample_sequences:
         again=config["attributions"]["again"],
         seed=config["seed"],
     shell:
-        'python "$SCRIPTS/sample_sequences.py" --test {input.test} --ranks {params.ranks}'
-        " --size {params.size} --again {params.again} --seed {params.seed}"
+        'python "$WHATYOUREAD/scripts/sample_sequences.py" --test {input.test}'
+        " --ranks {params.ranks} --size {params.size} --again {params.again} --seed {params.seed}"
         " --sequences {output.sequences} --substituted {output.substituted} --log {log}"
 
 
 rule attribute_tokens:
     input:
-        explanandum="results/explanandum/model.safetensors",
+        explanandum="results/explanandum/0/model.safetensors",
         explainer=explainer_of_method,
         sequences="results/attributions/sequences.arrow",
         substituted="results/attributions/substituted.arrow",
@@ -53,23 +53,26 @@ rule attribute_tokens:
         compile=COMPILE,
         seed=config["seed"],
         explanandum=subpath(input.explanandum, parent=True),
-        explainer=subpath(input.explainer, parent=True),
+        explainer=lambda wildcards, input: option(
+            "--explainer", folders(input.explainer)
+        ),
     shell:
-        'python "$SCRIPTS/attribute_tokens.py" --method {wildcards.method}'
-        " --settings {params.settings:q} --explanandum {params.explanandum}"
-        " --explainer {params.explainer} --sequences {input.sequences}"
-        " --substituted {input.substituted} --batch-size {params.batch_size}"
-        " --precision {params.precision} {params.compile} --seed {params.seed}"
-        " --threads {threads} --scores {output.scores} --cost {output.cost} --log {log}"
+        'python "$WHATYOUREAD/scripts/attribute_tokens.py" --method {wildcards.method}'
+        " --settings {params.settings:q} --explanandum {params.explanandum} {params.explainer}"
+        " --sequences {input.sequences} --substituted {input.substituted}"
+        " --batch-size {params.batch_size} --precision {params.precision} {params.compile}"
+        " --seed {params.seed} --threads {threads} --scores {output.scores} --cost {output.cost}"
+        " --log {log}"
 
 
 rule measure_faithfulness:
     input:
-        explanandum="results/explanandum/model.safetensors",
+        explanandum="results/explanandum/0/model.safetensors",
         sequences="results/attributions/sequences.arrow",
         scores="results/attributions/{method}.parquet",
         planted=if_simulated("resources/simulated/planted.parquet"),
         explainers=other_explainers,
+        explananda=other_explananda,
     output:
         table="results/faithfulness/{method}.tsv",
     log:
@@ -89,19 +92,25 @@ rule measure_faithfulness:
         batch_size=config["evaluation"]["batch_size"],
         seed=config["seed"],
         explanandum=subpath(input.explanandum, parent=True),
-        planted=planted_option,
-        explainers=explainers_option,
+        planted=lambda wildcards, input: option("--planted", input.planted),
+        # pairs: each Explainer with the classifier that it was trained for
+        explainers=lambda wildcards, input: option(
+            "--other-explainers", folders(input.explainers)
+        ),
+        explananda=lambda wildcards, input: option(
+            "--other-explananda", folders(input.explananda)
+        ),
     shell:
-        'python "$SCRIPTS/measure_faithfulness.py" --method {wildcards.method}'
+        'python "$WHATYOUREAD/scripts/measure_faithfulness.py" --method {wildcards.method}'
         " --attributions {input.scores} --sequences {input.sequences}"
         " --explanandum {params.explanandum} {params.planted} {params.explainers}"
-        " --settings {params.settings:q} --batch-size {params.batch_size} --seed {params.seed}"
-        " --threads {threads} --table {output.table} --log {log}"
+        " {params.explananda} --settings {params.settings:q} --batch-size {params.batch_size}"
+        " --seed {params.seed} --threads {threads} --table {output.table} --log {log}"
 
 
 rule compare_methods:
     input:
-        explanandum="results/explanandum/model.safetensors",
+        explanandum="results/explanandum/0/model.safetensors",
         sequences="results/attributions/sequences.arrow",
         scores=expand("results/attributions/{method}.parquet", method=METHODS),
         costs=expand("results/attributions/{method}.json", method=METHODS),
@@ -124,13 +133,16 @@ rule compare_methods:
         mem_mb=16000,
         runtime=240,
     params:
+        main=f"explainer_{MAIN}",
+        explainers=EXPLAINER_METHODS,
         batch_size=config["evaluation"]["batch_size"],
         seed=config["seed"],
         explanandum=subpath(input.explanandum, parent=True),
     shell:
-        'python "$SCRIPTS/compare_methods.py" --faithfulness {input.faithfulness}'
+        'python "$WHATYOUREAD/scripts/compare_methods.py" --faithfulness {input.faithfulness}'
         " --attributions {input.scores} --costs {input.costs} --sequences {input.sequences}"
-        " --explanandum {params.explanandum} --batch-size {params.batch_size} --seed {params.seed}"
+        " --explanandum {params.explanandum} --explainer {params.main}"
+        " --explainers {params.explainers} --batch-size {params.batch_size} --seed {params.seed}"
         " --threads {threads} --faithfulness-table {output.faithfulness}"
         " --comparison {output.comparison} --curves {output.curves} --markdown {output.markdown}"
         " --log {log}"
@@ -138,7 +150,7 @@ rule compare_methods:
 
 rule measure_steering:
     input:
-        explanandum="results/explanandum/model.safetensors",
+        explanandum="results/explanandum/0/model.safetensors",
         sequences="results/attributions/sequences.arrow",
         scores=expand("results/attributions/{method}.parquet", method=METHODS),
     output:
@@ -157,14 +169,14 @@ rule measure_steering:
         mem_mb=16000,
         runtime=240,
     params:
-        own=SHARP,
+        explainers=EXPLAINER_METHODS,
         resamples=config["faithfulness"]["resamples"],
         batch_size=config["evaluation"]["batch_size"],
         seed=config["seed"],
         explanandum=subpath(input.explanandum, parent=True),
     shell:
-        'python "$SCRIPTS/measure_steering.py" --attributions {input.scores}'
+        'python "$WHATYOUREAD/scripts/measure_steering.py" --attributions {input.scores}'
         " --sequences {input.sequences} --explanandum {params.explanandum}"
-        " --own {params.own} --resamples {params.resamples} --batch-size {params.batch_size}"
-        " --seed {params.seed} --threads {threads} --table {output.table}"
-        " --markdown {output.markdown} --log {log}"
+        " --explainers {params.explainers} --resamples {params.resamples}"
+        " --batch-size {params.batch_size} --seed {params.seed} --threads {threads}"
+        " --table {output.table} --markdown {output.markdown} --log {log}"

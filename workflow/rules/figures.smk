@@ -1,21 +1,21 @@
-# Pictures, as SVG and PNG in results/figures; the SVG also stand in the report.
+# Pictures, as SVG and PNG; the SVG also stand in the report.
 
 
 rule plot_training:
     input:
-        explanandum="results/explanandum/history.tsv",
-        explainer="results/explainer/history.tsv",
+        explanandum="results/explanandum/0/history.tsv",
+        explainer="results/explainers/{explainer}/0/history.tsv",
         counts="results/tokens/summary.tsv",
     output:
         svg=report(
-            "results/figures/training.svg",
+            "results/explainers/{explainer}/figures/training.svg",
             caption="../report/plot_training.rst",
             category="Models",
-            labels={"what": "training curves of both models", "as": "figure"},
+            labels={"what": "training curves: {explainer}", "as": "figure"},
         ),
-        png="results/figures/training.png",
+        png="results/explainers/{explainer}/figures/training.png",
     log:
-        "logs/plot_training.log",
+        "logs/plot_training/{explainer}.log",
     conda:
         "../../envs/plot_training.yaml"
     resources:
@@ -24,26 +24,26 @@ rule plot_training:
     params:
         ranks=RANKS,
     shell:
-        'python "$SCRIPTS/plot_training.py" --explanandum {input.explanandum}'
-        " --explainer {input.explainer} --counts {input.counts} --ranks {params.ranks}"
-        " --svg {output.svg} --png {output.png} --log {log}"
+        'python "$WHATYOUREAD/scripts/plot_training.py" --explanandum {input.explanandum}'
+        " --explainer {input.explainer} --name {wildcards.explainer} --counts {input.counts}"
+        " --ranks {params.ranks} --svg {output.svg} --png {output.png} --log {log}"
 
 
 rule plot_table1:
     input:
-        table="results/table1.tsv",
-        controls="results/table1_controls.tsv",
+        table="results/explainers/{explainer}/table1.tsv",
+        controls="results/explainers/{explainer}/controls.tsv",
         classes="results/taxonomy/classes.tsv",
     output:
         svg=report(
-            "results/figures/table1.svg",
+            "results/explainers/{explainer}/figures/table1.svg",
             caption="../report/plot_table1.rst",
             category="Table 1",
-            labels={"what": "Table 1 and its controls", "as": "figure"},
+            labels={"what": "Table 1 and its controls: {explainer}", "as": "figure"},
         ),
-        png="results/figures/table1.png",
+        png="results/explainers/{explainer}/figures/table1.png",
     log:
-        "logs/plot_table1.log",
+        "logs/plot_table1/{explainer}.log",
     conda:
         "../../envs/plot_table1.yaml"
     resources:
@@ -52,28 +52,28 @@ rule plot_table1:
     params:
         ranks=RANKS,
     shell:
-        'python "$SCRIPTS/plot_table1.py" --table {input.table} --controls {input.controls}'
-        " --classes {input.classes} --ranks {params.ranks} --svg {output.svg} --png {output.png}"
-        " --log {log}"
+        'python "$WHATYOUREAD/scripts/plot_table1.py" --table {input.table}'
+        " --controls {input.controls} --classes {input.classes} --ranks {params.ranks}"
+        " --svg {output.svg} --png {output.png} --log {log}"
 
 
 rule plot_confusion:
     input:
-        predictions="results/predictions.parquet",
+        predictions="results/explainers/{explainer}/predictions.parquet",
         classes="results/taxonomy/classes.tsv",
     output:
         svg=report(
-            "results/figures/confusion.svg",
+            "results/explainers/{explainer}/figures/confusion.svg",
             caption="../report/plot_confusion.rst",
             category="Table 1",
             labels={
-                "what": "confusion between the classes of a rank, plain and masked",
+                "what": "confusion between classes, plain and masked: {explainer}",
                 "as": "figure",
             },
         ),
-        png="results/figures/confusion.png",
+        png="results/explainers/{explainer}/figures/confusion.png",
     log:
-        "logs/plot_confusion.log",
+        "logs/plot_confusion/{explainer}.log",
     conda:
         "../../envs/plot_confusion.yaml"
     resources:
@@ -82,7 +82,7 @@ rule plot_confusion:
     params:
         ranks=RANKS,
     shell:
-        'python "$SCRIPTS/plot_confusion.py" --predictions {input.predictions}'
+        'python "$WHATYOUREAD/scripts/plot_confusion.py" --predictions {input.predictions}'
         " --classes {input.classes} --ranks {params.ranks} --svg {output.svg} --png {output.png}"
         " --log {log}"
 
@@ -90,25 +90,20 @@ rule plot_confusion:
 rule plot_sequences:
     input:
         test="results/tokens/test.arrow",
-        masks="results/masks/test.parquet",
+        masks="results/explainers/{explainer}/masks.parquet",
         classes="results/taxonomy/classes.tsv",
         planted=if_simulated("resources/simulated/planted.parquet"),
     output:
         html=report(
-            "results/figures/sequences.html",
+            "results/explainers/{explainer}/figures/sequences.html",
             caption="../report/plot_sequences.rst",
             category="Masks",
-            labels={"what": "sequences, token by token", "as": "page"},
+            labels={"what": "sequences, token by token: {explainer}", "as": "page"},
         ),
-        svg=report(
-            "results/figures/sequences.svg",
-            caption="../report/plot_sequences.rst",
-            category="Masks",
-            labels={"what": "sequences, token by token", "as": "figure"},
-        ),
-        png="results/figures/sequences.png",
+        svg="results/explainers/{explainer}/figures/sequences.svg",
+        png="results/explainers/{explainer}/figures/sequences.png",
     log:
-        "logs/plot_sequences.log",
+        "logs/plot_sequences/{explainer}.log",
     conda:
         "../../envs/plot_sequences.yaml"
     resources:
@@ -118,9 +113,9 @@ rule plot_sequences:
         ranks=RANKS,
         shown=config["figures"]["sequences"],
         seed=config["seed"],
-        planted=planted_option,
+        planted=lambda wildcards, input: option("--planted", input.planted),
     shell:
-        'python "$SCRIPTS/plot_sequences.py" --test {input.test} --masks {input.masks}'
+        'python "$WHATYOUREAD/scripts/plot_sequences.py" --test {input.test} --masks {input.masks}'
         " --classes {input.classes} --ranks {params.ranks} --count {params.shown}"
         " --seed {params.seed} {params.planted} --html {output.html} --svg {output.svg}"
         " --png {output.png} --log {log}"
@@ -128,50 +123,50 @@ rule plot_sequences:
 
 rule plot_masks:
     input:
-        masks="results/masks/test.parquet",
+        masks="results/explainers/{explainer}/masks.parquet",
     output:
         svg=report(
-            "results/figures/masks.svg",
+            "results/explainers/{explainer}/figures/masks.svg",
             caption="../report/plot_masks.rst",
             category="Masks",
-            labels={"what": "values of the masks", "as": "figure"},
+            labels={"what": "values of the masks: {explainer}", "as": "figure"},
         ),
-        png="results/figures/masks.png",
+        png="results/explainers/{explainer}/figures/masks.png",
     log:
-        "logs/plot_masks.log",
+        "logs/plot_masks/{explainer}.log",
     conda:
         "../../envs/plot_masks.yaml"
     resources:
         mem_mb=8000,
         runtime=30,
     shell:
-        'python "$SCRIPTS/plot_masks.py" --masks {input.masks} --svg {output.svg} --png {output.png}'
-        " --log {log}"
+        'python "$WHATYOUREAD/scripts/plot_masks.py" --masks {input.masks} --svg {output.svg}'
+        " --png {output.png} --log {log}"
 
 
 rule plot_chunks:
     input:
-        masks="results/masks/test.parquet",
-        paper=PAPER / "mask_statistics.tsv",
+        masks="results/explainers/{explainer}/masks.parquet",
     output:
-        table="results/mask_statistics.tsv",
+        table="results/explainers/{explainer}/mask_statistics.tsv",
         svg=report(
-            "results/figures/chunks.svg",
+            "results/explainers/{explainer}/figures/chunks.svg",
             caption="../report/plot_chunks.rst",
             category="Masks",
-            labels={"what": "kept chunks", "as": "figure"},
+            labels={"what": "kept chunks: {explainer}", "as": "figure"},
         ),
-        png="results/figures/chunks.png",
+        png="results/explainers/{explainer}/figures/chunks.png",
     log:
-        "logs/plot_chunks.log",
+        "logs/plot_chunks/{explainer}.log",
     conda:
         "../../envs/plot_chunks.yaml"
     resources:
         mem_mb=8000,
         runtime=30,
     shell:
-        'python "$SCRIPTS/plot_chunks.py" --masks {input.masks} --paper {input.paper:q}'
-        " --table {output.table} --svg {output.svg} --png {output.png} --log {log}"
+        'python "$WHATYOUREAD/scripts/plot_chunks.py" --masks {input.masks}'
+        ' --paper "$WHATYOUREAD/resources/paper/mask_statistics.tsv" --table {output.table}'
+        " --svg {output.svg} --png {output.png} --log {log}"
 
 
 rule plot_lime:
@@ -179,7 +174,7 @@ rule plot_lime:
         sequences="results/attributions/sequences.arrow",
         lime="results/attributions/lime.parquet",
         default=if_compared("lime_captum_default"),
-        explainer="results/attributions/explainer.parquet",
+        explainer=f"results/attributions/explainer_{MAIN}.parquet",
         classes="results/taxonomy/classes.tsv",
         planted=if_simulated("resources/simulated/planted.parquet"),
     output:
@@ -200,13 +195,13 @@ rule plot_lime:
     params:
         ranks=RANKS,
         seed=config["seed"],
-        planted=planted_option,
-        default=default_option,
+        planted=lambda wildcards, input: option("--planted", input.planted),
+        default=lambda wildcards, input: option("--captum-default", input.default),
     shell:
-        'python "$SCRIPTS/plot_lime.py" --sequences {input.sequences} --lime {input.lime}'
-        " --explainer {input.explainer} --classes {input.classes} --ranks {params.ranks}"
-        " --seed {params.seed} {params.planted} {params.default} --svg {output.svg}"
-        " --png {output.png} --log {log}"
+        'python "$WHATYOUREAD/scripts/plot_lime.py" --sequences {input.sequences}'
+        " --lime {input.lime} --explainer {input.explainer} --classes {input.classes}"
+        " --ranks {params.ranks} --seed {params.seed} {params.planted} {params.default}"
+        " --svg {output.svg} --png {output.png} --log {log}"
 
 
 rule plot_comparison:
@@ -236,9 +231,12 @@ rule plot_comparison:
     resources:
         mem_mb=4000,
         runtime=30,
+    params:
+        explainers=EXPLAINER_METHODS,
     shell:
-        'python "$SCRIPTS/plot_comparison.py" --curves {input.curves} --comparison {input.comparison}'
-        " --faithfulness {input.faithfulness} --svg {output.svg} --png {output.png}"
+        'python "$WHATYOUREAD/scripts/plot_comparison.py" --curves {input.curves}'
+        " --comparison {input.comparison} --faithfulness {input.faithfulness}"
+        " --explainers {params.explainers} --svg {output.svg} --png {output.png}"
         " --cost-svg {output.cost_svg} --cost-png {output.cost_png} --log {log}"
 
 
@@ -261,10 +259,10 @@ rule plot_steering:
         mem_mb=4000,
         runtime=30,
     params:
-        own=SHARP,
+        explainers=EXPLAINER_METHODS,
     shell:
-        'python "$SCRIPTS/plot_steering.py" --steering {input.steering} --own {params.own}'
-        " --svg {output.svg} --png {output.png} --log {log}"
+        'python "$WHATYOUREAD/scripts/plot_steering.py" --steering {input.steering}'
+        " --explainers {params.explainers} --svg {output.svg} --png {output.png} --log {log}"
 
 
 rule plot_classes:
@@ -296,7 +294,7 @@ rule plot_classes:
     params:
         shown=config["figures"]["classes"],
     shell:
-        'python "$SCRIPTS/plot_classes.py" --table {input.table} --summary {input.summary}'
-        " --rank {wildcards.rank} --source {wildcards.source} --classes-shown {params.shown}"
-        " --svg {output.svg} --png {output.png} --logo-svg {output.logo_svg}"
-        " --logo-png {output.logo_png} --log {log}"
+        'python "$WHATYOUREAD/scripts/plot_classes.py" --table {input.table}'
+        " --summary {input.summary} --rank {wildcards.rank} --source {wildcards.source}"
+        " --classes-shown {params.shown} --svg {output.svg} --png {output.png}"
+        " --logo-svg {output.logo_svg} --logo-png {output.logo_png} --log {log}"

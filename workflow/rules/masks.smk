@@ -1,17 +1,18 @@
-# The masks of the test sequences.
+# The masks of the test sequences by the Explainers of run 0, and what they are worth: Table 1, its
+# controls, and the truth where it is known.
 
 
 rule generate_masks:
     input:
-        explanandum="results/explanandum/model.safetensors",
-        explainer="results/explainer/model.safetensors",
+        explanandum="results/explanandum/0/model.safetensors",
+        explainer="results/explainers/{explainer}/0/model.safetensors",
         test="results/tokens/test.arrow",
     output:
-        masks="results/masks/test.parquet",
+        masks=temp("results/explainers/{explainer}/parts/{part}/masks.parquet"),
     log:
-        "logs/generate_masks.log",
+        "logs/generate_masks/{explainer}_{part}.log",
     benchmark:
-        "benchmarks/generate_masks.tsv"
+        "benchmarks/generate_masks/{explainer}_{part}.tsv"
     conda:
         "../../envs/generate_masks.yaml"
     threads: 8
@@ -27,9 +28,114 @@ rule generate_masks:
         seed=config["seed"],
         explanandum=subpath(input.explanandum, parent=True),
         explainer=subpath(input.explainer, parent=True),
-        part=part_option,
     shell:
-        'python "$SCRIPTS/generate_masks.py" --explanandum {params.explanandum}'
+        'python "$WHATYOUREAD/scripts/generate_masks.py" --explanandum {params.explanandum}'
         " --explainer {params.explainer} --test {input.test} --batch-size {params.batch_size}"
         " --precision {params.precision} {params.compile} --seed {params.seed} --threads {threads}"
-        " {params.part} --masks {output.masks} --log {log}"
+        " --part {wildcards.part} --masks {output.masks} --log {log}"
+
+
+rule predict_masked:
+    input:
+        explanandum="results/explanandum/0/model.safetensors",
+        test="results/tokens/test.arrow",
+        # of all parts: a control takes the masks of other sequences
+        masks="results/explainers/{explainer}/masks.parquet",
+    output:
+        predictions=temp(
+            "results/explainers/{explainer}/parts/{part}/predictions.parquet"
+        ),
+    log:
+        "logs/predict_masked/{explainer}_{part}.log",
+    benchmark:
+        "benchmarks/predict_masked/{explainer}_{part}.tsv"
+    conda:
+        "../../envs/predict_masked.yaml"
+    threads: 8
+    resources:
+        gpu=1,
+        gpu_jobs=1,
+        mem_mb=16000,
+        runtime=720,
+    params:
+        batch_size=config["evaluation"]["batch_size"],
+        precision=config["evaluation"]["precision"],
+        compile=COMPILE,
+        seed=config["seed"],
+        explanandum=subpath(input.explanandum, parent=True),
+    shell:
+        'python "$WHATYOUREAD/scripts/predict_masked.py" --explanandum {params.explanandum}'
+        " --test {input.test} --masks {input.masks} --batch-size {params.batch_size}"
+        " --precision {params.precision} {params.compile} --seed {params.seed} --threads {threads}"
+        " --part {wildcards.part} --predictions {output.predictions} --log {log}"
+
+
+rule gather_parts:
+    input:
+        parts=expand(
+            "results/explainers/{{explainer}}/parts/{part}/{{table}}.parquet",
+            part=PARTS,
+        ),
+    output:
+        table="results/explainers/{explainer}/{table}.parquet",
+    log:
+        "logs/gather_parts/{explainer}_{table}.log",
+    wildcard_constraints:
+        table="masks|predictions",
+    localrule: True
+    conda:
+        "../../envs/gather_parts.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    shell:
+        'python "$WHATYOUREAD/scripts/gather_parts.py" --parts {input.parts}'
+        " --table {output.table} --log {log}"
+
+
+rule evaluate_masks:
+    input:
+        predictions="results/explainers/{explainer}/predictions.parquet",
+        masks="results/explainers/{explainer}/masks.parquet",
+    output:
+        table="results/explainers/{explainer}/table1.tsv",
+        markdown="results/explainers/{explainer}/table1.md",
+        controls="results/explainers/{explainer}/controls.tsv",
+    log:
+        "logs/evaluate_masks/{explainer}.log",
+    localrule: True
+    conda:
+        "../../envs/evaluate_masks.yaml"
+    resources:
+        mem_mb=8000,
+        runtime=30,
+    params:
+        ranks=RANKS,
+    shell:
+        'python "$WHATYOUREAD/scripts/evaluate_masks.py" --predictions {input.predictions}'
+        ' --masks {input.masks} --paper "$WHATYOUREAD/resources/paper/table1.tsv"'
+        " --ranks {params.ranks} --table {output.table} --markdown {output.markdown}"
+        " --controls {output.controls} --log {log}"
+
+
+rule localize_masks:
+    input:
+        test="results/tokens/test.arrow",
+        masks="results/explainers/{explainer}/masks.parquet",
+        planted="resources/simulated/planted.parquet",
+    output:
+        table="results/explainers/{explainer}/localization.tsv",
+    log:
+        "logs/localize_masks/{explainer}.log",
+    conda:
+        "../../envs/localize_masks.yaml"
+    resources:
+        mem_mb=8000,
+        runtime=60,
+    params:
+        ranks=RANKS,
+        seed=config["seed"],
+    shell:
+        'python "$WHATYOUREAD/scripts/localize_masks.py" --test {input.test} --masks {input.masks}'
+        " --planted {input.planted} --ranks {params.ranks} --seed {params.seed}"
+        " --table {output.table} --log {log}"

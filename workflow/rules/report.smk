@@ -1,18 +1,174 @@
-# Tables and records as pages of the report; pictures go there from the rules that draw them.
+# What a reader wants first, and tables and records as pages of the report. Pictures go there from
+# the rules that draw them.
+
+# name: (category, title, files)
+PAGES = {
+    "data": (
+        "Data",
+        "Sequences and classes",
+        ["results/taxonomy/summary.tsv", "results/split/summary.tsv"],
+    ),
+    "blank": (
+        "Models",
+        "What the classifier says about nothing",
+        ["results/explanandum/0/blank_summary.tsv"],
+    ),
+    "table1": (
+        "Table 1",
+        "Table 1: ours and the paper's",
+        of_explainers("table1.tsv"),
+    ),
+    "controls": (
+        "Controls",
+        "Table 1 for masks that should do worse",
+        of_explainers("controls.tsv"),
+    ),
+    "mask_statistics": (
+        "Masks",
+        "Masks and chunks in numbers",
+        of_explainers("mask_statistics.tsv"),
+    ),
+    "comparison": (
+        "Comparison",
+        "Methods and their controls",
+        ["results/comparison.tsv"],
+    ),
+    "steering": (
+        "Comparison",
+        "Steering and leakage of all methods",
+        ["results/steering.tsv"],
+    ),
+    "faithfulness": (
+        "Comparison",
+        "Faithfulness of all methods",
+        ["results/faithfulness.tsv"],
+    ),
+    "class_explanations": (
+        "Class explanations",
+        "What speaks for each class",
+        ["results/class_explanations.tsv"],
+    ),
+    "class_summary": (
+        "Class explanations",
+        "Distinctiveness and coverage, and the same with shuffled labels",
+        [
+            "results/class_explanations_null.tsv",
+            "results/class_explanations_summary.tsv",
+        ],
+    ),
+    "run": (
+        "Provenance",
+        "Configuration, versions, seeds and digests",
+        ["results/run.json"],
+    ),
+}
+if WITH_PAPERS_LOSS:
+    PAGES["losses"] = (
+        "Models",
+        "The paper's loss of an Explainer, beside that of masks that know nothing",
+        expand("results/explainers/{explainer}/losses.tsv", explainer=WITH_PAPERS_LOSS),
+    )
+if "simulation" in config:
+    PAGES["localization"] = (
+        "Controls",
+        "Do the masks point at what was planted?",
+        of_explainers("localization.tsv"),
+    )
+    PAGES["planted_classes"] = (
+        "Class explanations",
+        "Do the k-mers come from what was planted?",
+        ["results/class_explanations_planted.tsv"],
+    )
+
+
+rule copy_table1:
+    input:
+        table=f"results/explainers/{MAIN}/table1.tsv",
+        markdown=f"results/explainers/{MAIN}/table1.md",
+    output:
+        table="results/table1.tsv",
+        markdown="results/table1.md",
+    log:
+        "logs/copy_table1.log",
+    localrule: True
+    conda:
+        "../../envs/copy_table1.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    shell:
+        "(cp {input.table} {output.table} && cp {input.markdown} {output.markdown}) 2> {log}"
+
+
+rule summarize_run:
+    input:
+        tables=of_explainers("table1.tsv"),
+        controls=of_explainers("controls.tsv"),
+        statistics=of_explainers("mask_statistics.tsv"),
+        localizations=if_simulated(of_explainers("localization.tsv")),
+    output:
+        summary="results/summary.md",
+    log:
+        "logs/summarize_run.log",
+    localrule: True
+    conda:
+        "../../envs/summarize_run.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        names=list(EXPLAINERS),
+        ranks=RANKS,
+        localizations=lambda wildcards, input: option(
+            "--planted --localizations", input.localizations
+        ),
+    shell:
+        'python "$WHATYOUREAD/scripts/summarize_run.py" --names {params.names}'
+        " --tables {input.tables} --controls {input.controls}"
+        " --mask-statistics {input.statistics} {params.localizations} --ranks {params.ranks}"
+        " --summary {output.summary} --log {log}"
+
+
+rule record_run:
+    input:
+        dataset="resources/dataset.json",
+        taxdump="resources/taxdump.json",
+        backbone="resources/backbone.json",
+        explanandum="results/explanandum/0/run.json",
+        explainers=of_explainers("0/run.json"),
+        tables=of_explainers("table1.tsv"),
+    output:
+        record="results/run.json",
+    log:
+        "logs/record_run.log",
+    localrule: True
+    conda:
+        "../../envs/record_run.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        config=json.dumps(config, sort_keys=True, default=str),
+    shell:
+        'python "$WHATYOUREAD/scripts/record_run.py" --config {params.config:q}'
+        " --records {input.dataset} {input.taxdump} {input.backbone} {input.explanandum}"
+        " {input.explainers} --results {input.tables} --output {output.record} --log {log}"
 
 
 rule render_table:
     input:
-        files=page_files,
+        files=lambda wildcards: PAGES[wildcards.page][2],
     output:
         html=report(
             "results/report/{page}.html",
             caption="../report/render_table.rst",
-            category=page_category,
-            labels=page_labels,
+            category=lambda wildcards: PAGES[wildcards.page][0],
+            labels=lambda wildcards: {"what": PAGES[wildcards.page][1], "as": "table"},
         ),
     log:
         "logs/render_table/{page}.log",
+    wildcard_constraints:
+        page=one_of(PAGES),
     localrule: True
     conda:
         "../../envs/render_table.yaml"
@@ -20,7 +176,7 @@ rule render_table:
         mem_mb=2000,
         runtime=10,
     params:
-        title=page_title,
+        title=lambda wildcards: PAGES[wildcards.page][1],
     shell:
-        'python "$SCRIPTS/render_table.py" --files {input.files} --title {params.title:q}'
-        " --html {output.html} --log {log}"
+        'python "$WHATYOUREAD/scripts/render_table.py" --files {input.files}'
+        " --title {params.title:q} --html {output.html} --log {log}"

@@ -17,6 +17,6 @@ rule simulate_dataset:
         settings=lambda wildcards: settings("simulation"),
         seed=config["seed"],
     shell:
-        'python "$SCRIPTS/simulate_dataset.py" --settings {params.settings:q} --seed {params.seed}'
-        " --dataset {output.dataset} --taxdump {output.taxdump} --planted {output.planted}"
-        " --segments {output.segments} --log {log}"
+        'python "$WHATYOUREAD/scripts/simulate_dataset.py" --settings {params.settings:q}'
+        " --seed {params.seed} --dataset {output.dataset} --taxdump {output.taxdump}"
+        " --planted {output.planted} --segments {output.segments} --log {log}"

@@ -1,0 +1,142 @@
+"""Turn scores per token into scored items of a sequence: tokens and canonical k-mers.
+
+K-mers come from every frame and both strands. A canonical k-mer is the smaller one of a k-mer and its
+reverse complement. Its score is the mean, over its bases, of the score of each base's token.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from whatyouread.data.batch import Batch
+from whatyouread.data.six_mers import (
+    BASES_PER_TOKEN,
+    FIRST_BASE,
+    FIRST_KMER,
+    LETTERS,
+    VOCABULARY,
+    decode,
+)
+from whatyouread.support.cli import UserError
+from whatyouread.support.files import atomic, read_parquet
+from whatyouread.support.keyed_random import draw
+
+KINDS = ("token", "kmer")
+_CODE = np.full(256, 255, np.uint8)
+_CODE[list(LETTERS.encode())] = range(4)
+SELECTIONS = pa.schema(
+    [
+        ("run", pa.int32()), ("source", pa.string()), ("rank", pa.string()), ("class", pa.int32()),
+        ("key", pa.uint64()), ("kind", pa.string()), ("item", pa.string()), ("score", pa.float32()),
+    ]
+)  # fmt: skip
+"""The columns of a selections file. Every examined sequence has a row of kind "sequence"."""
+
+
+def normalised(scores: np.ndarray, content: np.ndarray) -> np.ndarray:
+    """Scores divided by their L2 norm over the content of the sequence (Rönnqvist et al.).
+
+    scores: float (n, length); content: bool (n, length). A sequence of zeros stays zero.
+    """
+    norm = np.sqrt(np.where(content, scores.astype(np.float64) ** 2, 0).sum(1, keepdims=True))
+    divided = np.divide(scores, norm, out=np.zeros(scores.shape), where=norm > 0)
+    return np.where(content, divided, 0).astype(np.float32)
+
+
+def token_items(batch: Batch, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Every six-mer token: row int64, code int64 (its id), score float64."""
+    taken = batch.content & (batch.ids >= FIRST_KMER) & (batch.ids < FIRST_BASE)
+    row, column = np.nonzero(taken)
+    return row, batch.ids[row, column], scores[row, column].astype(np.float64)
+
+
+def kmer_items(
+    batch: Batch, scores: np.ndarray, k: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Every canonical k-mer of A, C, G and T: row int64, code int64 (base 4), score float64."""
+    if not 1 <= k <= 31:
+        raise UserError(f"class_explanations.k is {k}: k-mers have 1 to 31 bases")
+    flat = batch.ids[batch.valid]
+    bases, ends = decode(flat, np.append(0, np.cumsum(batch.lengths)))
+    each = np.repeat(scores[batch.valid].astype(np.float64), BASES_PER_TOKEN[flat])
+    starts, codes = kmers(bases, k)
+    total = np.append(0.0, np.cumsum(each))
+    row = np.searchsorted(ends, starts, side="right") - 1
+    whole = starts + k <= ends[row + 1]  # not across the end of a sequence
+    starts, codes, row = starts[whole], codes[whole], row[whole]
+    return row, codes, (total[starts + k] - total[starts]) / k
+
+
+def kmers(bases: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """Starts and canonical codes, int64, of all k-mers in `bases` (uint8) without other letters."""
+    code = _CODE[bases].astype(np.int64)
+    count = max(len(bases) - k + 1, 0)
+    bad = np.append(0, np.cumsum(code == 255))
+    forward, reverse = np.zeros(count, np.int64), np.zeros(count, np.int64)
+    for i in range(k):
+        part = code[i : i + count]
+        forward = forward * 4 + part
+        reverse += (3 - part) << (2 * i)
+    good = bad[k : k + count] == bad[:count]
+    return np.flatnonzero(good), np.minimum(forward, reverse)[good]
+
+
+def select_items(
+    batch: Batch, scores: np.ndarray, keys: np.ndarray, *,
+    kind: str, k: int, best: int, min_score: float, seed: int,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # fmt: skip
+    """The `best` items of each sequence with a score above `min_score`.
+
+    batch: of numpy arrays; scores: float (n, length); keys: uint64 (n,). An item that occurs several
+    times gets its highest score. A random draw keyed by sequence and item breaks ties. Returns row
+    int64, code int64, score float32, sorted by row and score.
+    """
+    if kind not in KINDS:
+        raise UserError(f"items are of the kinds {', '.join(KINDS)}, not {kind!r}")
+    if kind == "token":
+        row, code, score = token_items(batch, scores)
+    else:
+        row, code, score = kmer_items(batch, scores, k)
+    above = score > min_score
+    row, code, score = row[above], code[above], score[above].astype(np.float32)
+    order = np.lexsort((-score, code, row))
+    row, code, score = row[order], code[order], score[order]
+    first = np.append(True, (np.diff(row) != 0) | (np.diff(code) != 0))[: len(row)]
+    row, code, score = row[first], code[first], score[first]
+    tie = draw(seed, "item", keys[row], code)
+    order = np.lexsort((tie, -score, row))
+    row, code, score = row[order], code[order], score[order]
+    starts = np.flatnonzero(np.append(True, np.diff(row) != 0)[: len(row)])
+    place = np.arange(len(row)) - np.repeat(starts, np.diff(np.append(starts, len(row))))
+    kept = place < best
+    return row[kept], code[kept], score[kept]
+
+
+def item_names(codes: np.ndarray, kind: str, k: int) -> list[str]:
+    """The spelling of items."""
+    if kind == "token":
+        return np.array(VOCABULARY)[codes].tolist()
+    digits = (np.asarray(codes, np.int64)[:, None] >> (2 * np.arange(k - 1, -1, -1))) & 3
+    letters = np.frombuffer(LETTERS.encode(), np.uint8)[digits]
+    return [name.decode() for name in np.ascontiguousarray(letters).view(f"S{k}").ravel()]
+
+
+def write_selections(path: str | Path, selections: pd.DataFrame, sequences: pd.DataFrame) -> None:
+    """Write the selections and the examined sequences (run, source, rank, class, key)."""
+    looked_at = sequences.assign(kind="sequence", item="", score=np.float32(0))
+    whole = pd.concat([looked_at, selections], ignore_index=True)
+    with atomic(path) as temporary:
+        table = pa.Table.from_pandas(whole[SELECTIONS.names], SELECTIONS, preserve_index=False)
+        pq.write_table(table, temporary, compression="zstd")
+
+
+def read_selections(paths: list[Path]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Read the selections and the examined sequences from several files."""
+    parts = [read_parquet(path, SELECTIONS.names).to_pandas() for path in paths]
+    whole = pd.concat(parts, ignore_index=True)
+    looked_at = whole["kind"] == "sequence"
+    sequences = whole.loc[looked_at, ["run", "source", "rank", "class", "key"]]
+    return whole[~looked_at].reset_index(drop=True), sequences.reset_index(drop=True)

@@ -1,0 +1,85 @@
+"""Scores per token for class explanations, and the choice of sequences that count."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from whatyouread.data.batch import Batch
+from whatyouread.data.token_files import TokenFile
+from whatyouread.explainers.network import Explainer
+from whatyouread.methods.question import Question
+from whatyouread.methods.with_captum import integrated_gradients
+from whatyouread.models.explanandum import Explanandum
+from whatyouread.models.inference import Passes, batches
+from whatyouread.models.levels import probabilities
+from whatyouread.support.cli import UserError
+from whatyouread.support.progress import progress
+
+
+def convincing(
+    explanandum: Explanandum, logits: tuple[Tensor, ...], labels: np.ndarray, min_probability: float
+) -> np.ndarray:
+    """True for sequences classified correctly with a probability above `min_probability`.
+
+    logits: (n, classes) per level; labels: int64 (n, levels). Returns bool (n, levels).
+    """
+    highest = [p.amax(-1) for p in probabilities(explanandum.levels, logits)]
+    correct = explanandum.predictions(logits).cpu().numpy() == labels
+    return correct & (torch.stack(highest, 1).cpu().numpy() > min_probability)
+
+
+def class_scores(
+    source: str,
+    passes: Passes,
+    explainer: Explainer | None,
+    file: TokenFile,
+    rows: np.ndarray,
+    *,
+    steps: int,
+    min_probability: float,
+    seed: int,
+) -> Iterator[tuple[np.ndarray, Batch, np.ndarray, np.ndarray]]:
+    """Yield rows, their batch of numpy arrays, scores (n, length, ranks), and `convincing` per batch.
+
+    source: "integrated_gradients" explains the log-probability of each rank separately;
+    "explainer_NAME" takes the mask for the class of each rank from `explainer`, which only this source
+    needs. Leaves out sequences that are not convincing at any rank. Raises UserError for any other
+    source.
+    """
+    explanandum, by_explainer = passes.explanandum, source.startswith("explainer_")
+    if not by_explainer and source != "integrated_gradients":
+        raise UserError(
+            f"class_explanations.sources: {source!r} is neither integrated_gradients nor explainer_NAME"
+        )
+    if by_explainer:
+        if explainer is None:
+            raise UserError(f"the source {source} needs --explainer, the folder of its model")
+        explainer = explainer.to(passes.device).eval()
+    with progress(f"{source} for classes", len(rows), "sequences") as bar:
+        for places, batch in batches(file, passes.batch_size, passes.device, rows):
+            own = rows[places]
+            logits = passes.logits(batch)
+            good = convincing(explanandum, logits, file.labels[own], min_probability)
+            kept = np.flatnonzero(good.any(1))
+            bar.update(len(places))
+            if not len(kept):
+                continue
+            chosen = file.batch(own[kept])
+            question = Question(
+                explanandum,
+                chosen.to(passes.device),
+                explanandum.predictions(logits)[torch.from_numpy(kept).to(passes.device)],
+                None,
+                file.keys[own[kept]],
+                seed,
+                passes.batch_size,
+            )
+            if by_explainer:
+                with torch.inference_mode():
+                    sets = question.predicted.unsqueeze(1)
+                    scores = explainer.class_masks(question.batch, sets)[:, :, 0]
+            else:
+                scores = integrated_gradients(question, steps)
+            yield own[kept], chosen, scores.float().cpu().numpy(), good[kept]

@@ -1,0 +1,197 @@
+"""Items (tokens, k-mers) that speak for a class as a whole: several runs select them in its sequences.
+
+Stable Attribution Class Explanation (Rönnqvist et al. 2022) pools the best items of each sequence over
+runs, keeps items that enough runs and enough sequences select, and orders them by mean score. This
+module adds one condition: an item must be selected in a larger share of the class's sequences than of
+the other classes' sequences.
+"""
+
+import dataclasses
+
+import numpy as np
+import pandas as pd
+
+from whatyouread.support.keyed_random import draw
+
+GROUP = ["source", "kind", "rank"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Thresholds:
+    """The conditions for a stable item; the keys are those of the configuration."""
+
+    min_run_share: float
+    min_sequences: int
+    max_q: float
+
+
+def pooled(selections: pd.DataFrame, sequences: pd.DataFrame) -> pd.DataFrame:
+    """One row per source, kind, rank, class and item, over all runs.
+
+    selections: run, source, rank, class, key, kind, item, score; sequences: run, source, rank, class,
+    key. The columns are the mean and sd of the scores, and these counts: `runs` that select the item;
+    `support`, the distinct sequences of the class in which it is selected; `elsewhere`, those of other
+    classes; `class_sequences` and `rank_sequences`, all distinct sequences of the class and the rank.
+    """
+    by_class = [*GROUP, "class", "item"]
+    # numbers instead of text, because pandas would hash the text for every column
+    coded = selections.assign(
+        item=selections["item"].astype("category"), score=selections["score"].astype(np.float64)
+    )
+    groups = coded.groupby(by_class, sort=True, observed=True)
+    table = pd.DataFrame(
+        {
+            "mean": groups["score"].mean(),
+            "sd": groups["score"].std(ddof=0),
+            "runs": groups["run"].nunique(),
+            "support": groups["key"].nunique(),
+        }
+    ).reset_index()
+    table["item"] = table["item"].astype(selections["item"].dtype)
+    distinct = sequences.drop_duplicates(["source", "rank", "class", "key"])
+    sizes = distinct.groupby(["source", "rank", "class"]).size().rename("class_sequences")
+    totals = distinct.groupby(["source", "rank"]).size().rename("rank_sequences")
+    table = table.merge(sizes.reset_index(), on=["source", "rank", "class"])
+    table = table.merge(totals.reset_index(), on=["source", "rank"])
+    everywhere = table.groupby([*GROUP, "item"])["support"].transform("sum")
+    return table.assign(elsewhere=everywhere - table["support"])
+
+
+def enrichment(table: pd.DataFrame) -> np.ndarray:
+    """One-sided p-value of Fisher's exact test that a class's sequences select the item more often.
+
+    table: `support`, `elsewhere`, `class_sequences`, `rank_sequences`. Returns float64 (n,).
+    """
+    from scipy.stats import hypergeom
+
+    selected = table["support"] + table["elsewhere"]
+    return hypergeom.sf(
+        table["support"] - 1, table["rank_sequences"], selected, table["class_sequences"]
+    )
+
+
+def false_discovery(p: np.ndarray) -> np.ndarray:
+    """The q-value of each p-value by Benjamini and Hochberg, float64 (n,)."""
+    order = np.argsort(p)[::-1]
+    scaled = p[order] * len(p) / np.arange(len(p), 0, -1)
+    q = np.empty(len(p))
+    q[order] = np.minimum(np.minimum.accumulate(scaled), 1)
+    return q
+
+
+def candidates(
+    selections: pd.DataFrame, sequences: pd.DataFrame, thresholds: Thresholds
+) -> pd.DataFrame:
+    """The items that enough runs and sequences select, with q-values; see `pooled` for the columns."""
+    runs = sequences["run"].nunique()
+    table = pooled(selections, sequences)
+    # the tolerance absorbs rounding: 0.6 of 5 runs is 3, not 3.0000000000000004
+    enough = table["runs"] >= thresholds.min_run_share * runs - 1e-9
+    table = table[enough & (table["support"] > thresholds.min_sequences)].copy()
+    table["q"] = 1.0
+    table["p"] = enrichment(table)
+    for _, part in table.groupby(GROUP):
+        table.loc[part.index, "q"] = false_discovery(part["p"].to_numpy())
+    return table
+
+
+def stable_items(table: pd.DataFrame, thresholds: Thresholds) -> pd.DataFrame:
+    """The enriched candidates, best first within each class, with their `position`."""
+    kept = table[table["q"] <= thresholds.max_q]
+    kept = kept.sort_values(
+        [*GROUP, "class", "mean", "support", "item"],
+        ascending=[True] * 4 + [False, False, True],
+    )
+    position = kept.groupby([*GROUP, "class"]).cumcount() + 1
+    return kept.assign(position=position).reset_index(drop=True)
+
+
+def shuffled_labels(frame: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """Permute the classes among the sequences of each source and rank.
+
+    frame: selections or sequences, with source, rank, class and key. All rows of a sequence get the
+    same new class, and every class keeps its number of sequences.
+    """
+    known = frame.drop_duplicates(["source", "rank", "key"])[["source", "rank", "class", "key"]]
+    drawn = draw(seed, "shuffled labels", known["key"].to_numpy())
+    known = known.assign(drawn=drawn).sort_values(["source", "rank", "key"])
+    mixed = known.sort_values(["source", "rank", "drawn"])["class"].to_numpy()
+    return known.drop(columns="drawn").assign(**{"class": mixed})
+
+
+def relabelled(frame: pd.DataFrame, labels: pd.DataFrame) -> pd.DataFrame:
+    """Replace the classes in the frame by those in `labels` (source, rank, key, class)."""
+    columns = list(frame.columns)
+    return frame.drop(columns="class").merge(labels, on=["source", "rank", "key"])[columns]
+
+
+def null_table(
+    selections: pd.DataFrame, sequences: pd.DataFrame, thresholds: Thresholds, seed: int
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Count the stable items with true and with shuffled labels.
+
+    Returns totals per source, kind and rank, with and without the test of enrichment, and the stable
+    items for the shuffled labels.
+    """
+    labels = shuffled_labels(sequences, seed)
+    true = candidates(selections, sequences, thresholds)
+    wrong = candidates(relabelled(selections, labels), relabelled(sequences, labels), thresholds)
+    counts = {}
+    for name, table in (("", true), ("_shuffled", wrong)):
+        counts["without_test" + name] = table.groupby(GROUP).size()
+        counts["stable_items" + name] = stable_items(table, thresholds).groupby(GROUP).size()
+    groups = selections.drop_duplicates(GROUP).sort_values(GROUP)[GROUP]
+    frame = groups.set_index(GROUP).assign(**counts).fillna(0).astype(int).reset_index()
+    order = ["stable_items", "stable_items_shuffled", "without_test", "without_test_shuffled"]
+    return frame[[*GROUP, *order]], stable_items(wrong, thresholds)
+
+
+def summary(
+    items: pd.DataFrame, wrong: pd.DataFrame, selections: pd.DataFrame, sequences: pd.DataFrame
+) -> pd.DataFrame:
+    """The quality of the list of items for each source, kind, rank and class.
+
+    The columns are `sequences`; `stable_items`; `stable_items_shuffled`, the number with shuffled labels;
+    `distinctiveness`, the share of the items that no other class's list has; `coverage`, the share of
+    the class's sequences in which at least one item was selected; `cross_coverage`, the same share for
+    the sequences of other classes. A share is NaN if its denominator is 0.
+    """
+    by_class = [*GROUP, "class"]
+    distinct = sequences.drop_duplicates(["source", "rank", "class", "key"])
+    sizes = distinct.groupby(["source", "rank", "class"]).size().rename("sequences").reset_index()
+    kinds = selections[["source", "kind"]].drop_duplicates()
+    table = sizes.merge(kinds, on="source")[[*by_class, "sequences"]]
+
+    lists = items.groupby([*GROUP, "item"])["class"].transform("nunique")
+    own = items.assign(alone=lists == 1).groupby(by_class)
+    # sequences that select any item of a class's list; `class` is the class of the list
+    chosen = selections[[*GROUP, "item", "class", "key"]].drop_duplicates()
+    hits = items[[*by_class, "item"]].merge(
+        chosen, on=[*GROUP, "item"], suffixes=("", "_of_sequence")
+    )
+    hits = hits.drop_duplicates([*by_class, "key"])
+    inside = hits["class"] == hits["class_of_sequence"]
+    columns = {
+        "stable_items": own.size(),
+        "stable_items_shuffled": wrong.groupby(by_class).size(),
+        "distinctiveness": own["alone"].mean(),
+        "covered": hits[inside].groupby(by_class).size(),
+        "crossed": hits[~inside].groupby(by_class).size(),
+    }
+    table = table.set_index(by_class).assign(**columns).reset_index()
+    counts = ["stable_items", "stable_items_shuffled", "covered", "crossed"]
+    table[counts] = table[counts].fillna(0).astype(int)
+    others = table.groupby(GROUP)["sequences"].transform("sum") - table["sequences"]
+    table["coverage"] = table["covered"] / table["sequences"]
+    table["cross_coverage"] = table["crossed"] / others.where(others > 0)
+    return table.drop(columns=["covered", "crossed"]).sort_values(by_class).reset_index(drop=True)
+
+
+def with_names(table: pd.DataFrame, classes: pd.DataFrame) -> pd.DataFrame:
+    """Insert `taxid` and `name` after `class`; classes: rank, class, taxid, name."""
+    named = table.merge(
+        classes[["rank", "class", "taxid", "name"]], on=["rank", "class"], how="left"
+    )
+    columns = list(table.columns)
+    columns[columns.index("class") + 1 : columns.index("class") + 1] = ["taxid", "name"]
+    return named[columns]

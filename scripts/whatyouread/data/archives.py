@@ -1,0 +1,367 @@
+"""Read zips, tars and gzipped files that somebody else made, without trusting them.
+
+`check_archive` refuses what no honest archive holds; `members` streams what is inside. Nothing is
+ever extracted to disk and no file is held in memory.
+"""
+
+import gzip
+import io
+import lzma
+import os
+import posixpath
+import re
+import stat
+import struct
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+from typing import BinaryIO
+
+from whatyouread.support.cli import UserError
+
+BUFFER = 1 << 18
+# Deflate cannot exceed 1032:1. A chromosome's run of Ns comes close, but is shorter than what
+# is read ahead at that ratio.
+HIGHEST_MEMBER_RATIO = 1000
+SMALL_MEMBER = 10 << 20  # bytes; what expands to less is harmless
+UNSUPPORTED = {
+    b"BZh": "bzip2",
+    b"\xfd7zXZ\x00": "xz",
+    b"7z\xbc\xaf\x27\x1c": "7z",
+    b"Rar!": "RAR",
+    b"\x28\xb5\x2f\xfd": "Zstandard",
+}
+DAMAGE = (
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    gzip.BadGzipFile,
+    zlib.error,
+    lzma.LZMAError,
+    struct.error,
+    EOFError,
+    ValueError,
+    RuntimeError,
+)
+# DNA as text compresses to about 4:1.
+HIGHEST_RATIO = 200
+SMALL_TOTAL = 1 << 20  # bytes; what expands to less is harmless at any ratio
+LARGEST_TOTAL = 1 << 40
+LONGEST_ZIP_END = 22 + (1 << 16)  # bytes; the last record of a zip and its comment
+METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA}
+
+
+@dataclass(frozen=True)
+class Member:
+    """A regular file: its name, and a function that opens it as a stream of bytes.
+
+    The members of one archive share its file handle: open them in one process only.
+    """
+
+    name: str
+    open: Callable[[], BinaryIO]
+
+
+def check_archive(path: Path) -> None:
+    """Raise `UserError` where the archive `path`, or one in the folder `path`, is not honest.
+
+    Refused: truncated or damaged archives, encrypted members, names that are absolute, lead
+    upwards, hold backslashes, drive letters or control characters, or occur twice, members that
+    are links or devices, zip members that overlap, and absurd expansion. A gzipped file is read
+    through once. Files that are not archives pass.
+    """
+    path = Path(path)
+    if path.is_dir():
+        for file in _files_below(path):
+            check_archive(file)
+        return
+    with damage_as_user_error(path.name):
+        form = form_of(path)
+        if form == "zip":
+            _check_zip(path)
+        elif form == "tar":
+            _check_tar(path)
+        elif form == "gz":
+            with open_plain(path, path.name) as stream:
+                while stream.read(BUFFER):
+                    pass
+
+
+def members(path: Path) -> Iterator[Member]:
+    """Yield every regular file in the folder or archive `path` (or the file itself), by name.
+
+    Zips and tars in a folder are expanded (`archive.zip/inner`, or `inner` where the archive is
+    alone in its folder), but not archives in archives; gzipped files are decompressed and lose
+    `.gz` from their name. Hidden files and `__MACOSX` are left out. Opening or reading damaged
+    data raises `UserError` with the member's name; so do two members of one name (`a.fa` beside
+    `a.fa.gz`). Going back in a tar.gz decompresses it anew.
+    """
+    path = Path(path)
+    found: list[Member] = []
+    if path.is_dir():
+        below = list(_files_below(path))
+        for file in below:
+            name = file.relative_to(path).as_posix()
+            # an archive that is alone adds nothing to the names of what it holds
+            prefix = f"{name}/" if len(below) > 1 else ""
+            found.extend(_members_of_file(file, name, prefix))
+    else:
+        found.extend(_members_of_file(path, path.name, prefix=""))
+    found.sort(key=lambda member: member.name)
+    for one, other in pairwise(found):
+        if one.name == other.name:
+            raise UserError(f"{path}: {one.name!r} is there twice (gzipped and not?): remove one")
+    yield from found
+
+
+def _members_of_file(path: Path, name: str, prefix: str) -> Iterator[Member]:
+    # the archives stay open as long as a member that refers to them
+    with damage_as_user_error(name):
+        form = form_of(path)
+        if form == "zip":
+            archive = zipfile.ZipFile(path)
+            inside = [(m.filename, partial(archive.open, m)) for m in archive.infolist()]
+        elif form == "tar":
+            archive = tarfile.open(path)  # noqa: SIM115
+            regular = [member for member in archive if member.isfile()]
+            inside = [(m.name, partial(archive.extractfile, m)) for m in regular]
+    if form in ("gz", "plain"):
+        yield Member(_without_gz(name), partial(open_plain, path, name))
+        return
+    for inner, opener in inside:
+        if not inner.endswith("/") and not _is_hidden(inner):
+            label = prefix + posixpath.normpath(inner)
+            yield Member(_without_gz(label), partial(_open_inner, opener, label))
+
+
+def _open_inner(opener: Callable[[], BinaryIO], name: str) -> BinaryIO:
+    with damage_as_user_error(name):
+        raw = opener()
+    stream = decompressed(Guarded(raw, name), name)
+    if stream.peek(4)[:4] == b"PK\x03\x04":
+        raise UserError(f"{name}: an archive in an archive: unpack the outer one")
+    return stream
+
+
+def _check_zip(path: Path) -> None:
+    with zipfile.ZipFile(path) as archive, open(path, "rb") as stream:
+        listed = archive.infolist()
+        total = packed = 0
+        for member in listed:
+            where = f"{path.name}: member {member.orig_filename!r}"
+            kind = stat.S_IFMT(member.external_attr >> 16)
+            if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
+                raise UserError(f"{where} is a link or a device, not a file: do not use it")
+            if member.flag_bits & 0x2041:  # encrypted, strongly encrypted, masked headers
+                raise UserError(f"{where} is encrypted: unpack it and pack it without password")
+            if member.compress_type not in METHODS:
+                method = zipfile.compressor_names.get(member.compress_type, "unknown")
+                raise UserError(f"{where} is compressed by {method}, which is not supported here")
+            if member.file_size > SMALL_MEMBER:
+                refuse_expansion(
+                    member.file_size, member.compress_size, HIGHEST_MEMBER_RATIO, where
+                )
+            total += member.file_size
+            packed += member.compress_size
+        _refuse_names((member.orig_filename for member in listed), path.name)
+        _refuse_total(total, packed, path.name)
+        _refuse_overlap(listed, stream, archive.start_dir, path.name)
+
+
+def _refuse_overlap(listed, stream: BinaryIO, directory: int, where: str) -> None:
+    """Refuse members that share bytes, as those of the most compact zip bombs do.
+
+    And a directory that says something else than what stands before the members' bytes: members of
+    a damaged name or size would otherwise be left out in silence.
+    """
+    stream.seek(max(0, stream.seek(0, os.SEEK_END) - LONGEST_ZIP_END))
+    end = stream.read()
+    (count,) = struct.unpack_from("<H", end, end.rindex(b"PK\x05\x06") + 10)
+    if count not in (len(listed), 0xFFFF):  # that many or more
+        raise zipfile.BadZipFile(f"{len(listed)} of {count} members are listed")
+    in_order = sorted(listed, key=lambda member: member.header_offset)
+    ends = [member.header_offset for member in in_order[1:]] + [directory]
+    for member, end in zip(in_order, ends, strict=True):
+        offset = member.header_offset
+        if offset < 0:  # where the directory's own place is damaged
+            raise zipfile.BadZipFile(f"a member at byte {offset}")
+        stream.seek(offset)
+        signature, flags, *sizes, name, extra = struct.unpack("<4s2xH6xIIIHH", stream.read(30))
+        if signature != b"PK\x03\x04":
+            raise zipfile.BadZipFile(f"no member at byte {offset}")
+        if offset + 30 + name + extra + member.compress_size > end:
+            raise UserError(
+                f"{where}: member {member.orig_filename!r} overlaps another one "
+                "(a zip bomb, or damaged): do not use it"
+            )
+        encoding = "utf-8" if member.flag_bits & 0x800 else "cp437"
+        same = stream.read(name) == member.orig_filename.encode(encoding)
+        # sizes that follow the bytes, or are too large for these fields, are elsewhere
+        if not flags & 8 and 0xFFFFFFFF not in sizes:
+            same &= sizes == [member.CRC, member.compress_size, member.file_size]
+        if not same or member.compress_size == 0 < member.file_size:
+            raise zipfile.BadZipFile(f"{member.orig_filename!r} is another one at byte {offset}")
+
+
+def _check_tar(path: Path) -> None:
+    size = path.stat().st_size
+    with tarfile.open(path) as archive:
+        names = []
+        total = 0
+        for member in archive:
+            where = f"{path.name}: member {member.name!r}"
+            if not (member.isfile() or member.isdir()):
+                raise UserError(f"{where} is a link or a device, not a file: do not use it")
+            names.append(member.name)
+            total += member.size
+            # at every member: the rest is not even read
+            _refuse_total(total, size, path.name)
+        _refuse_names(names, path.name)
+        # tarfile takes a damaged header for the end, which is a block of zeros
+        archive.fileobj.seek(archive.offset)
+        if archive.fileobj.read(512) != bytes(512):
+            raise tarfile.ReadError(f"no end mark at byte {archive.offset}")
+        # to the end of the compressed data, which holds the checksum
+        while archive.fileobj.read(BUFFER):
+            pass
+
+
+def _refuse_names(names: Iterable[str], where: str) -> None:
+    seen = set()
+    for name in names:
+        problem = None
+        if not name or name.startswith("/") or re.match(r"[A-Za-z]:", name):
+            problem = "is absolute"
+        elif "\\" in name:
+            problem = "holds a backslash"
+        elif ".." in name.split("/"):
+            problem = "leads out of the archive"
+        elif any(ord(letter) < 32 or ord(letter) == 127 for letter in name):
+            problem = "holds control characters"
+        elif posixpath.normpath(name) in seen:
+            problem = "occurs twice"
+        if problem:
+            raise UserError(f"{where}: the member name {name!r} {problem}: do not use this archive")
+        seen.add(posixpath.normpath(name))
+    if not seen:
+        raise UserError(f"{where}: the archive is empty")
+
+
+def _refuse_total(total: int, packed: int, where: str) -> None:
+    if total > LARGEST_TOTAL:
+        raise UserError(
+            f"{where}: would expand to {total:,} bytes, more than {LARGEST_TOTAL:,}: do not use it"
+        )
+    if total > SMALL_TOTAL:
+        refuse_expansion(total, packed, HIGHEST_RATIO, where)
+
+
+def _files_below(folder: Path) -> Iterator[Path]:
+    for parent, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not _is_hidden(name)]
+        yield from (Path(parent, name) for name in names if not _is_hidden(name))
+
+
+def _is_hidden(name: str) -> bool:
+    parts = posixpath.normpath(name).split("/")
+    return any(part.startswith(".") or part == "__MACOSX" for part in parts)
+
+
+def _without_gz(name: str) -> str:
+    return name[:-3] if name.lower().endswith(".gz") else name
+
+
+def form_of(path: Path) -> str:
+    """`zip`, `tar` (also gzipped), `gz` or `plain`, by content."""
+    with open(path, "rb") as stream:
+        start = stream.read(512)
+    for magic, format_name in UNSUPPORTED.items():
+        if start.startswith(magic):
+            raise UserError(
+                f"{path.name}: {format_name} is not supported: unpack it, or pack it as zip or gz"
+            )
+    if start[:4] in (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08"):
+        return "zip"
+    gzipped = start[:2] == b"\x1f\x8b"
+    if gzipped:
+        with gzip.open(path) as stream:
+            start = stream.read(512)
+    try:
+        tarfile.TarInfo.frombuf(start, "utf-8", "surrogateescape")
+    except tarfile.HeaderError:
+        return "gz" if gzipped else "plain"
+    return "tar"
+
+
+@contextmanager
+def damage_as_user_error(name: str) -> Iterator[None]:
+    """Turn what the readers of packed data raise at damaged data into a `UserError`."""
+    try:
+        yield
+    except DAMAGE as error:
+        raise UserError(f"{name}: truncated or damaged ({error}): get it again") from None
+    except OSError as error:
+        if error.errno is not None:  # the disk's trouble, not the data's
+            raise
+        raise UserError(f"{name}: truncated or damaged ({error}): get it again") from None
+
+
+def open_plain(path: Path, name: str) -> io.BufferedReader:
+    """The bytes of a file, decompressed where it is gzipped; `name` is for error messages."""
+    return decompressed(Guarded(open(path, "rb"), name), name)
+
+
+def decompressed(raw: "Guarded", name: str) -> io.BufferedReader:
+    """`raw` itself, or what it decompresses to where it holds gzipped data."""
+    stream = io.BufferedReader(raw, BUFFER)
+    if stream.peek(2)[:2] == b"\x1f\x8b":
+        unpacked = Guarded(gzip.GzipFile(fileobj=stream), name, packed=stream)
+        return io.BufferedReader(unpacked, BUFFER)
+    return stream
+
+
+class Guarded(io.RawIOBase):
+    """A stream whose damage is a `UserError` and which may not expand without end.
+
+    `packed` is the compressed stream that `stream` reads, if it decompresses one.
+    """
+
+    def __init__(self, stream, name: str, packed: io.BufferedReader | None = None):
+        self._stream, self._name, self._packed, self._bytes = stream, name, packed, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer) -> int:
+        with damage_as_user_error(self._name):
+            data = self._stream.read(len(buffer))
+        buffer[: len(data)] = data
+        self._bytes += len(data)
+        if self._packed is not None and self._bytes > SMALL_MEMBER:
+            refuse_expansion(self._bytes, self._packed.raw.count, HIGHEST_MEMBER_RATIO, self._name)
+        return len(data)
+
+    @property
+    def count(self) -> int:
+        """Bytes read so far."""
+        return self._bytes
+
+    def close(self) -> None:
+        self._stream.close()
+        if self._packed is not None:
+            self._packed.close()
+        super().close()
+
+
+def refuse_expansion(total: int, packed: int, highest: int, where: str) -> None:
+    """Raise `UserError` where `packed` bytes expand to more than `highest` times as many."""
+    if total > highest * packed:
+        raise UserError(
+            f"{where}: expands from {packed:,} to {total:,} bytes, "
+            f"more than {highest} times (a bomb?): do not use it"
+        )

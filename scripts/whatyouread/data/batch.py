@@ -1,0 +1,123 @@
+"""A batch of sequences: ids, and which of them count. Arrays of numpy or of torch."""
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from whatyouread.data.tokenizer import Tokenizer
+
+
+@dataclasses.dataclass(frozen=True)
+class Batch:
+    """n sequences of tokens, computed once and passed as one thing.
+
+    ids: int64 (n, length), padded. valid: bool (n, length), no padding. content: bool (n, length),
+    valid and not special: what may be masked, ranked and counted. lengths: int64 (n,), valid tokens,
+    always a numpy array, so that nobody waits for a GPU to know them. whole: there is no padding.
+    states: the classifier's last hidden states of the plain sequences (n, length, hidden), where they
+    are at hand.
+    """
+
+    ids: Any
+    valid: Any
+    content: Any
+    lengths: np.ndarray
+    whole: bool
+    states: Any = None
+
+    @classmethod
+    def of(cls, ids: np.ndarray, lengths: np.ndarray, tokenizer: Tokenizer) -> "Batch":
+        """The batch of some ids, int64 (n, length), of which the first `lengths` are valid."""
+        valid = np.arange(ids.shape[1]) < np.asarray(lengths)[:, None]
+        content = valid & ~tokenizer.is_special[ids]
+        return cls(ids, valid, content, np.asarray(lengths), bool(valid.all()))
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def device(self):
+        """Where the torch tensors are."""
+        return self.ids.device
+
+    def to(self, device, non_blocking: bool = False) -> "Batch":
+        """The same batch as torch tensors on a device."""
+        import torch
+
+        def move(values):
+            if values is None:
+                return None
+            tensor = torch.from_numpy(values) if isinstance(values, np.ndarray) else values
+            return tensor.to(device, non_blocking=non_blocking)
+
+        return self._with(move)
+
+    def pin_memory(self) -> "Batch":
+        """The same batch in memory from which a GPU copies without waiting."""
+        return self._with(lambda values: None if values is None else values.pin_memory())
+
+    def repeat(self, times: int) -> "Batch":
+        """All sequences `times` times, one round after the other; torch tensors."""
+        if times == 1:
+            return self
+        repeated = self._with(
+            lambda values: (
+                None if values is None else values.repeat(times, *(1,) * (values.ndim - 1))
+            )
+        )
+        return dataclasses.replace(repeated, lengths=np.tile(self.lengths, times))
+
+    def take(self, rows) -> "Batch":
+        """Some of the sequences, as long as before; rows: int64 (m,)."""
+        taken = self._with(lambda values: None if values is None else values[rows])
+        lengths = self.lengths[rows]
+        return dataclasses.replace(taken, lengths=lengths, whole=bool(taken.valid.all()))
+
+    def alone(self, row: int) -> "Batch":
+        """One sequence without its padding."""
+        length = int(self.lengths[row])
+        one = self._with(lambda values: None if values is None else values[row : row + 1, :length])
+        return dataclasses.replace(one, lengths=self.lengths[row : row + 1], whole=True)
+
+    def with_states(self, states) -> "Batch":
+        """The same batch with the classifier's last hidden states (n, length, hidden)."""
+        return dataclasses.replace(self, states=states)
+
+    def _with(self, change) -> "Batch":
+        changed = {
+            name: change(getattr(self, name)) for name in ("ids", "valid", "content", "states")
+        }
+        return dataclasses.replace(self, **changed)
+
+
+def padded(flat: np.ndarray, starts: np.ndarray, lengths: np.ndarray, pad: int) -> np.ndarray:
+    """Pieces of a flat array as one int64 matrix (n, longest), filled up with `pad`."""
+    place = np.arange(lengths.max(initial=1))
+    inside = place < lengths[:, None]
+    where = np.where(inside, starts[:, None] + place, 0)
+    return np.where(inside, flat[where], pad).astype(np.int64)
+
+
+def framed(
+    flat: np.ndarray, starts: np.ndarray, lengths: np.ndarray, tokenizer: Tokenizer
+) -> Batch:
+    """Pieces of a flat array of ids as sequences of their own, in numpy arrays.
+
+    Piece i is `flat[starts[i]:starts[i] + lengths[i]]`, without special tokens; it gets those that
+    frame every sequence.
+    """
+    first, last = len(tokenizer.before), len(tokenizer.after)
+    inner = padded(flat, starts, lengths, tokenizer.pad)[:, : lengths.max(initial=0)]
+    ids = np.pad(inner, ((0, 0), (first, last)), constant_values=tokenizer.pad)
+    ids[:, :first] = tokenizer.before
+    ids[np.arange(len(ids))[:, None], first + lengths[:, None] + np.arange(last)] = tokenizer.after
+    return Batch.of(ids, lengths + first + last, tokenizer)
+
+
+def batches_by_length(lengths: np.ndarray, size: int) -> Iterator[np.ndarray]:
+    """Row numbers in batches of at most `size`, sequences of like length together."""
+    order = np.argsort(lengths, kind="stable")
+    for start in range(0, len(order), size):
+        yield order[start : start + size]

@@ -1,0 +1,76 @@
+"""What the labels of sequences come from.
+
+A label source is a module of its own beside this one and a line in `label_sources.LABEL_SOURCES`.
+It is the only place that knows what a header means. Everything after it knows keys, levels and classes.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+    from whatyouread.data.sequences import SequenceBatch
+
+KEPT = "kept"
+"""The status of a key whose sequences are used."""
+
+
+class LabelSource(ABC):
+    """From a record to its labels at every level, in two steps, both a whole array at a time.
+
+    While the dataset streams by, every record gets a key; records with the same key have the same
+    labels. Then the distinct keys get their labels.
+
+    Settings: a frozen dataclass with the settings of this source, every one with a default. key: name
+    and Arrow type of the key, a column of the index of sequences and of the label table. path: what
+    tells the classes of a level apart, since a name alone does not: the same one occurs at several
+    levels and below several parents. `<level>_<path>` is a column of the label table, `path` one of
+    the class table.
+    """
+
+    Settings: ClassVar[type]
+    key: ClassVar[pa.Field]
+    path: ClassVar[str]
+
+    @abstractmethod
+    def __init__(self, file: Path | None, settings):
+        """file: what the source reads its labels from, if anything. settings: of type `Settings`."""
+
+    @abstractmethod
+    def keys(self, batch: SequenceBatch) -> pa.Array:
+        """The key of every record, (n,), of the type of `key`.
+
+        Raises `batch.error` for a record that has none.
+        """
+
+    @abstractmethod
+    def labels(self, keys: pa.Array, levels: Sequence[str]) -> pd.DataFrame:
+        """The labels of distinct keys: one row per key, in their order.
+
+        Columns: the key; columns of the source's own, if any; for each level its class's name (str, ""
+        for none) and its path `<level>_<path>` (missing for none); `problem`, "" or why the key has no
+        labels at all. Raises UserError for a level that the source does not have.
+        """
+
+    def summary(
+        self, table: pd.DataFrame, level_rows: list[tuple[str, int, str]]
+    ) -> list[tuple[str, int, str]]:
+        """The rows of the summary about keys (quantity, value, detail), those about levels among them.
+
+        table: see `labels.label_table`.
+        """
+        return [
+            (f"{self.key.name}s in the archive", len(table), ""),
+            (
+                f"{self.key.name}s",
+                int((table["status"] == KEPT).sum()),
+                "of kept sequences, as in the headers",
+            ),
+            *level_rows,
+        ]

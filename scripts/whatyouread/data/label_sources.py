@@ -1,0 +1,16 @@
+"""The label sources by the names that the configuration gives them."""
+
+from whatyouread.data.label_source import LabelSource
+from whatyouread.data.ncbi_labels import NcbiLabels
+from whatyouread.support.cli import UserError
+
+LABEL_SOURCES: dict[str, type[LabelSource]] = {
+    "ncbi": NcbiLabels,
+}
+
+
+def find_label_source(name: str) -> type[LabelSource]:
+    """The label source of that name. Raises UserError where there is none."""
+    if name not in LABEL_SOURCES:
+        raise UserError(f"there is no label source {name!r}, only {', '.join(LABEL_SOURCES)}")
+    return LABEL_SOURCES[name]

@@ -1,0 +1,218 @@
+"""From counts per key and the labels of keys to the label table, the classes and their summary.
+
+The label table has one row per key: the key, what the label source adds, each level's name and path,
+`sequences`, `empty`, `status`. Its columns are named by the label source (`label_source.LabelSource`).
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from whatyouread.data.label_source import KEPT, LabelSource
+from whatyouread.data.levels import Level
+from whatyouread.support.cli import UserError, log
+
+EMPTY = "empty sequence"
+MOST_NAMED = 20
+
+
+def label_table(counts: pa.Table, source: LabelSource, levels: Sequence[str]) -> pd.DataFrame:
+    """The labels of every key, its number of sequences, and whether they are used.
+
+    counts: see `census.Census.counts`. `sequences` are all in the archive, `empty` those without
+    bases, which are never used. `status` is "kept" or the first cause that excludes: the problem that
+    the label source found, then the levels that have no class ("no phylum and genus"), then "empty
+    sequence".
+    """
+    found = source.labels(counts[source.key.name].combine_chunks(), levels)
+    table = found.merge(counts.to_pandas(), on=source.key.name, how="left", validate="one_to_one")
+    paths = [f"{level}_{source.path}" for level in levels]
+    lacking = table[paths].isna().to_numpy()
+    without = [_and(np.array(levels)[row]) for row in lacking]
+    table["status"] = np.select(
+        [table["problem"] != "", lacking.any(axis=1), table["sequences"] == table["empty"]],
+        [table["problem"].astype(object), np.array(without, object), EMPTY],
+        KEPT,
+    )
+    of_levels = [column for pair in zip(levels, paths, strict=True) for column in pair]
+    own = [column for column in found.columns if column not in (*of_levels, "problem")]
+    return table[[*own, *of_levels, "sequences", "empty", "status"]]
+
+
+def class_table(labels: pd.DataFrame, source: LabelSource, levels: Sequence[str]) -> pd.DataFrame:
+    """The classes of every level (`levels.COLUMNS` and the source's path), with their sequences.
+
+    `class` counts from 0 within the level, in the order of name, then path. Classes that differ but
+    share a name are called "NAME (taxid N)". Raises `UserError` when no sequence is kept, or when the
+    lowest level (the last) has more classes than there are keys.
+    """
+    kept = labels[labels["status"] == KEPT]
+    if kept.empty:
+        causes = labels.groupby("status")["sequences"].sum().to_dict()
+        found = ", ".join(f"{cause}: {number:,}" for cause, number in causes.items())
+        raise UserError(
+            f"no sequence has a label at all levels ({', '.join(levels)}); excluded: {found};"
+            f" do the {source.key.name}s of the dataset belong to these labels?"
+        )
+    usable = kept["sequences"] - kept["empty"]
+    path, tables = source.path, []
+    for level in levels:
+        one = pd.DataFrame(
+            {path: kept[f"{level}_{path}"], "name": kept[level], "sequences": usable}
+        )
+        one = one.groupby(["name", path], as_index=False)["sequences"].sum()
+        same = one["name"].duplicated(keep=False)
+        one["name"] = one["name"].where(
+            ~same, one["name"] + f" ({path} " + one[path].astype(str) + ")"
+        )
+        tables.append(one.assign(rank=level, **{"class": np.arange(len(one))}))
+    keys = kept[source.key.name].nunique()
+    if len(tables[-1]) > keys:
+        raise UserError(
+            f"{len(tables[-1])} classes of the level {levels[-1]} from {keys} {source.key.name}s:"
+            " impossible, the label table is damaged"
+        )
+    return pd.concat(tables, ignore_index=True)[["rank", "class", path, "name", "sequences"]]
+
+
+def summary_table(
+    labels: pd.DataFrame,
+    classes: pd.DataFrame,
+    totals: Mapping[str, int],
+    source: LabelSource,
+    levels: Sequence[str],
+    paper: Mapping[str, int],
+) -> pd.DataFrame:
+    """Counts beside the published ones: `quantity`, `value`, `paper` (Int64), `detail`.
+
+    totals: quantities counted per sequence (`census.Census.finish`). paper: `published_numbers`.
+    """
+    kept = labels[labels["status"] == KEPT]
+    totals = dict(totals)
+    whole = "sequences in the archive"
+    rows = [
+        (whole, totals.pop(whole), ""),
+        ("sequences", _usable(kept), "kept: labelled at all ranks, not empty"),
+    ]
+    top = classes[classes["rank"] == levels[0]]
+    for name, number in zip(top["name"], top["sequences"], strict=True):
+        rows.append((name, number, f"kept sequences of this {levels[0]}"))
+    of_level = [(level, int((classes["rank"] == level).sum()), "classes") for level in levels]
+    rows += source.summary(labels, of_level)
+    partly = (labels["status"] == KEPT) & (labels["empty"] > 0)
+    dropped = pd.DataFrame(
+        {
+            "key": labels[source.key.name],
+            "cause": labels["status"].mask(partly, EMPTY),
+            "number": labels["sequences"].mask(partly, labels["empty"]),
+        }
+    )
+    for cause, part in dropped[dropped["cause"] != KEPT].groupby("cause"):
+        keys = [f"{k} ({n})" for k, n in zip(part["key"], part["number"], strict=True)]
+        rows.append((f"dropped: {cause}", int(part["number"].sum()), named(keys)))
+    rows += [(quantity, number, "of all in the archive") for quantity, number in totals.items()]
+    return beside_paper(rows, paper)
+
+
+class Labelled(NamedTuple):
+    """The classes of every sequence of the index, in its order.
+
+    used: bool (n,), whether the sequence is kept and not empty. classes: level -> the number of its
+    class, int32 (n,), -1 where it is not used.
+    """
+
+    levels: list[Level]
+    used: np.ndarray
+    classes: dict[str, np.ndarray]
+
+    @property
+    def lowest(self) -> Level:
+        """The level with the finest classes: the last one."""
+        return self.levels[-1]
+
+
+def label_sequences(index: pa.Table, labels: pd.DataFrame, levels: Sequence[Level]) -> Labelled:
+    """Look up the classes of the sequences of an index (`census.index_schema`).
+
+    labels: see `read_labels`; levels: see `levels.read_levels`. Raises UserError where the tables do
+    not belong together.
+    """
+    key = labels.columns[0]
+    try:
+        known = pa.array(labels[key]).cast(index.schema.field(key).type)
+    except pa.ArrowInvalid as error:
+        raise UserError(f"no {key} of the label table: {error}; label the dataset again") from None
+    rows = pc.index_in(index[key], value_set=known)
+    if rows.null_count:
+        missing = index[key].filter(pc.is_null(rows))[0]
+        raise UserError(f"the {key} {missing} is not in the label table: label the dataset again")
+    rows = rows.to_numpy()
+    kept = (labels["status"] == KEPT).to_numpy()
+    used = kept[rows] & (index["length"].to_numpy() > 0)
+    classes = {}
+    for level in levels:
+        numbers = pd.Index(level.paths).get_indexer(labels[f"{level.name}_{level.path}"])
+        classes[level.name] = np.where(used, numbers.astype(np.int32)[rows], np.int32(-1))
+        if (classes[level.name][used] < 0).any():
+            raise UserError("the class table does not fit the label table: label the dataset again")
+    return Labelled(list(levels), used, classes)
+
+
+def published_numbers(path: Path) -> dict[str, int]:
+    """The paper's numbers by quantity, from a TSV with the columns `quantity` and `value`."""
+    table = pd.read_csv(path, sep="\t")
+    return dict(zip(table["quantity"], table["value"].astype(int), strict=True))
+
+
+def beside_paper(rows: Sequence[tuple[str, int, str]], paper: Mapping[str, int]) -> pd.DataFrame:
+    """A summary table from rows of quantity, value and detail."""
+    quantities, values, details = zip(*rows, strict=True)
+    published = pd.array([paper.get(quantity) for quantity in quantities], dtype="Int64")
+    return pd.DataFrame(
+        {"quantity": quantities, "value": values, "paper": published, "detail": details}
+    )
+
+
+def log_summary(summary: pd.DataFrame) -> None:
+    """Log a summary table, one line per quantity."""
+    for row in summary.itertuples():
+        beside = "" if pd.isna(row.paper) else f" (paper: {row.paper:,})"
+        detail = f": {row.detail}" if row.detail else ""
+        log.info("%s %s%s%s", f"{row.value:,}", row.quantity, beside, detail)
+
+
+def read_labels(path: Path) -> pd.DataFrame:
+    """The label table that `label_taxonomy` wrote; keys, names and paths as text.
+
+    Raises UserError where it is damaged.
+    """
+    try:
+        # Only the empty text is missing: a class may well be called "NA" or "null".
+        table = pd.read_csv(path, sep="\t", keep_default_na=False, dtype=str)
+        if "status" not in table:
+            raise ValueError("it has no column status")
+        return table.astype({"sequences": np.int64, "empty": np.int64})
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path} is no label table ({error}): label the dataset again") from None
+
+
+def named(items: Sequence[str], most: int = MOST_NAMED) -> str:
+    """The first `most` items in one line, and how many more there are."""
+    more = len(items) - most
+    return ", ".join(items[:most]) + (f" and {more} more" if more > 0 else "")
+
+
+def _usable(table: pd.DataFrame) -> int:
+    return int((table["sequences"] - table["empty"]).sum())
+
+
+def _and(words: Sequence[str]) -> str:
+    """ "no a", "no a and b", "no a, b and c"; "" for none."""
+    if len(words) == 0:
+        return ""
+    return "no " + " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)

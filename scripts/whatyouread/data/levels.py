@@ -1,0 +1,110 @@
+"""Levels, and the table of their classes.
+
+A level is a set of classes that a sequence is sorted into: a taxonomic rank, or any other set of
+labels. The class table, TSV, has one row per class. Its columns are `rank` (the level's name), `class`
+(the number, from 0 within the level), one that tells the classes of a level apart, named by the label
+source (NCBI: `taxid`), `name`, `sequences`, and, for levels of another kind than "single", `kind`.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from whatyouread.support.cli import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+KINDS = ("single", "multiple")
+"""A sequence has exactly one class of the level, or any number of them."""
+COLUMNS = ("rank", "class", "name", "sequences", "kind")
+"""The columns of every class table, whatever tells its classes apart."""
+
+
+class Level(NamedTuple):
+    """A level and its classes, by number.
+
+    path: the column that tells the classes apart ("taxid"). paths: its values, as text. names: of the
+    classes, for people; a name alone may be that of a class of another level, too. kind: of `KINDS`.
+    """
+
+    name: str
+    path: str
+    paths: tuple[str, ...]
+    names: tuple[str, ...]
+    kind: str = "single"
+
+
+def read_levels(path: str | Path) -> dict[str, Level]:
+    """The levels of a class table by their names, in its order.
+
+    Raises UserError where the table is missing or damaged.
+    """
+    column, rows = _read(path)
+    by_level: dict[str, list[dict[str, str]]] = {}
+    for row in rows:
+        by_level.setdefault(row["rank"], []).append(row)
+    levels = {}
+    for name, classes in by_level.items():
+        if [row["class"] for row in classes] != [str(number) for number in range(len(classes))]:
+            raise UserError(f"{path}: the classes of {name} are not numbered 0, 1, 2, ...")
+        kinds = {row.get("kind", "single") for row in classes}
+        if len(kinds) > 1 or not kinds <= set(KINDS):
+            raise UserError(
+                f"{path}: the kind of {name} is {', '.join(sorted(kinds))}, not one of {KINDS}"
+            )
+        paths, names = zip(*((row[column], row["name"]) for row in classes), strict=True)
+        levels[name] = Level(name, column, paths, names, kinds.pop())
+    return levels
+
+
+def choose_levels(path: str | Path, names: Sequence[str]) -> list[Level]:
+    """Some levels of a class table, in the given order. Raises UserError for one that is not there."""
+    levels = read_levels(path)
+    for name in names:
+        if name not in levels:
+            raise UserError(f"{path} has no classes of the level {name}")
+    return [levels[name] for name in names]
+
+
+def class_counts(path: str | Path) -> dict[str, int]:
+    """Level -> its number of classes, in the order of the table."""
+    return {name: len(level.names) for name, level in read_levels(path).items()}
+
+
+def class_names(path: str | Path, levels: Sequence[str]) -> dict[str, list[str]]:
+    """Level -> the names of its classes by number. Raises UserError for a level that is not there."""
+    return {level.name: list(level.names) for level in choose_levels(path, levels)}
+
+
+def read_classes(path: str | Path) -> pd.DataFrame:
+    """The class table as a frame, for tables that name classes; raises what `read_levels` raises."""
+    import pandas as pd
+
+    read_levels(path)
+    # Only the empty text is missing: a class may well be called "NA" or "null".
+    return pd.read_csv(path, sep="\t", keep_default_na=False)
+
+
+def _read(path: str | Path) -> tuple[str, list[dict[str, str]]]:
+    """The column that tells classes apart, and the rows of a class table."""
+    try:
+        with open(path, encoding="utf-8", newline="") as stream:
+            reader = csv.DictReader(stream, delimiter="\t", strict=True)
+            rows = list(reader)
+            columns = reader.fieldnames or []
+    except FileNotFoundError:
+        raise UserError(f"{path} is not there") from None
+    except (csv.Error, ValueError) as error:
+        raise UserError(f"{path} is not a table of classes: {error}") from None
+    others = [column for column in columns if column not in COLUMNS]
+    if not {"rank", "class", "name"} <= set(columns) or len(others) != 1:
+        raise UserError(f"{path} is not a table of classes: its columns are {', '.join(columns)}")
+    if any(None in row or None in row.values() for row in rows):
+        raise UserError(
+            f"{path} is not a table of classes: a row is longer or shorter than the first"
+        )
+    return others[0], rows

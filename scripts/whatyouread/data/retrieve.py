@@ -1,0 +1,213 @@
+"""Bring the user's data here: from a web address, a `file:` address, or a path.
+
+What is retrieved ends in a folder that exists only when everything in it is whole and checked.
+"""
+
+import hashlib
+import os
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from whatyouread.data.transfer import Download, refuse_full_disk, refuse_page
+from whatyouread.support import cli, files
+from whatyouread.support.cli import UserError, log
+from whatyouread.support.progress import progress
+
+CHUNK = 1 << 20
+
+
+def retrieve(
+    source: str,
+    folder: Path,
+    partial: Path,
+    sha256: str | None = None,
+    size: int | None = None,
+    check: Callable[[Path], None] | None = None,
+) -> dict:
+    """Bring `source` into `folder`, which is replaced when it exists.
+
+    `source` is an http(s) URL, a `file:` URL, or the path of a file or a folder. A file keeps its
+    name below `folder`; of a folder, every regular file comes with its relative path, except
+    hidden ones. Unfinished downloads stay in the folder `partial` and are resumed.
+
+    `size` (bytes) and `sha256` (64 hexadecimal digits) are compared with what came. For a folder
+    they are the sum over its files and the digest of the lines `digest  relative/path`, sorted.
+    `check` is called with the filled folder before it gets its name; it raises to refuse it.
+
+    Returns the record `{source, name, bytes, sha256, checked}`; `checked` says whether the digest
+    was compared with an expected one. Raises `UserError` for whatever does not arrive, does not
+    fit on the disk, is empty, is a web page, or is not what the config expects. A download that
+    is refused is not kept: the next run asks for it anew.
+    """
+    source = str(source)
+    sha256 = _digest_argument(sha256)
+    if re.match(r"https?://", source, re.IGNORECASE):
+        return _from_web(source, Path(folder), Path(partial), sha256, size, check)
+    path = _local_path(source)
+    listed = _files_of(path, Path(folder))
+    total = sum(file.stat().st_size for file in listed.values())
+    _compare(source, "bytes", total, size)
+    refuse_full_disk(Path(folder).parent, total, source)
+    with files.atomic(folder) as scratch:
+        digest = _copy(listed, scratch, total, alone=path.is_file())
+        record = _record(source, path.name, total, digest, sha256)
+        if check is not None:
+            check(scratch)
+    return record
+
+
+def run_program(description: str, check: Callable[[Path], None]) -> None:
+    """The command line of a download: `retrieve` with `check`, and the record written as JSON."""
+    arguments = cli.parser(description)
+    arguments.add_argument("--url", required=True, help="http(s) or file address, file or folder")
+    arguments.add_argument("--sha256", help="digest expected (default: none, only recorded)")
+    arguments.add_argument("--size", type=int, help="bytes expected (default: not checked)")
+    arguments.add_argument("--output-dir", type=Path, required=True, help="folder to make")
+    arguments.add_argument("--partial", type=Path, required=True, help="unfinished downloads")
+    arguments.add_argument("--record", type=Path, required=True, help="JSON: what was retrieved")
+
+    def main(args):
+        record = retrieve(args.url, args.output_dir, args.partial, args.sha256, args.size, check)
+        files.write_json(args.record, record)
+
+    cli.run(arguments, main)
+
+
+def _from_web(url, folder: Path, partial: Path, sha256, size, check) -> dict:
+    download = Download(url, partial, folder.parent, size)
+    download.run()
+    shown, name = download.shown, download.name
+    try:
+        total = download.path.stat().st_size
+        _refuse_useless(download.path, shown)
+        _compare(shown, "bytes", total, size)
+        log.info("%s: taking the digest of %s bytes", shown, f"{total:,}")
+        record = _record(shown, name, total, files.sha256(download.path), sha256)
+        with files.atomic(folder) as scratch:
+            scratch.mkdir()
+            _link_or_move(download.path, scratch / name)
+            if check is not None:
+                check(scratch)
+    except UserError:
+        download.discard()
+        raise
+    download.discard()
+    return record
+
+
+def _record(source: str, name: str, size: int, digest: str, expected: str | None) -> dict:
+    _compare(source, "SHA-256", digest, expected)
+    if expected is None:
+        log.info("%s: SHA-256 %s (the config gives none to compare with)", source, digest)
+    return {
+        "source": source,
+        "name": name,
+        "bytes": size,
+        "sha256": digest,
+        "checked": expected is not None,
+    }
+
+
+def _digest_argument(sha256: str | None) -> str | None:
+    if not sha256:
+        return None
+    if not re.fullmatch(r"[0-9a-fA-F]{64}", sha256):
+        raise UserError(f"sha256: 64 hexadecimal digits expected, the config has {sha256!r}")
+    return sha256.lower()
+
+
+def _local_path(source: str) -> Path:
+    """The path that `source` means: `file:///a`, `file:a` (relative), `~/a` or a plain path."""
+    scheme = re.match(r"([a-z][a-z0-9+.-]+):", source, re.IGNORECASE)
+    if scheme and scheme[1].lower() == "file":
+        parts = urlsplit(source)
+        if parts.netloc not in ("", "localhost"):
+            raise UserError(
+                f"{source}: a file on another machine ({parts.netloc}); "
+                "write file:///absolute/path or file:relative/path"
+            )
+        path = Path(unquote(source.split(":", 1)[1].removeprefix(f"//{parts.netloc}")))
+    elif scheme and "://" in source:
+        raise UserError(f"{source}: only http, https and file addresses and paths can be read")
+    else:
+        path = Path(source).expanduser()
+    if path == Path() or not path.exists():
+        raise UserError(f"{source}: no such file or folder ({path.absolute()})")
+    return path
+
+
+def _files_of(path: Path, folder: Path) -> dict[str, Path]:
+    """The files to copy, by their path relative to the folder they end in, sorted."""
+    root, target = path.resolve(), folder.resolve()
+    if root.is_relative_to(target) or target.is_relative_to(root):
+        raise UserError(f"{path}: lies in {folder} or around it, where its copy would be written")
+    if path.is_file():
+        _refuse_useless(path, str(path))
+        return {path.name: path}
+    if not path.is_dir():
+        raise UserError(f"{path}: neither a file nor a folder")
+    found = {}
+    for parent, folders, names in os.walk(root):
+        for name in folders + names:
+            file = Path(parent, name)
+            if file.is_symlink() and not file.resolve().is_relative_to(root):
+                raise UserError(f"{file}: a link that leads out of {path}: copy the file instead")
+        # a linked folder is not entered: its files are reached, and copied, where they are
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for file in (Path(parent, name) for name in names if not name.startswith(".")):
+            if file.is_symlink() and not file.exists():
+                raise UserError(f"{file}: a link to a file that is not there")
+            if not file.is_file():
+                raise UserError(f"{file}: not a regular file")
+            if file.suffix.lower() not in (".html", ".htm"):
+                _refuse_page(file, str(file))
+            found[file.relative_to(root).as_posix()] = file
+    if not any(file.stat().st_size for file in found.values()):
+        raise UserError(f"{path}: no file with anything in it")
+    return dict(sorted(found.items()))
+
+
+def _copy(listed: dict[str, Path], scratch: Path, total: int, alone: bool) -> str:
+    """Copy the files into `scratch` and return the digest of the file or of the folder."""
+    lines = []
+    with progress("copying", total, "B") as bar:
+        for name, file in listed.items():
+            target = scratch / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            digest = hashlib.sha256()
+            with open(file, "rb") as reader, open(target, "wb") as writer:
+                while chunk := reader.read(CHUNK):
+                    digest.update(chunk)
+                    writer.write(chunk)
+                    bar.update(len(chunk))
+            lines.append(f"{digest.hexdigest()}  {name}\n")
+    if alone:
+        return digest.hexdigest()
+    return hashlib.sha256("".join(sorted(lines)).encode()).hexdigest()
+
+
+def _link_or_move(file: Path, target: Path) -> None:
+    # a second name costs nothing and keeps the partial file until the folder is in place
+    try:
+        os.link(file, target)
+    except OSError:
+        shutil.move(file, target)
+
+
+def _refuse_useless(file: Path, source: str) -> None:
+    if file.stat().st_size == 0:
+        raise UserError(f"{source}: the file is empty")
+    _refuse_page(file, source)
+
+
+def _refuse_page(file: Path, source: str) -> None:
+    with open(file, "rb") as stream:
+        refuse_page(stream.read(4096), source)
+
+
+def _compare(source: str, what: str, found, expected) -> None:
+    if expected is not None and found != expected:
+        raise UserError(f"{source}: {what} {found}, but the config expects {expected}")

@@ -1,0 +1,301 @@
+"""Read the sequences of a dataset as a stream of numpy batches.
+
+Two layouts, in everything that `archives.members` opens (a zip, a folder, gzipped or plain files):
+multi-FASTA, and the "fragments" layout, `X_fragments.json` (a JSON list of sequences) beside
+`X_species_picked.txt` (a word per line, in the same order; a record's header is its word and its
+index). What a header means is up to the label source. Whole blocks are parsed at once: 5 million
+sequences take half a minute.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from whatyouread.data import archives
+from whatyouread.support.cli import UserError, log
+
+FASTA_ENDINGS = (".fa", ".fasta", ".fna", ".fas", ".ffn")
+FRAGMENTS, PICKED = "_fragments.json", "_species_picked.txt"
+_NEWLINE, _HEADER, _QUOTE, _SPACE, _TAB = b'\n>" \t'
+
+
+class SequenceBatch(NamedTuple):
+    """Consecutive records of one member of the dataset.
+
+    source: name of the member. first: index of the first record within the member.
+    headers: strings (n,), the text after ">".
+    bases: uint8 (total length,), the bytes of all sequences back to back, as in the file.
+    offsets: int64 (n + 1,); sequence i is `bases[offsets[i]:offsets[i + 1]]`.
+    lines: int64 (n,), the line of each header, from 1.
+    listed_in: the member that holds the headers where it is another one, as in the fragments layout.
+    windows: whether the lines end as on Windows.
+    """
+
+    source: str
+    first: int
+    headers: pa.StringArray
+    bases: np.ndarray
+    offsets: np.ndarray
+    lines: np.ndarray
+    listed_in: str = ""
+    windows: bool = False
+
+    def header_text(self) -> tuple[np.ndarray, np.ndarray]:
+        """The headers back to back, uint8 (total length,), and their offsets, int64 (n + 1,)."""
+        _, offsets, text = self.headers.buffers()
+        offsets = np.frombuffer(offsets, np.int32)[self.headers.offset :][: len(self.headers) + 1]
+        text = np.frombuffer(text or b"", np.uint8)[offsets[0] : offsets[-1]]
+        return text, offsets.astype(np.int64) - offsets[0]
+
+    def error(self, row: int, problem: str) -> UserError:
+        """What to raise where the header of a record is wrong: the file, the line, the record."""
+        header, line = self.headers[row].as_py(), self.lines[row]
+        if self.listed_in:
+            word = header.rpartition(" ")[0]
+            return UserError(f"{self.listed_in}, line {line}: {_short(word.encode())}: {problem}")
+        return UserError(
+            f"{self.source}, line {line}: {problem}, record {_short(b'>' + header.encode())}"
+        )
+
+
+def read_sequences(path: Path, block_bytes: int = 16 << 20) -> Iterator[SequenceBatch]:
+    """Yield every record of the dataset at `path`, members in the order of their names.
+
+    A batch holds the records that end within one block of `block_bytes`, at least one. A sequence
+    without bases has length 0. Raises `UserError` for a broken file, with the member's name and the
+    place, and for a dataset without records.
+    """
+    records = 0
+    for source, batches in _readers(Path(path), block_bytes):
+        first = 0
+        for headers, *parts in batches:
+            yield SequenceBatch(source, first, headers, *parts)
+            first += len(headers)
+        log.info("%s: %s sequences", source, f"{first:,}")
+        records += first
+    if not records:
+        raise UserError(f"{path}: the dataset holds no sequence at all")
+
+
+def _readers(path: Path, block_bytes: int) -> list[tuple[str, Iterator]]:
+    members = {member.name: member for member in archives.members(path)}
+    fasta, fragments, others = [], [], []
+    for name in members:
+        if name.lower().endswith(FASTA_ENDINGS):
+            fasta.append(name)
+        elif name.endswith(FRAGMENTS):
+            fragments.append(name)
+        elif not name.endswith(PICKED):
+            others.append(name)
+    if not fasta and not fragments:
+        fasta = [name for name in others if _begins_like_fasta(members[name])]
+        if len(fasta) != 1:
+            raise UserError(
+                f"{path}: no FASTA file ({' '.join(FASTA_ENDINGS)}) and no *{FRAGMENTS} in it,"
+                f" only: {', '.join(list(members)[:10]) or 'nothing'}"
+            )
+    for name in sorted(set(others) - set(fasta)):
+        log.info("%s: skipped, neither FASTA nor fragments", name)
+    readers = [(name, _read_fasta(members[name], block_bytes)) for name in fasta]
+    for name in fragments:
+        picked = name.removesuffix(FRAGMENTS) + PICKED
+        if picked not in members:
+            raise UserError(f"{name}: {picked}, the file that lists its records, is not there")
+        readers.append((name, _read_fragments(members[name], members[picked], block_bytes)))
+    return sorted(readers, key=lambda reader: reader[0])
+
+
+def _begins_like_fasta(member) -> bool:
+    with member.open() as stream:
+        return stream.read(1 << 12).lstrip(b"\r\n")[:1] == b">"
+
+
+def _read_fasta(member, block_bytes: int) -> Iterator[tuple]:
+    with member.open() as stream:
+        line = 1
+        for chunk in _record_chunks(stream, member.name, block_bytes):
+            yield from _parse_fasta(chunk, member.name, line)
+            line += chunk.count(b"\n")
+
+
+def _record_chunks(stream, name: str, block_bytes: int) -> Iterator[bytes]:
+    """Cut a FASTA stream before the last header of each block."""
+    pieces: list[bytes] = []
+    begun = False
+    while block := stream.read(block_bytes):
+        if not begun and (text := block.lstrip(b"\r\n")):
+            begun = True
+            if not text.startswith(b">"):
+                line = 1 + b"".join([*pieces, block[: -len(text)]]).count(b"\n")
+                raise UserError(
+                    f"{name}, line {line}: {_short(text)} before the first '>': this is not FASTA"
+                )
+        start = block.rfind(b"\n>") + 1
+        cut = start > 0 or (block[:1] == b">" and pieces and pieces[-1][-1:] == b"\n")
+        if cut and len(block) == block_bytes:  # a shorter block is the last one
+            yield b"".join([*pieces, block[:start]])
+            pieces = [block[start:]]
+        else:
+            pieces.append(block)  # joined once, at the end of the record: it may take many blocks
+    yield b"".join(pieces)
+
+
+def _parse_fasta(chunk: bytes, name: str, line: int) -> Iterator[tuple]:
+    """Yield a `SequenceBatch` of whole records from its headers on; nothing for blank lines alone."""
+
+    def fail(position: int, problem: str):
+        start = max(chunk.rfind(b"\n>", 0, position + 1) + 1, 0)
+        here = line + chunk.count(b"\n", 0, position)
+        raise UserError(f"{name}, line {here}: {problem}, record {_short(chunk[start:])}")
+
+    if not chunk.isascii():
+        fail(int(np.argmax(np.frombuffer(chunk, np.uint8) > 127)), "a byte that is not ASCII")
+    windows = b"\r" in chunk
+    chunk = _unix_lines(chunk, name)
+    text = np.frombuffer(chunk, np.uint8)
+    line_stops = np.flatnonzero(text == _NEWLINE)
+    line_starts = np.concatenate(([0], line_stops[:-1] + 1))[: len(line_stops)]
+    header_lines = np.flatnonzero(text[line_starts] == _HEADER)
+    if len(header_lines) == 0:
+        return
+    starts, stops = line_starts[header_lines], line_stops[header_lines]
+    headers = _strings(text, starts + 1, stops)
+    drop = np.concatenate((_ranges(starts, stops), line_stops))
+    bases = _without(text, drop)
+    if len(bases) and bases.min() <= _SPACE:
+        keep = _without(np.arange(len(text)), drop)
+        fail(int(keep[np.argmax(bases <= _SPACE)]), "white space inside a sequence")
+    # the lines of a record after its header have a line end each
+    lines = np.diff(header_lines, append=len(line_stops)) - 1
+    lengths = np.append(starts[1:], len(text)) - stops - 1 - lines
+    offsets = np.concatenate(([0], np.cumsum(lengths)))
+    yield headers, bases, offsets, line + header_lines, "", windows
+
+
+def _read_fragments(member, picked, block_bytes: int) -> Iterator[tuple]:
+    words, lines = _read_picked(picked)
+    records = 0
+    begin = b"["
+    with member.open() as stream:
+        for chunk, last in _string_chunks(stream, block_bytes):
+            end = b"]" if last else b""
+            bases, offsets = _parse_strings(chunk, begin, end, member.name, records)
+            begin = b""
+            first, records = records, records + len(offsets) - 1
+            if records == first or records > len(words):
+                continue
+            index = pa.array(np.arange(first, records)).cast(pa.string())
+            headers = pc.binary_join_element_wise(words[first:records], index, " ")
+            yield headers, bases, offsets, lines[first:records], picked.name
+    if records != len(words):
+        raise UserError(
+            f"{member.name} holds {records} sequences, but {picked.name} lists {len(words)}:"
+            " they must be the same number, in the same order"
+        )
+
+
+def _string_chunks(stream, block_bytes: int) -> Iterator[tuple[bytes, bool]]:
+    """Cut a JSON list of strings before the last opening quote of each block."""
+    pieces: list[bytes] = []
+    inside = False
+    while block := stream.read(block_bytes):
+        inside ^= block.count(b'"') % 2 == 1
+        cut = block.rfind(b'"')
+        if cut >= 0 and not inside:
+            cut = block.rfind(b'"', 0, cut)
+        if cut < 0:
+            pieces.append(block)
+            continue
+        yield b"".join([*pieces, block[:cut]]), False
+        pieces = [block[cut:]]
+    yield b"".join(pieces), True
+
+
+def _parse_strings(chunk: bytes, begin: bytes, end: bytes, name: str, first: int) -> tuple:
+    """Bases and offsets of the strings of a piece of the list; `first` strings came before it."""
+    text = np.frombuffer(chunk, np.uint8)
+    quotes = np.flatnonzero(text == _QUOTE)
+    if len(quotes) % 2:
+        raise UserError(f"{name}: the file ends within sequence {first + len(quotes) // 2}")
+    opens, closes = quotes[::2], quotes[1::2]
+    count = len(opens)
+    drop = _ranges(np.append(0, closes), np.append(opens + 1, len(text)))
+    bases = _without(text, drop)
+    if len(bases) and not (bases.min() > _SPACE and bases.max() < 127 and b"\\" not in chunk):
+        bad = (bases <= _SPACE) | (bases >= 127) | (bases == ord("\\"))
+        record = np.searchsorted(np.cumsum(closes - opens - 1), np.argmax(bad), side="right")
+        byte = bytes(bases[np.argmax(bad)][None])
+        raise UserError(f"{name}: {byte!r} inside sequence {first + int(record)}")
+    # Without the content of its strings, a list is ["","",...,""]; pieces end before a quote.
+    found = text[drop].tobytes().translate(None, b" \t\r\n")
+    expected = begin + b'"",' * count
+    if end:
+        expected = expected.removesuffix(b",") + end
+    if found != expected:
+        pairs = zip(found, expected, strict=False)
+        shorter = min(len(found), len(expected))
+        same = next((i for i, (one, other) in enumerate(pairs) if one != other), shorter)
+        rest = "the end of the file" if end else "a string"
+        raise UserError(
+            f"{name}: {_short(found[same:]) if found[same:] else rest} after sequence"
+            f" {first + (same - len(begin) + 1) // 3}: expected a JSON list of strings, no more"
+        )
+    return bases, np.append(0, np.cumsum(closes - opens - 1))
+
+
+def _read_picked(picked) -> tuple[pa.StringArray, np.ndarray]:
+    """The first word of every line that is not empty, and the number of that line, from 1."""
+    with picked.open() as stream:
+        text = np.frombuffer(_unix_lines(stream.read(), picked.name), np.uint8)
+    line_stops = np.flatnonzero(text == _NEWLINE)
+    line_starts = np.append(0, line_stops[:-1] + 1)[: len(line_stops)]
+    filled = line_stops > line_starts
+    starts, lines = line_starts[filled], np.flatnonzero(filled) + 1
+    ends = np.flatnonzero((text == _SPACE) | (text == _TAB) | (text == _NEWLINE))
+    stops = ends[np.searchsorted(ends, starts)]
+    foreign = np.flatnonzero(text > 127)
+    row = np.searchsorted(starts, foreign, side="right") - 1
+    for line in lines[row[foreign < stops[row]]]:
+        raise UserError(f"{picked.name}, line {line}: a byte that is not ASCII")
+    return _strings(text, starts, stops), lines
+
+
+def _strings(text: np.ndarray, starts: np.ndarray, stops: np.ndarray) -> pa.StringArray:
+    """The pieces of a text, ASCII in uint8, as strings."""
+    offsets = np.concatenate(([0], np.cumsum(stops - starts))).astype(np.int32)
+    pieces = pa.py_buffer(text[_ranges(starts, stops)])
+    return pa.StringArray.from_buffers(len(starts), pa.py_buffer(offsets), pieces)
+
+
+def _unix_lines(text: bytes, name: str) -> bytes:
+    """`text` with line ends of one byte, also after the last line."""
+    if b"\r" in text:
+        text = text.removesuffix(b"\r").replace(b"\r\n", b"\n")
+        if b"\r" in text:
+            raise UserError(
+                f"{name}: carriage returns that end no line (a file of classic Mac OS?):"
+                " convert it to Unix line ends"
+            )
+    return text if text.endswith(b"\n") or not text else text + b"\n"
+
+
+def _ranges(starts: np.ndarray, stops: np.ndarray) -> np.ndarray:
+    """All integers of the half-open ranges, one after the other."""
+    lengths = stops - starts
+    ends = np.cumsum(lengths)
+    return np.arange(lengths.sum()) + np.repeat(starts - (ends - lengths), lengths)
+
+
+def _without(values: np.ndarray, drop: np.ndarray) -> np.ndarray:
+    keep = np.ones(len(values), bool)
+    keep[drop] = False
+    return values[keep]
+
+
+def _short(text: bytes) -> str:
+    line = text[:200].split(b"\n", 1)[0].rstrip(b"\r").decode("utf-8", "replace")
+    return repr(line if len(line) <= 60 else line[:57] + "...")

@@ -1,0 +1,93 @@
+"""Run the Explanandum on masked sequences, for every case of Table 1 and its controls."""
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from whatyouread.data.token_files import TokenFile
+from whatyouread.evaluate.chunk_predictions import classify_chunks
+from whatyouread.evaluate.prediction_files import (
+    CASES,
+    CHUNK_CONDITIONS,
+    MASK_CONDITIONS,
+    Case,
+    Predictions,
+)
+from whatyouread.masks.choices import THRESHOLD
+from whatyouread.masks.chunks import find_chunks
+from whatyouread.masks.controls import CONTROLS
+from whatyouread.masks.mask_files import MaskFile
+from whatyouread.models.inference import Passes
+from whatyouread.support.parts import WHOLE, Part
+from whatyouread.support.progress import progress
+
+CHUNK_BLOCK = 4096  # sequences whose class probabilities are held at once
+
+
+class MaskedSequences:
+    """Classifies the test sequences, or a part of them, under masks given for all of them."""
+
+    def __init__(
+        self, passes: Passes, file: TokenFile, masks: MaskFile, *, seed: int, part: Part = WHOLE
+    ):
+        masks.check_against(file)
+        self.passes, self.file, self.masks, self.seed = passes, file, masks, seed
+        self.rows = part.rows(len(file))
+
+    def predict(self, mask: np.ndarray) -> np.ndarray:
+        """The predicted classes of the masked sequences in this part, int64 (rows, ranks).
+
+        mask: float32 (n, longest), of all sequences.
+        """
+        return self.passes.predict(self.file, mask, self.rows)
+
+    def predict_chunks(self, mask: np.ndarray, relevant: bool) -> np.ndarray:
+        """The classes with the highest probability averaged over chunks, int64 (rows, ranks).
+
+        A sequence without such a chunk gets -1.
+        """
+        result = np.full((len(self.rows), len(self.file.ranks)), -1)
+        for start in range(0, len(self.rows), CHUNK_BLOCK):
+            rows = self.rows[start : start + CHUNK_BLOCK]
+            batch = self.file.batch(rows)
+            chunks = find_chunks(mask[rows, : batch.ids.shape[1]] > THRESHOLD, batch.content)
+            chosen = chunks.relevant == relevant
+            chunks = type(chunks)(*(field[chosen] for field in chunks))
+            tokens = self.passes.batch_size * int(batch.lengths.max())
+            probabilities = classify_chunks(self.passes, batch.ids, chunks, tokens)
+            # averaged probabilities are not logits, so `levels.decisions` does not apply
+            classes = np.stack([p.argmax(1) for p in probabilities], axis=1)
+            found = np.bincount(chunks.sequence, minlength=len(rows)) > 0
+            result[start : start + len(rows)] = np.where(found[:, None], classes, -1)
+        return result
+
+    def answer(self, case: Case, mask: np.ndarray) -> np.ndarray:
+        """The predicted classes in one case, int64 (rows, ranks).
+
+        mask: float32 (n, longest), for the case's choice of classes, with its control applied.
+        """
+        if case.condition == "explanandum":
+            return self.masks.classes["predicted"][self.rows]
+        if case.condition in CHUNK_CONDITIONS:
+            return self.predict_chunks(mask, CHUNK_CONDITIONS[case.condition])
+        return self.predict(MASK_CONDITIONS[case.condition](mask))
+
+    def answers(self, cases: Iterable[Case] = CASES) -> Predictions:
+        """The predicted classes in each case."""
+        made, cases = {}, list(cases)
+        masks = self.masks
+        last, mask = None, None
+        total = len(cases) * len(self.rows)
+        with progress("Table 1 and controls", total, "masked sequences") as bar:
+            for case in cases:
+                if case[:2] != last:
+                    last, mask = case[:2], masks.masks[case.choice]
+                    if case.control in CONTROLS:
+                        control = CONTROLS[case.control]
+                        mask = control(mask, masks.content, masks.keys, self.seed)
+                made[case] = self.answer(case, mask)
+                bar.update(len(self.rows))
+        return Predictions(
+            self.file.ids.take(self.rows), self.file.keys[self.rows], self.file.ranks,
+            self.file.labels[self.rows], made,
+        )  # fmt: skip

@@ -1,0 +1,111 @@
+"""Table 1 of the paper, and the same rows for control masks, which should do worse.
+
+The rows, in the paper's order: plain sequences; masks; complements of the masks; rounded masks;
+complements of the rounded masks; relevant chunks; irrelevant chunks. Every number is a balanced
+accuracy in per cent, computed from the Explanandum's predictions (`masked_predictions`).
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from whatyouread.evaluate.prediction_files import (
+    CHUNK_CONDITIONS,
+    MASK_CONDITIONS,
+    Case,
+    Predictions,
+)
+from whatyouread.masks.choices import THRESHOLD
+from whatyouread.masks.controls import CONTROLS
+from whatyouread.masks.mask_files import MaskFile
+from whatyouread.support.statistics import balanced_accuracy
+
+
+def row(
+    predicted: np.ndarray, truth: np.ndarray, ranks: list[str], among: np.ndarray | None = None
+) -> dict:
+    """One row of numbers: the balanced accuracy at each rank in per cent, and the counts.
+
+    predicted, truth: int64 (n, ranks); among: bool (n,), the sequences that count.
+    """
+    among = np.ones(len(truth), bool) if among is None else among
+    numbers = {
+        rank: 100 * balanced_accuracy(truth[among, i], predicted[among, i])
+        for i, rank in enumerate(ranks)
+    }
+    return numbers | {"sequences": int(among.sum()), "left_out": int((~among).sum())}
+
+
+def table(made: Predictions, choice: str) -> pd.DataFrame:
+    """The seven rows for the masks chosen by `choice` ("labels" or "predicted").
+
+    A row of chunks leaves out sequences without such a chunk, and counts them.
+    """
+    rows = []
+    for condition in ("explanandum", *MASK_CONDITIONS, *CHUNK_CONDITIONS):
+        predicted = made.answers[Case(choice, "none", condition)]
+        answered = predicted[:, 0] >= 0
+        numbers = row(predicted, made.labels, made.ranks, answered)
+        rows.append({"condition": condition} | numbers)
+    return pd.DataFrame(rows)
+
+
+def controls(made: Predictions, wrong: np.ndarray) -> pd.DataFrame:
+    """The rows for masks chosen by predicted classes, and for every control.
+
+    wrong: int64 (n, ranks), the wrong classes that chose a mask. Columns: `classes` (which chose the
+    mask), `control`, and those of Table 1. The rows `wrong_class_steering` show how often the
+    classifier predicts the wrong class that chose the mask.
+    """
+    parts = [table(made, "predicted").assign(classes="predicted", control="none")]
+    judged = [
+        (choice, name, made.labels) for choice in ("labels", "predicted") for name in CONTROLS
+    ]
+    judged += [("wrong", "wrong_class", made.labels), ("wrong", "wrong_class_steering", wrong)]
+    for choice, control, truth in judged:
+        asked = "wrong_class" if choice == "wrong" else control
+        rows = [
+            {"condition": condition}
+            | row(made.answers[Case(choice, asked, condition)], truth, made.ranks)
+            for condition in MASK_CONDITIONS
+        ]
+        parts.append(pd.DataFrame(rows).assign(classes=choice, control=control))
+    whole = pd.concat(parts, ignore_index=True)
+    return whole[["classes", "control", *whole.columns.drop(["classes", "control"])]]
+
+
+def beside_paper(table: pd.DataFrame, ranks: list[str], paper: Path) -> pd.DataFrame:
+    """Add the paper's values as columns `paper_RANK`, for the ranks in the paper."""
+    published = pd.read_csv(paper, sep="\t")
+    shared = [rank for rank in ranks if rank in published]
+    published = published[["condition", *shared]]
+    published.columns = ["condition", *(f"paper_{rank}" for rank in shared)]
+    return table.merge(published, on="condition", how="left", validate="one_to_one")
+
+
+def markdown(table: pd.DataFrame, ranks: list[str], masks: MaskFile) -> str:
+    """Table 1 as Markdown: our values, the paper's in brackets, and facts about the masks."""
+    values = masks.masks["labels"][masks.content]
+    head = ["", *ranks, "sequences"]
+    lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
+    for row in table.to_dict("records"):
+        cells = [row["condition"].replace("_", " ")]
+        for rank in ranks:
+            ours = "–" if pd.isna(row[rank]) else f"{row[rank]:.2f}"
+            theirs = row.get(f"paper_{rank}")
+            cells.append(ours + ("" if theirs is None or pd.isna(theirs) else f" ({theirs:.2f})"))
+        lines.append("| " + " | ".join([*cells, f"{row['sequences']:,}"]) + " |")
+    return "\n".join(
+        [
+            "Balanced accuracy in per cent on the test sequences, and in brackets the paper's",
+            "(its data, its model). Masks are chosen by the true labels, as in the paper; for masks",
+            "chosen by the predicted classes, and for controls, see controls.tsv of the Explainer.",
+            "",
+            *lines,
+            "",
+            f"Mean of the masks {values.mean(dtype=np.float64):.2f} (paper: 0.73), "
+            f"above {THRESHOLD}: {100 * (values > THRESHOLD).mean():.2f} % (paper: 67.28 %).",
+            "",
+        ]
+    )

@@ -1,0 +1,188 @@
+"""The Explainer: a small recurrent network that reads a sequence once and makes a mask per class."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+from whatyouread.data.batch import Batch
+from whatyouread.data.tokenizers import find_tokenizer
+from whatyouread.explainers.gate import gate, smoothed
+from whatyouread.models.explanandum import Explanandum
+from whatyouread.models.mask_operator import read
+from whatyouread.models.saving import load_model
+from whatyouread.support.cli import UserError
+
+TARGETS = ("class", "sequence")
+
+
+class Explainer(nn.Module):
+    """Embedding, bidirectional LSTM, ReLU, batch norm, dense, sigmoid (paper, Figure 4).
+
+    classes: level -> number of classes; the masks of all levels lie side by side in the last layer.
+    The paper's 160 outputs per token are 2 directions of `hidden_size` 80.
+
+    target: "class", or "sequence" for one mask that all classes share.
+    reads: the size of the Explanandum's last hidden states if the LSTM also reads them (see `attach`),
+    else 0.
+    area: the share of the content that `gate` keeps, or 0 for the paper's plain sigmoid.
+    smoothing: the number of neighbouring tokens over which the gate averages scores.
+    tokenizer: the name of the tokenizer that made the ids.
+    """
+
+    def __init__(
+        self,
+        classes: dict[str, int],
+        embedding_size: int = 100,
+        hidden_size: int = 80,
+        layers: int = 2,
+        target: str = "class",
+        reads: int = 0,
+        area: float = 0.0,
+        smoothing: int = 1,
+        tokenizer: str = "six_mers",
+    ):
+        super().__init__()
+        if target not in TARGETS:
+            raise UserError(f"target is {target!r}: one of {', '.join(TARGETS)}")
+        self.config = {
+            "classes": classes,
+            "embedding_size": embedding_size,
+            "hidden_size": hidden_size,
+            "layers": layers,
+            "target": target,
+            "reads": reads,
+            "area": area,
+            "smoothing": smoothing,
+            "tokenizer": tokenizer,
+        }
+        self.target, self.reads, self.area, self.smoothing = target, reads, area, smoothing
+        counts = torch.tensor(list(classes.values()))
+        columns = int(counts.sum()) if target == "class" else 1
+        first = counts.cumsum(0) - counts
+        self.register_buffer("first_column", first, persistent=False)
+        self.tokenizer = find_tokenizer(tokenizer)
+        self.embedding = nn.Embedding(
+            len(self.tokenizer), embedding_size, padding_idx=self.tokenizer.pad
+        )
+        self.lstm = nn.LSTM(
+            embedding_size + reads, hidden_size, layers, batch_first=True, bidirectional=True
+        )
+        self.norm = nn.BatchNorm1d(2 * hidden_size)
+        self.dense = nn.Linear(2 * hidden_size, columns)
+        self._explanandum: tuple[Explanandum, ...] = ()
+
+    def attach(self, explanandum: Explanandum) -> "Explainer":
+        """Freeze the Explanandum and keep it, to read its hidden states if `reads` is set; return self."""
+        # a tuple hides the Explanandum from PyTorch: its weights are not the Explainer's
+        self._explanandum = (explanandum.freeze(),)
+        return self
+
+    def start_from(self, explanandum: Explanandum) -> "Explainer":
+        """Start from a copy of the Explanandum's token embeddings, scaled to variance 1; return self."""
+        with torch.no_grad():
+            table = explanandum.embed(torch.arange(len(self.tokenizer)))
+            self.embedding.weight.copy_(table / table.std())
+            self.embedding.weight[self.tokenizer.pad] = 0
+        return self.attach(explanandum)
+
+    def columns(self, classes: Tensor) -> Tensor:
+        """Convert class numbers within each level, int64 (..., levels), to columns of the last layer."""
+        if self.target == "sequence":
+            return torch.zeros_like(classes)
+        return classes + self.first_column
+
+    def inputs(self, batch: Batch) -> Tensor:
+        """The input of the LSTM, (batch, length, embedding + reads)."""
+        embeddings = self.embedding(batch.ids)
+        if not self.reads:
+            return embeddings
+        states = batch.states
+        if states is None:
+            with torch.no_grad():
+                states = read(self._explanandum[0].to(batch.device), batch)[0]
+        return torch.cat([embeddings, states.to(embeddings.dtype)], dim=-1)
+
+    def features(self, batch: Batch) -> Tensor:
+        """The input of the dense layer, (batch, length, 2 hidden).
+
+        The sequences are packed, which hides padding from the backward direction and the batch norm.
+        """
+        # `pack_padded_sequence` can sort too, but it would wait for the GPU three times
+        lengths, order = torch.from_numpy(batch.lengths).sort(descending=True)
+        inputs, moved = self.inputs(batch), bool((order.diff() != 1).any())
+        if moved:
+            order = _without_waiting(order, batch.device)
+            inputs = inputs.index_select(0, order)
+        packed = pack_padded_sequence(inputs, lengths, batch_first=True)
+        # The LSTM runs in float32 on a CPU. Autocast would use bfloat16 for batches of one length and
+        # float32 for all others, and PyTorch has no bfloat16 LSTM for many processors.
+        with torch.autocast("cpu", enabled=False):
+            packed, _ = self.lstm(packed)
+        packed = packed._replace(data=self.norm(packed.data.relu()))
+        width = batch.ids.shape[1]
+        made = pad_packed_sequence(packed, batch_first=True, total_length=width)[0]
+        return made.index_select(0, order.argsort()) if moved else made
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Masks of all classes, (batch, length, classes of all levels), in [0, 1]."""
+        # bfloat16 would leave eight bits for a mask, and fewer for 1 - m
+        return self._masks(self.dense(self.features(batch)).float(), batch)
+
+    def class_scores(self, batch: Batch, classes: Tensor) -> Tensor:
+        """The scores behind the masks of some classes; the other classes are not computed.
+
+        classes: int64 (batch, sets, levels), numbered within each level. Returns float
+        (batch, length, sets, levels).
+        """
+        features = self.features(batch)
+        if self.target == "sequence":
+            return _for_all(self.dense(features).float(), classes)
+        columns = self.columns(classes)
+        scores = torch.einsum("blh,bsrh->blsr", features, self.dense.weight[columns])
+        return (scores + self.dense.bias[columns].unsqueeze(1)).float()
+
+    def class_masks(self, batch: Batch, classes: Tensor, smooth: bool = True) -> Tensor:
+        """The masks of some classes, zero at padding; arguments and shape as for `class_scores`.
+
+        Without `smooth` the gate takes the scores as they are: the mask is harder to read, but closer
+        to the tokens that the classifier reads.
+        """
+        valid = batch.valid[:, :, None, None]
+        if self.target == "sequence":
+            column = self._masks(self.dense(self.features(batch)).float(), batch, smooth)
+            return _for_all(column, classes) * valid
+        scores = self.class_scores(batch, classes)
+        return self._masks(scores.flatten(2), batch, smooth).view(scores.shape) * valid
+
+    def _masks(self, scores: Tensor, batch: Batch, smooth: bool = True) -> Tensor:
+        """Apply the paper's sigmoid, or one gate per column: (batch, length, columns)."""
+        if not self.area:
+            return scores.sigmoid()
+        columns = scores.shape[2]
+        rows = scores.movedim(2, 1).flatten(0, 1)
+        content, valid = (
+            flags.repeat_interleave(columns, 0) for flags in (batch.content, batch.valid)
+        )
+        rows = smoothed(rows, content, self.smoothing) if smooth else rows
+        masks = gate(rows, content, valid, self.area)
+        return masks.view(len(scores), columns, -1).movedim(1, 2)
+
+
+def _without_waiting(values: Tensor, device: torch.device) -> Tensor:
+    """Copy a small CPU tensor to a device without waiting for the work queued there."""
+    return values.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else values
+
+
+def _for_all(column: Tensor, classes: Tensor) -> Tensor:
+    """Repeat one column (batch, length, 1) for all classes: (batch, length, sets, levels)."""
+    return column.unsqueeze(-1).expand(-1, -1, *classes.shape[1:])
+
+
+def load_explainer(folder: str | Path, explanandum: Explanandum) -> Explainer:
+    """Read a trained Explainer and attach the Explanandum it explains. Raises UserError."""
+    explainer = load_model(Explainer, folder)
+    if explainer.reads and explainer.reads != explanandum.adapter.hidden_size:
+        raise UserError(f"the Explainer in {folder} was trained for another Explanandum")
+    return explainer.attach(explanandum)

@@ -1,0 +1,68 @@
+"""The interface of an objective: the loss that trains an Explainer.
+
+To add an objective, write a module beside this one and add a line to `objectives.OBJECTIVES`. Entries of
+`explainers` in the configuration can then name it.
+"""
+
+from abc import abstractmethod
+from typing import ClassVar, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from whatyouread.data.batch import Batch
+from whatyouread.explainers.network import Explainer
+from whatyouread.models.explanandum import Explanandum
+
+
+class NetworkSettings(NamedTuple):
+    """The sizes that all Explainers share (config/README.md, `explainer`)."""
+
+    embedding_size: int
+    hidden_size: int
+    layers: int
+
+
+class Objective(nn.Module):
+    """A task for `training.train`: an Explainer and its loss.
+
+    `Settings` is a frozen dataclass with the settings of this objective; each has a default.
+    `tracked` names the values that the training logs beside the loss.
+    """
+
+    Settings: ClassVar[type]
+    tracked: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, explainer: Explainer, explanandum: Explanandum, settings, seed: int):
+        super().__init__()
+        self.explainer, self.settings, self.seed = explainer, settings, seed
+        # A tuple hides the Explanandum from PyTorch: `train()` must not turn its dropout on, and
+        # checkpoints do not need its weights.
+        self._frozen = (explanandum.freeze(),)
+
+    @classmethod
+    @abstractmethod
+    def make_explainer(
+        cls, settings, network: NetworkSettings, explanandum: Explanandum
+    ) -> Explainer:
+        """Make an untrained Explainer for this objective; settings: an instance of `Settings`."""
+
+    @abstractmethod
+    def forward(self, batch: Batch, labels: Tensor) -> dict[str, Tensor]:
+        """{"loss": the mean over the batch, a scalar; "values": float (batch, k), per sequence}.
+
+        labels: int64 (batch, levels).
+        """
+
+    def explanandum_on(self, device: torch.device) -> Explanandum:
+        """The frozen classifier, moved to the device of a batch."""
+        return self._frozen[0].to(device)
+
+    def track(self, values: Tensor) -> Tensor:
+        """One number for each name in `tracked`, for the training log."""
+        return values.new_zeros(0)
+
+    @abstractmethod
+    def summarize(self, values: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+        """Named numbers over all validation sequences, for the log."""

@@ -1,0 +1,18 @@
+"""The objectives by their names in the configuration."""
+
+from whatyouread.explainers.objective import Objective
+from whatyouread.explainers.paper import PaperObjective
+from whatyouread.explainers.sharp import SharpObjective
+from whatyouread.support.cli import UserError
+
+OBJECTIVES: dict[str, type[Objective]] = {
+    "paper": PaperObjective,
+    "sharp": SharpObjective,
+}
+
+
+def find_objective(name: str) -> type[Objective]:
+    """Return the objective with this name. Raises UserError if there is none."""
+    if name not in OBJECTIVES:
+        raise UserError(f"objective is {name!r}: one of {', '.join(OBJECTIVES)}")
+    return OBJECTIVES[name]

@@ -1,0 +1,59 @@
+"""Draw classes that a sequence does not belong to, for masks that should fail."""
+
+import numpy as np
+
+from whatyouread.support.cli import UserError
+from whatyouread.support.keyed_random import draw
+
+CHOICES = ("labels", "predicted", "wrong")
+"""The classes that choose a mask: the true, the predicted, or wrong ones."""
+THRESHOLD = 0.5
+"""Mask values above this are rounded to 1 (paper, "Results")."""
+OTHERS = ("wrong", "runner_up")
+"""A class drawn at random, and the classifier's second choice."""
+
+
+def wrong_classes(labels: np.ndarray, predicted: np.ndarray, keys: np.ndarray, seed: int,
+                  lineages: np.ndarray) -> np.ndarray:  # fmt: skip
+    """Draw classes of another lineage for each sequence, int64 (n, ranks).
+
+    labels, predicted: int64 (n, ranks); lineages: int64 (k, ranks), the class combinations that exist.
+    At the lowest rank the result differs from the label and, if there are at least three classes, from
+    the prediction. The classes of the higher ranks follow from the lowest.
+    """
+    lowest = lineages[:, -1]
+    if len(np.unique(lowest)) < 2:
+        raise UserError("there is one class only at the lowest rank: no wrong class can be drawn")
+    avoid = [labels[:, -1]] + ([predicted[:, -1]] if len(np.unique(lowest)) > 2 else [])
+    chosen = np.full(len(labels), -1)
+    attempt = 0
+    while (open_ := np.flatnonzero(chosen < 0)).size:
+        tried = (draw(seed, "wrong class", keys[open_], attempt) * len(lineages)).astype(np.int64)
+        good = np.logical_and.reduce([lowest[tried] != other[open_] for other in avoid])
+        chosen[open_[good]] = tried[good]
+        attempt += 1
+    return lineages[chosen]
+
+
+def runner_up_classes(
+    labels: np.ndarray, predicted: np.ndarray, logits: np.ndarray, lineages: np.ndarray
+) -> np.ndarray:
+    """The most probable classes of another lineage than the label's and the prediction's.
+
+    labels, predicted: int64 (n, ranks); logits: float (n, classes of the lowest rank); lineages:
+    int64 (k, ranks). With only two classes, the result is the class other than the label. Returns int64
+    (n, ranks); the classes of the higher ranks follow from the lowest.
+    """
+    lowest = lineages[:, -1]
+    if len(np.unique(lowest)) < 2:
+        raise UserError("there is one class only at the lowest rank: there is no runner-up")
+    score = logits[:, lowest].astype(np.float64)
+    if len(np.unique(lowest)) > 2:
+        score[lowest == predicted[:, -1:]] = -np.inf
+    score[lowest == labels[:, -1:]] = -np.inf
+    return lineages[score.argmax(1)]
+
+
+def column(choice: str, rank: str) -> str:
+    """The name of the column with the classes of a choice."""
+    return f"{'label' if choice == 'labels' else choice}_{rank}"

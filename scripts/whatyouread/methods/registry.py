@@ -1,0 +1,195 @@
+"""Score tokens with the Explainer and with all methods of the comparison.
+
+A method is an entry of the configuration: its settings, and under `method` a name in `METHODS`, which
+can be left out if the entry has the same name. All methods answer the same `Question`.
+"""
+
+import inspect
+import time
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from whatyouread.data.token_files import TokenFile
+from whatyouread.explainers.network import Explainer
+from whatyouread.masks.choices import OTHERS, runner_up_classes, wrong_classes
+from whatyouread.methods.files import Attributions, score_names
+from whatyouread.methods.question import Question
+from whatyouread.methods.with_captum import (
+    ablation,
+    gradient_x_input,
+    integrated_gradients,
+    kernel_shap,
+    lime,
+)
+from whatyouread.methods.without_captum import (
+    attention_rollout,
+    explainer_masks,
+    occlusion_gradients,
+    random_scores,
+)
+from whatyouread.models.explanandum import Explanandum
+from whatyouread.models.inference import Passes, batches
+from whatyouread.support.cli import UserError
+from whatyouread.support.progress import progress
+
+
+def summed(scores: Tensor) -> Tensor:
+    """Insert the sum over the ranks: (batch, length, ranks + 2) -> (batch, length, ranks + 3).
+
+    The result has the ranks, their sum, and the other classes. For methods that are linear in their
+    target, the sum over the ranks explains the product of the probabilities.
+    """
+    own, others = scores[..., : -len(OTHERS)], scores[..., -len(OTHERS) :]
+    return torch.cat([own, own.sum(-1, keepdim=True), others], dim=-1)
+
+
+def same_for_all(question: Question, scores: Tensor) -> Tensor:
+    """Repeat scores (batch, length) that do not depend on classes for every target."""
+    return scores.unsqueeze(-1).repeat(1, 1, question.target_count + 1)
+
+
+def _linear(method: Callable[..., Tensor]):
+    return lambda question, explainer, **settings: summed(method(question, **settings))
+
+
+# name -> the method, (question, explainer, **settings) -> float32 (batch, length, ranks + 3), and the
+# function whose parameters define the settings
+METHODS: dict[str, tuple[Callable[..., Tensor], Callable]] = {
+    "explainer": (explainer_masks, explainer_masks),
+    "integrated_gradients": (_linear(integrated_gradients), integrated_gradients),
+    "gradient_x_input": (_linear(gradient_x_input), gradient_x_input),
+    "ablation": (_linear(ablation), ablation),
+    "occlusion_gradients": (_linear(occlusion_gradients), occlusion_gradients),
+    "lime": (_linear(lime), lime),
+    "kernel_shap": (_linear(kernel_shap), kernel_shap),
+    "attention_rollout": (
+        lambda question, explainer: same_for_all(
+            question, attention_rollout(question.explanandum, question.batch)
+        ),
+        attention_rollout,
+    ),
+    "random": (
+        lambda question, explainer: same_for_all(question, random_scores(question)),
+        random_scores,
+    ),
+}
+ONE_BY_ONE = ("ablation", "lime", "kernel_shap")
+"""Methods that explain one sequence at a time; their batches hold its perturbations."""
+
+
+class Attributor:
+    """Runs one method and measures its cost."""
+
+    def __init__(
+        self, name: str, settings: dict, passes: Passes, explainer: Explainer | None, seed: int
+    ):
+        settings = dict(settings)
+        kind = settings.pop("method", name)
+        if kind not in METHODS:
+            raise UserError(
+                f"attributions.methods.{name}: no method {kind!r}; give `method`, one of "
+                f"{', '.join(METHODS)}"
+            )
+        if kind == "explainer" and explainer is None:
+            raise UserError(f"{name}: the method `explainer` needs --explainer, the folder of one")
+        self.method, documented = METHODS[kind]
+        known = list(inspect.signature(documented).parameters)
+        if unknown := settings.keys() - known:
+            raise UserError(f"attributions.methods.{name}: {kind} has no setting {min(unknown)!r}")
+        self.name, self.settings = name, settings
+        self.passes, self.seed = passes, seed
+        self.question_size = 1 if kind in ONE_BY_ONE else passes.batch_size
+        self.explainer = None if explainer is None else explainer.to(passes.device).eval()
+        self.cost: dict[str, float] = {}
+
+    def classes(self, file: TokenFile, lineages: np.ndarray) -> dict[str, np.ndarray]:
+        """The predicted, wrong and runner-up classes, int64 (n, ranks) each."""
+        predicted, runner_up = (np.empty(file.labels.shape, np.int64) for _ in range(2))
+        for rows, batch in batches(file, self.passes.batch_size, self.passes.device):
+            logits = self.passes.logits(batch)
+            predicted[rows] = self.passes.explanandum.predictions(logits).cpu().numpy()
+            runner_up[rows] = runner_up_classes(
+                file.labels[rows], predicted[rows], logits[-1].float().cpu().numpy(), lineages
+            )
+        wrong = wrong_classes(file.labels, predicted, file.keys, self.seed, lineages)
+        return {"predicted": predicted, "wrong": wrong, "runner_up": runner_up}
+
+    def explain(
+        self, file: TokenFile, rows: np.ndarray, classes: dict[str, np.ndarray]
+    ) -> Attributions:
+        """Score some rows of a token file; classes: the result of `classes` for the whole file.
+
+        Afterwards `cost` holds the seconds per sequence and the passes of the Explanandum per sequence.
+        """
+        names, explanandum = score_names(file.ranks), self.passes.explanandum
+        classes = {name: values[rows] for name, values in classes.items()}
+        others = np.stack([classes[name] for name in OTHERS], axis=1)
+        longest = file.lengths[rows].max()
+        scores = np.zeros((len(names), len(rows), longest), np.float32)
+        content = np.zeros((len(rows), longest), bool)
+        if self.explainer is not None:
+            self.explainer.attach(explanandum)  # it may have random weights
+        count = _Count(explanandum)
+        seconds = 0.0
+        with count, progress(self.name, len(rows), "sequences") as bar:
+            for places, batch in batches(file, self.question_size, self.passes.device, rows):
+                question = Question(
+                    explanandum,
+                    batch,
+                    torch.from_numpy(classes["predicted"][places]).to(batch.device),
+                    torch.from_numpy(others[places]).to(batch.device),
+                    file.keys[rows[places]],
+                    self.seed,
+                    self.passes.batch_size,
+                )
+                start = time.perf_counter()
+                with self.passes.autocast():
+                    made = self.method(question, self.explainer, **self.settings)
+                made = made.float().cpu().numpy()  # waits for the GPU
+                seconds += time.perf_counter() - start
+                scores[:, places, : made.shape[1]] = made.transpose(2, 0, 1)
+                content[places, : made.shape[1]] = batch.content.cpu().numpy()
+                bar.update(len(places))
+        self.cost = {
+            "seconds": seconds / len(rows),
+            "forward_passes": count.forward / len(rows),
+            "backward_passes": count.backward / len(rows),
+        }
+        return Attributions(
+            file.ids.take(rows).combine_chunks(), file.keys[rows], file.lengths[rows], content,
+            file.labels[rows], **classes, scores=dict(zip(names, scores, strict=True)),
+        )  # fmt: skip
+
+
+class _Count:
+    """Counts the sequences in forward and backward passes of the Explanandum's encoder."""
+
+    def __init__(self, explanandum: Explanandum):
+        self.encoder = explanandum.encoder
+        self.forward = self.backward = 0
+
+    def __enter__(self) -> "_Count":
+        self._hook = self.encoder.register_forward_hook(self._count)
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._hook.remove()
+
+    def _count(self, module, inputs, output) -> None:
+        hidden = output.last_hidden_state
+        self.forward += len(hidden)
+        if hidden.requires_grad:
+            hidden.register_hook(self._count_backward)
+
+    def _count_backward(self, gradient: Tensor) -> None:
+        self.backward += len(gradient)
+
+
+def reinitialised(explanandum: Explanandum, seed: int) -> Explanandum:
+    """Make an Explanandum of the same shape with fresh random weights (Adebayo et al. 2018)."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return Explanandum(**explanandum.config).freeze()

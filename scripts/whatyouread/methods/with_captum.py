@@ -1,0 +1,213 @@
+"""Competing methods from captum, all with the mask vector as the input and zeros as the baseline.
+
+Every function takes a `Question` and returns scores, float32 (sequences, length, targets), zero at
+padding. The classifier sees each perturbed mask of a sequence once, for all targets together.
+"""
+
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from whatyouread.methods.question import Question
+from whatyouread.support.cli import UserError
+from whatyouread.support.keyed_random import draw
+
+PRESETS = ("fair", "captum_default")
+OPERATORS = ("exact", "relaxed")
+
+
+def integrated_gradients(question: Question, steps: int = 16, operator: str = "exact") -> Tensor:
+    """Integrated Gradients from the empty to the full sequence (Sundararajan et al. 2017).
+
+    operator: "exact", or "relaxed", where attention also responds to masks between 0 and 1.
+    """
+    from captum.attr import IntegratedGradients
+
+    if operator not in OPERATORS:
+        raise UserError(f"operator is {operator!r}: one of {', '.join(OPERATORS)}")
+    method = IntegratedGradients(partial(question.targets, relaxed=operator == "relaxed"))
+    return _by_target(
+        question,
+        lambda target: method.attribute(
+            question.ones,
+            baselines=0.0,
+            target=target,
+            n_steps=steps,
+            internal_batch_size=max(question.batch_size, len(question.batch)),
+        ),
+    )
+
+
+def gradient_x_input(question: Question) -> Tensor:
+    """The gradient at the full sequence, times the mask (which is 1 there)."""
+    from captum.attr import InputXGradient
+
+    method = InputXGradient(question.targets)
+    mask = question.ones.requires_grad_()
+    return _by_target(
+        question,
+        lambda target: method.attribute(mask, target=target),
+    )
+
+
+def _by_target(question: Question, attribute) -> Tensor:
+    targets = range(question.target_count)
+    scores = torch.stack([attribute(target).detach() for target in targets], dim=-1)
+    return scores.float() * question.batch.valid.unsqueeze(-1)
+
+
+@torch.no_grad()
+def ablation(question: Question, window: int = 1) -> Tensor:
+    """The fall of the log-probability when one token, or a window of tokens, is masked.
+
+    Windows lie side by side from the first token of the content. The tokens of a window share a score.
+    """
+    from captum.attr import FeatureAblation
+
+    def explain(alone: Question) -> Tensor:
+        content = alone.batch.content
+        # all special tokens form the first group
+        groups = torch.where(content, (content.cumsum(1) - 1) // window + 1, 0)
+        made = FeatureAblation(alone.targets).attribute(
+            alone.ones,
+            baselines=0.0,
+            feature_mask=groups,
+            perturbations_per_eval=question.batch_size,
+        )
+        return made.reshape(-1, content.shape[1]).T
+
+    return _one_by_one(question, explain)
+
+
+class SharedSurrogate:
+    """A linear surrogate of all targets at once; it replaces captum's, which has one target.
+
+    captum wants one number per perturbed sequence. `watch` gives it the first target and stores all of
+    them; `fit` uses the stored targets in the same order.
+    """
+
+    def __init__(self, model):
+        self.model, self.outputs = model, []
+
+    def watch(self, targets):
+        """Wrap `targets`: store all columns and return the first."""
+
+        def first(*arguments):
+            made = targets(*arguments)
+            self.outputs.append(made)
+            return made[:, 0]
+
+        return first
+
+    def fit(self, train_data, **_) -> None:
+        """Fit to captum's perturbations and weights and to the stored targets."""
+        (features, first, weights), outputs = next(iter(train_data)), torch.cat(self.outputs)
+        assert torch.equal(first, outputs[:, 0])
+        self.model.fit(
+            features.cpu().double().numpy(),
+            outputs.cpu().double().numpy(),
+            sample_weight=weights.cpu().double().numpy(),
+        )
+
+    def representation(self) -> Tensor:
+        """The weights, (targets, tokens)."""
+        weights = torch.from_numpy(self.model.coef_).float()
+        return weights.reshape(-1, weights.shape[-1])
+
+
+@torch.no_grad()
+def lime(
+    question: Question,
+    preset: str = "fair",
+    samples: int = 1000,
+    alpha: float = 1.0,
+    kernel_width: float = 0.25,
+) -> Tensor:
+    """LIME (Ribeiro et al. 2016); each token is present with probability 1/2.
+
+    "fair": a ridge surrogate with penalty `alpha` on `samples` perturbations, weighted by
+    exp(-d² / (2 kernel_width²)) with the cosine distance d. "captum_default": captum's Lime with its
+    own settings, a lasso with penalty 0.01 on 25 perturbations, which gives weight to few tokens.
+    """
+    if preset not in PRESETS:
+        raise UserError(f"the preset of LIME is {preset!r}: one of {', '.join(PRESETS)}")
+    if preset == "fair":
+        return _one_by_one(question, lambda alone: _fair_lime(alone, samples, alpha, kernel_width))
+    from captum.attr import Lime
+    from sklearn.linear_model import Lasso
+
+    def explain(alone: Question) -> Tensor:
+        surrogate = SharedSurrogate(Lasso(0.01))
+        method = Lime(surrogate.watch(alone.targets), surrogate)
+        return _sampled(alone, method, {})
+
+    return _one_by_one(question, explain)
+
+
+def _fair_lime(question: Question, samples: int, alpha: float, kernel_width: float) -> Tensor:
+    """LIME of one sequence for all targets at once, (length, targets).
+
+    Masks, weights and scores equal those of captum's Lime, to the last bit on a CPU. captum draws and
+    weights the masks one at a time; on a GPU that takes longer than the classifier.
+    """
+    from sklearn.linear_model import Ridge
+
+    device, length = question.batch.device, question.batch.ids.shape[1]
+    with torch.random.fork_rng([]):
+        torch.manual_seed(_start(question))
+        masks = torch.bernoulli(torch.full((samples, length), 0.5))
+    distance = 1 - nn.functional.cosine_similarity(torch.ones(1, length), masks, dim=1)
+    weights = (-(distance**2) / (2 * kernel_width**2)).double().exp().float()
+    parts = masks.to(device).split(question.batch_size)
+    outputs = torch.cat([question.targets(part) for part in parts])
+    surrogate = Ridge(alpha).fit(
+        masks.double().numpy(),
+        outputs.cpu().double().numpy(),
+        sample_weight=weights.double().numpy(),
+    )
+    scores = torch.from_numpy(surrogate.coef_).float()
+    return scores.reshape(-1, length).T.to(device)
+
+
+@torch.no_grad()
+def kernel_shap(question: Question, samples: int = 1000) -> Tensor:
+    """Kernel SHAP (Lundberg and Lee 2017): linear regression on subsets drawn by Shapley weights."""
+    from captum.attr import KernelShap
+    from sklearn.linear_model import LinearRegression
+
+    def explain(alone: Question) -> Tensor:
+        surrogate = SharedSurrogate(LinearRegression())
+        method = KernelShap(surrogate.watch(alone.targets))
+        method.interpretable_model = surrogate
+        return _sampled(alone, method, {"n_samples": samples})
+
+    return _one_by_one(question, explain)
+
+
+def _one_by_one(question: Question, explain) -> Tensor:
+    """Score each sequence alone, without padding, by `explain(question) -> (length, targets)`."""
+    scores = question.empty()
+    for row, length in enumerate(question.batch.lengths):
+        scores[row, :length] = explain(question.alone(row))
+    return scores
+
+
+def _sampled(question: Question, method, settings: dict) -> Tensor:
+    """Scores (length, targets) of one sequence; random draws depend only on its key."""
+    device = question.batch.device
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.manual_seed(_start(question))
+        weights = method.attribute(
+            question.ones,
+            baselines=0.0,
+            perturbations_per_eval=question.batch_size,
+            return_input_shape=False,  # there is a row of weights for each target
+            **settings,
+        )
+    return weights.T.to(device)
+
+
+def _start(question: Question) -> int:
+    """The random seed for the single sequence of a question."""
+    return int(draw(question.seed, "perturbations", question.keys)[0] * 2**53)

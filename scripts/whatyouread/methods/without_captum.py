@@ -1,0 +1,91 @@
+"""Methods that do not need captum: attention rollout, random scores, occlusion gradients, Explainer."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from whatyouread.data.batch import Batch
+from whatyouread.explainers.network import Explainer
+from whatyouread.methods.question import Question
+from whatyouread.models.explanandum import Explanandum
+from whatyouread.models.mask_operator import target_mask
+from whatyouread.models.occlusion import occlusion
+from whatyouread.support.keyed_random import draw
+
+MAX_LENGTH = 1 << 16  # random numbers per occlusion of a sequence
+
+
+@torch.no_grad()
+def attention_rollout(explanandum: Explanandum, batch: Batch) -> Tensor:
+    """Attention rollout (Abnar and Zuidema 2020): the flow of attention from each token to the heads.
+
+    Returns float32 (batch, length); rows sum to 1.
+
+    In each layer the attention is averaged over the heads and, for the residual connection, over
+    itself and the identity. The heads read the mean over the tokens, or the first token with
+    `pooling: cls`. The scores do not depend on classes.
+    """
+    # going backwards from the output avoids products of two length x length matrices
+    if explanandum.pooling == "cls":
+        share = torch.zeros(batch.ids.shape, device=batch.device)
+        share[:, 0] = 1.0
+    else:
+        share = batch.valid.float() / batch.valid.sum(1, keepdim=True)
+    for attention in reversed(explanandum.adapter.attentions(batch)):
+        passed = torch.einsum("bq,bqk->bk", share, attention.float().mean(1))
+        share = (share + passed) / 2
+    return share
+
+
+def random_scores(question: Question) -> Tensor:
+    """Uniform random scores in [0, 1), float32 (batch, length), as a lower bound for methods."""
+    batch = question.batch
+    place = np.arange(batch.ids.shape[1])
+    made = draw(question.seed, "random attribution", question.keys[:, None], place)
+    return torch.from_numpy(made.astype(np.float32)).to(batch.device) * batch.valid
+
+
+def occlusion_gradients(
+    question: Question,
+    samples: int = 24,
+    areas: Sequence[float] = (0.1, 0.3, 0.9),
+    windows: Sequence[int] = (1, 8),
+) -> Tensor:
+    """The mean gradient under random occlusions, which the sharp Explainer learns to predict.
+
+    samples: the number of occlusions per sequence; they take the shares in `areas` in turn.
+    """
+    batch, scores = question.batch, question.empty()
+    device, place = scores.device, np.arange(batch.ids.shape[1])
+    for sample in range(samples):
+        # uniform noise is enough, because only its order counts; the draws are keyed by the sequence
+        noise = draw(
+            question.seed, "occlusion", question.keys[:, None], sample * MAX_LENGTH + place
+        )
+        pick = draw(question.seed, "window", question.keys, sample) * len(windows)
+        mask = occlusion(
+            batch,
+            torch.from_numpy((noise - 0.5).astype(np.float32)).to(device),
+            torch.full((len(batch),), areas[sample % len(areas)], device=device),
+            torch.tensor(windows, device=device)[torch.from_numpy(pick.astype(np.int64))],
+        ).requires_grad_()
+        made = question.targets(mask, relaxed=True)
+        for i in range(question.target_count):
+            last = i + 1 == question.target_count
+            [gradient] = torch.autograd.grad(made[:, i].sum(), mask, retain_graph=not last)
+            scores[..., i] += gradient / samples
+    return scores * batch.valid.unsqueeze(-1)
+
+
+@torch.inference_mode()
+def explainer_masks(question: Question, explainer: Explainer) -> Tensor:
+    """The Explainer's class masks, their maximum, and the target masks of the other classes.
+
+    Gated masks are not smoothed here, because the comparison measures faithfulness to the classifier.
+    """
+    sets = torch.cat([question.predicted.unsqueeze(1), question.others], dim=1)
+    masks = explainer.class_masks(question.batch, sets, smooth=False)
+    target = target_mask(masks)
+    return torch.cat([masks[:, :, 0], target], dim=-1)

@@ -1,0 +1,59 @@
+"""The interface between the pipeline and an encoder, the same for every family.
+
+To add a family, write a module beside this one and add a line to `adapters.ADAPTERS`.
+"""
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from whatyouread.data.batch import Batch
+
+
+class EncoderAdapter(ABC):
+    """Runs an encoder of one family, from token embeddings to last hidden states.
+
+    encoder: the module itself. The Explanandum owns it; the adapter only calls it.
+    """
+
+    model_type: ClassVar[str]
+
+    def __init__(self, encoder: nn.Module):
+        self.encoder = encoder
+
+    @classmethod
+    @abstractmethod
+    def build(cls, config: dict) -> nn.Module:
+        """Make a freshly initialised encoder; config: a checked config.json. Raises UserError."""
+
+    @property
+    def hidden_size(self) -> int:
+        """The size of embeddings and hidden states."""
+        return self.encoder.config.hidden_size
+
+    @abstractmethod
+    def embed(self, ids: Tensor) -> Tensor:
+        """int64 (batch, length) -> token embeddings (batch, length, hidden)."""
+
+    @abstractmethod
+    def encode(self, embeddings: Tensor, batch: Batch) -> Tensor:
+        """Token embeddings of a batch -> last hidden states, both (batch, length, hidden)."""
+
+    @abstractmethod
+    def encode_relaxed(self, embeddings: Tensor, mask: Tensor, batch: Batch) -> Tensor:
+        """Equal to `encode(embeddings ⊙ mask)` for masks of 0 and 1, and smooth in between.
+
+        The first attention reads a linear interpolation between the empty and the full token.
+        mask: float (batch, length).
+        """
+
+    @abstractmethod
+    def attentions(self, batch: Batch) -> list[Tensor]:
+        """The attention of each layer, float (batch, heads, length, length), queries before keys."""
+
+    def compile(self) -> None:
+        """Compile the forward pass in place; weights keep their names, and hooks still run."""
+        # sizes and lengths change from batch to batch and must not start another compilation
+        self.encoder.forward = torch.compile(self.encoder.forward, dynamic=True)

@@ -1,0 +1,86 @@
+"""The Explanandum: the classifier to be explained, an encoder with one linear head per level."""
+
+from torch import Tensor, nn
+
+from whatyouread.data.batch import Batch
+from whatyouread.data.tokenizers import find_tokenizer
+from whatyouread.models.adapters import find_adapter
+from whatyouread.models.levels import HeadLevel, decisions
+from whatyouread.models.mask_operator import masked_logits
+from whatyouread.support.cli import UserError
+
+POOLINGS = ("mean", "cls")
+
+
+class Explanandum(nn.Module):
+    """An encoder with one linear head per level (paper, "Explanandum": one per taxonomic rank).
+
+    backbone: a checked config.json. classes: level -> number of classes, in the order of the levels.
+    pooling: "mean" over the tokens that are not padding (the paper), or "cls", the state of the first
+    token. tokenizer: the name of the tokenizer that made the ids.
+    """
+
+    def __init__(
+        self,
+        backbone: dict,
+        classes: dict[str, int],
+        pooling: str = "mean",
+        tokenizer: str = "six_mers",
+    ):
+        super().__init__()
+        if pooling not in POOLINGS:
+            raise UserError(f"pooling is {pooling!r}, and must be one of {', '.join(POOLINGS)}")
+        self.config = {
+            "backbone": backbone,
+            "classes": classes,
+            "pooling": pooling,
+            "tokenizer": tokenizer,
+        }
+        self.pooling, self.tokenizer = pooling, find_tokenizer(tokenizer)
+        self.levels = [HeadLevel(name, count) for name, count in classes.items()]
+        family = find_adapter(backbone)
+        self.encoder = family.build(backbone)
+        self.adapter = family(self.encoder)
+        size = self.adapter.hidden_size
+        self.heads = nn.ModuleDict(
+            {name: nn.Linear(size, count) for name, count in classes.items()}
+        )
+
+    @property
+    def ranks(self) -> list[str]:
+        """The names of the levels."""
+        return [level.name for level in self.levels]
+
+    @property
+    def class_counts(self) -> list[int]:
+        """The number of classes of each level."""
+        return [level.classes for level in self.levels]
+
+    def embed(self, ids: Tensor) -> Tensor:
+        """int64 (batch, length) -> token embeddings (batch, length, hidden)."""
+        return self.adapter.embed(ids)
+
+    def encode(self, embeddings: Tensor, batch: Batch) -> Tensor:
+        """See `EncoderAdapter.encode`."""
+        return self.adapter.encode(embeddings, batch)
+
+    def encode_relaxed(self, embeddings: Tensor, mask: Tensor, batch: Batch) -> Tensor:
+        """See `EncoderAdapter.encode_relaxed`."""
+        return self.adapter.encode_relaxed(embeddings, mask, batch)
+
+    def classify(self, pooled: Tensor) -> tuple[Tensor, ...]:
+        """Pooled states (batch, hidden) -> logits (batch, classes) for each level."""
+        return tuple(head(pooled) for head in self.heads.values())
+
+    def forward(self, batch: Batch, mask: Tensor | None = None) -> tuple[Tensor, ...]:
+        """See `mask_operator.masked_logits`."""
+        return masked_logits(self, batch, mask)
+
+    def predictions(self, logits: tuple[Tensor, ...]) -> Tensor:
+        """The predicted class at each level, int64 (batch, levels)."""
+        return decisions(self.levels, logits)
+
+    def freeze(self) -> "Explanandum":
+        """Fix the weights and leave training mode for good, with dropout off; return self."""
+        self.requires_grad_(False)
+        return self.eval()

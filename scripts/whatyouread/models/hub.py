@@ -1,0 +1,185 @@
+"""The files of a backbone: from the Hugging Face Hub, from a local folder, or a fresh encoder's.
+
+A backbone is a folder with `config.json`, `vocab.txt` and weights as safetensors; a fresh encoder has
+no weights. Pickled weights and code (`*.bin`, `*.pt`, `*.py`) are never fetched or copied, because both
+can run arbitrary code of their author.
+"""
+
+import errno
+import json
+import re
+import shutil
+import struct
+import sys
+from fnmatch import fnmatch
+from pathlib import Path
+
+from whatyouread.data.transfer import refuse_full_disk
+from whatyouread.support import files
+from whatyouread.support.cli import UserError, log
+
+PATTERNS = [
+    "config.json",
+    "vocab.txt",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "*.safetensors",
+]
+SIZES = {"hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size"}
+DROPOUTS = {"hidden_dropout_prob", "attention_probs_dropout_prob"}
+
+
+def fetch_backbone(settings: dict, folder: Path) -> dict:
+    """Put the files of the backbone in `settings` into `folder`, all or none.
+
+    settings: `{repository, revision}` (a full commit), `{path}`, or the sizes of a fresh encoder
+    (`SIZES`, optionally `DROPOUTS`), which gets a configuration and a vocabulary but no weights.
+    Returns the record: the settings, and in `files` the SHA-256 of each file by name. Raises
+    `UserError` for any other settings and for backbones that cannot be fetched.
+    """
+    given = set(settings)
+    with files.atomic(folder) as scratch:
+        scratch.mkdir()
+        if given == {"repository", "revision"}:
+            _copy(_download(**settings), scratch, settings["repository"])
+        elif given == {"path"}:
+            _copy(Path(settings["path"]).expanduser(), scratch, settings["path"])
+        elif given >= SIZES and given <= SIZES | DROPOUTS:
+            _write_fresh(settings, scratch)
+        else:
+            raise UserError(
+                f"backbone: {', '.join(sorted(given)) or 'nothing'} given; expected repository and "
+                f"revision, or path, or {', '.join(sorted(SIZES))} "
+                f"(optionally {', '.join(sorted(DROPOUTS))})"
+            )
+        digests = {file.name: files.sha256(file) for file in sorted(scratch.iterdir())}
+    return {**settings, "files": digests}
+
+
+def _download(repository: str, revision: str) -> Path:
+    """Return the folder of the snapshot in the Hub's own cache, which also works offline."""
+    if not re.fullmatch(r"[0-9a-f]{40}", str(revision)):
+        raise UserError(
+            f"backbone.revision: {revision!r} is not a commit (40 hexadecimal digits), "
+            "and a branch or tag may change: take the commit from the repository's history"
+        )
+    # the import reads the endpoint from the environment
+    from huggingface_hub import constants, errors, snapshot_download
+    from huggingface_hub.utils import disable_progress_bars
+
+    if not sys.stderr.isatty():
+        disable_progress_bars()
+    what = f"{repository} at {revision[:12]} from {constants.ENDPOINT}"
+    log.info("fetching %s", what)
+    try:
+        return Path(snapshot_download(repository, revision=revision, allow_patterns=PATTERNS))
+    except errors.GatedRepoError:
+        problem = "the repository is gated: accept its terms on the Hub and set HF_TOKEN"
+    except errors.RepositoryNotFoundError:
+        problem = "no such repository, or a private one: check backbone.repository and HF_TOKEN"
+    except errors.RevisionNotFoundError:
+        problem = "the repository has no such commit: check backbone.revision"
+    except errors.HFValidationError as error:
+        problem = f"not the name of a repository ({error})"
+    except (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled) as error:
+        problem = (
+            "the Hub cannot be reached and the cache does not hold all files: run this rule where "
+            f"there is a network, or set backbone.path to a folder with the files ({error})"
+        )
+    # HTTP libraries differ between versions of the Hub; all their errors share this base class
+    except (OSError, *errors.HfHubHTTPError.__bases__) as error:
+        if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EACCES):
+            raise
+        problem = f"the download failed ({error})"
+    raise UserError(f"{what}: {problem}")
+
+
+def _copy(source: Path, target: Path, shown: str) -> None:
+    if not source.is_dir():
+        raise UserError(f"backbone.path: {shown} is not a folder")
+    names = {file.name for file in source.iterdir() if file.is_file()}
+    taken = sorted(name for name in names if any(fnmatch(name, pattern) for pattern in PATTERNS))
+    weights = [name for name in taken if name.endswith(".safetensors")]
+    if "config.json" not in taken:
+        raise UserError(f"{shown}: no config.json there, so this is not a model's folder")
+    if not weights:
+        raise UserError(
+            f"{shown}: no weights as safetensors there, and pickled ones (*.bin, *.pt) are not "
+            "read: convert them, or take a revision that has model.safetensors"
+        )
+    refuse_full_disk(target, sum((source / name).stat().st_size for name in taken), shown)
+    for name in taken:
+        shutil.copyfile(source / name, target / name)
+    _check_config(target / "config.json", shown)
+    for name in weights:
+        _check_safetensors(target / name, shown)
+
+
+def _check_config(file: Path, shown: str) -> None:
+    try:
+        config = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"{shown}: config.json is damaged ({error}): get it again") from None
+    if not isinstance(config, dict):
+        raise UserError(f"{shown}: config.json holds no configuration")
+
+
+def _check_safetensors(file: Path, shown: str) -> None:
+    """Raise UserError if a file's size differs from its header, as after an interrupted download."""
+    size = file.stat().st_size
+    try:
+        with open(file, "rb") as stream:
+            (length,) = struct.unpack("<Q", stream.read(8))
+            header = json.loads(stream.read(length)) if length <= size else {}
+        header.pop("__metadata__", None)
+        ends = [tensor["data_offsets"][1] for tensor in header.values()]
+        if not ends or 8 + length + max(ends) != size:
+            raise ValueError(f"{size:,} bytes are not what its header announces")
+    except (struct.error, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise UserError(f"{shown}: {file.name} is damaged ({error}): get it again") from None
+
+
+def _write_fresh(sizes: dict, folder: Path) -> None:
+    """Write the configuration and vocabulary of an encoder in the layout of NT v2.
+
+    The keys are those in the published checkpoints' config.json, except those that point to modelling
+    code.
+    """
+    from whatyouread.data.six_mers import MASK, PAD, VOCABULARY
+
+    for key in sorted(SIZES):
+        if type(sizes[key]) is not int or sizes[key] < 1:
+            raise UserError(f"backbone.{key}: a positive whole number expected, not {sizes[key]!r}")
+    for key in sorted(DROPOUTS & set(sizes)):
+        if type(sizes[key]) not in (int, float) or not 0 <= sizes[key] < 1:
+            raise UserError(f"backbone.{key}: a number from 0 to below 1 expected")
+    hidden, heads = sizes["hidden_size"], sizes["num_attention_heads"]
+    if hidden % (2 * heads):  # rotary positions turn pairs of values
+        raise UserError(
+            f"backbone.hidden_size: {hidden} is not a multiple of twice the {heads} attention heads"
+        )
+    config = {
+        "model_type": "esm",
+        "architectures": ["EsmForMaskedLM"],
+        "vocab_size": len(VOCABULARY),
+        "pad_token_id": PAD,
+        "mask_token_id": MASK,
+        "max_position_embeddings": 2050,
+        "position_embedding_type": "rotary",
+        "emb_layer_norm_before": False,
+        "token_dropout": False,
+        "add_bias_fnn": False,
+        "layer_norm_eps": 1e-12,
+        "initializer_range": 0.02,
+        "hidden_dropout_prob": 0.0,
+        "attention_probs_dropout_prob": 0.0,
+        "tie_word_embeddings": False,
+        "use_cache": False,
+        "is_folding_model": False,
+        "esmfold_config": None,
+        "vocab_list": None,
+        "torch_dtype": "float32",
+        **sizes,
+    }
+    files.write_json(folder / "config.json", config)
+    (folder / "vocab.txt").write_text("\n".join(VOCABULARY), encoding="utf-8")

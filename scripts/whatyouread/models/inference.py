@@ -1,0 +1,133 @@
+"""Run trained models. Only this module chooses device, precision and batches."""
+
+import argparse
+import contextlib
+import os
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from whatyouread.data.batch import Batch, batches_by_length
+from whatyouread.data.token_files import TokenFile
+from whatyouread.models.explanandum import Explanandum
+from whatyouread.models.levels import class_log_probabilities, decisions
+from whatyouread.models.mask_operator import masked_logits
+from whatyouread.support.cli import log
+from whatyouread.support.parallel import in_order
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of programs that run a trained model in batches."""
+    add = parser.add_argument
+    add("--batch-size", type=int, required=True)
+    add("--precision", required=True)
+    add("--compile", action="store_true", help="compile the Explanandum")
+    add("--seed", type=int, required=True)
+    add("--threads", type=int, default=1)
+
+
+def choose_device(threads: int, precision: str = "fp32") -> torch.device:
+    """Return the GPU if there is one, else the CPU with `threads` threads; set the matrix precision."""
+    torch.set_num_threads(threads)
+    if not torch.cuda.is_available():
+        log.info("no GPU: computing on %d CPU threads", threads)
+        return torch.device("cpu")
+    torch.set_float32_matmul_precision("highest" if precision == "fp32" else "high")
+    torch.backends.cudnn.allow_tf32 = precision != "fp32"  # on by default for the LSTM
+    device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+    log.info("computing on %s", torch.cuda.get_device_name(device))
+    return device
+
+
+def autocast(device: torch.device, precision: str):
+    """The context for running models: autocast for bf16, else an empty context."""
+    if precision == "bf16":
+        return torch.autocast(device.type, torch.bfloat16)
+    return contextlib.nullcontext()
+
+
+def compile_encoder(explanandum: Explanandum, wanted: bool = True) -> Explanandum:
+    """Compile the encoder in place if wanted; return the Explanandum."""
+    if wanted:
+        explanandum.adapter.compile()
+    return explanandum
+
+
+def batches(
+    file: TokenFile, size: int, device: torch.device, rows: np.ndarray | None = None
+) -> Iterator[tuple[np.ndarray, Batch]]:
+    """Yield the sequences of a token file in batches on a device, similar lengths together.
+
+    rows: int64 (m,), all rows by default. Yields places in `rows`, int64 (n,), and their batch. A
+    thread reads the next batch from the file while the caller works on this one.
+    """
+    rows = np.arange(len(file)) if rows is None else rows
+
+    def read(places: np.ndarray) -> tuple[np.ndarray, Batch]:
+        return places, file.batch(rows[places])
+
+    for places, batch in in_order(read, batches_by_length(file.lengths[rows], size)):
+        yield places, batch.to(device)
+
+
+class Passes:
+    """Passes of a frozen Explanandum on one device, in one precision and batch size."""
+
+    def __init__(
+        self,
+        explanandum: nn.Module,
+        batch_size: int,
+        device: torch.device,
+        precision: str = "fp32",
+    ):
+        self.explanandum = explanandum.to(device).freeze()
+        self.batch_size, self.device, self.precision = batch_size, device, precision
+
+    def autocast(self):
+        """The context for running models in this precision."""
+        return autocast(self.device, self.precision)
+
+    @torch.inference_mode()
+    def logits(self, batch: Batch, mask: np.ndarray | None = None) -> tuple[Tensor, ...]:
+        """F(batch, mask): one tensor (n, classes) per level. mask: float32 (n, length)."""
+        if mask is not None:
+            mask = torch.from_numpy(np.ascontiguousarray(mask)).to(self.device, torch.float32)
+        with self.autocast():
+            return masked_logits(self.explanandum, batch.to(self.device), mask)
+
+    def predict(
+        self, file: TokenFile, mask: np.ndarray, rows: np.ndarray | None = None
+    ) -> np.ndarray:
+        """The predicted classes of masked sequences, int64 (rows, levels).
+
+        mask: float32 (sequences of the file, longest); rows: as for `batches`.
+        """
+        return self._of_all(file, mask, rows, np.int64, self._decided)
+
+    def log_probabilities(
+        self, file: TokenFile, masks: Iterable[np.ndarray], classes: np.ndarray
+    ) -> np.ndarray:
+        """Log-probabilities of given classes under each mask, float64 (masks, n, levels).
+
+        classes: int64 (n, levels).
+        """
+
+        def of_classes(logits, places):
+            given = torch.from_numpy(classes[places]).to(self.device).unsqueeze(1)
+            wide = tuple(part.double() for part in logits)
+            return class_log_probabilities(self.explanandum.levels, wide, given)[:, 0]
+
+        return np.stack([self._of_all(file, mask, None, np.float64, of_classes) for mask in masks])
+
+    def _decided(self, logits, places):
+        return decisions(self.explanandum.levels, logits)
+
+    def _of_all(self, file: TokenFile, mask: np.ndarray, rows, kind, answer) -> np.ndarray:
+        rows = np.arange(len(file)) if rows is None else rows
+        made = np.empty((len(rows), len(file.ranks)), kind)
+        for places, batch in batches(file, self.batch_size, self.device, rows):
+            logits = self.logits(batch, mask[rows[places], : batch.ids.shape[1]])
+            made[places] = answer(logits, places).cpu().numpy()
+        return made

@@ -1,0 +1,106 @@
+"""Loss, probabilities and decision of a level, computed from the classifier's logits.
+
+A level is a taxonomic rank or another set of classes; one head of the classifier chooses from it. No
+other module calls softmax or argmax.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+class Single:
+    """Exactly one class of the level is right: softmax, cross-entropy, the most probable class.
+
+    logits: float (batch, classes); labels: int64 (batch,). Softmaxes run in float32 or wider.
+    """
+
+    @staticmethod
+    def log_probabilities(logits: Tensor) -> Tensor:
+        """float (batch, classes)."""
+        return F.log_softmax(_widest(logits), -1)
+
+    @staticmethod
+    def probabilities(logits: Tensor) -> Tensor:
+        """float (batch, classes)."""
+        return _widest(logits).softmax(-1)
+
+    @staticmethod
+    def loss(logits: Tensor, labels: Tensor) -> Tensor:
+        """The cross-entropy of each sequence, float (batch,)."""
+        return F.cross_entropy(_widest(logits), labels, reduction="none")
+
+    @classmethod
+    def negative_entropy(cls, logits: Tensor, normalised: bool) -> Tensor:
+        """The mean of p log p over the classes C, float (batch,); normalised: their sum over ln C."""
+        log_p = cls.log_probabilities(logits)
+        negative, classes = (log_p.exp() * log_p).mean(-1), logits.shape[-1]
+        return negative * classes / math.log(classes) if normalised else negative
+
+    @staticmethod
+    def decision(logits: Tensor) -> Tensor:
+        """The most probable class, int64 (batch,)."""
+        return logits.argmax(-1)
+
+
+KINDS = {"single": Single}
+"""Kinds of levels by their names in a model's configuration."""
+
+
+class HeadLevel(NamedTuple):
+    """The level of one head of the classifier: its name, its number of classes, its kind."""
+
+    name: str
+    classes: int
+    kind: str = "single"
+
+
+def _means(levels: Sequence[HeadLevel], logits: Sequence[Tensor]):
+    return ((KINDS[level.kind], part) for level, part in zip(levels, logits, strict=True))
+
+
+def decisions(levels: Sequence[HeadLevel], logits: Sequence[Tensor]) -> Tensor:
+    """The predicted class at each level, int64 (batch, levels)."""
+    return torch.stack([kind.decision(part) for kind, part in _means(levels, logits)], dim=1)
+
+
+def probabilities(levels: Sequence[HeadLevel], logits: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """Class probabilities, float (batch, classes) for each level."""
+    return tuple(kind.probabilities(part) for kind, part in _means(levels, logits))
+
+
+def class_log_probabilities(
+    levels: Sequence[HeadLevel], logits: Sequence[Tensor], classes: Tensor
+) -> Tensor:
+    """The log-probability of one class of each level, float (batch, sets, levels).
+
+    classes: int64 (batch, sets, levels).
+    """
+    columns = [
+        kind.log_probabilities(part).gather(1, classes[:, :, i])
+        for i, (kind, part) in enumerate(_means(levels, logits))
+    ]
+    return torch.stack(columns, dim=-1)
+
+
+def level_losses(
+    levels: Sequence[HeadLevel], logits: Sequence[Tensor], labels: Tensor
+) -> list[Tensor]:
+    """The loss of each sequence at each level, float (batch,) each; labels: int64 (batch, levels)."""
+    return [kind.loss(part, labels[:, i]) for i, (kind, part) in enumerate(_means(levels, logits))]
+
+
+def level_entropies(
+    levels: Sequence[HeadLevel], logits: Sequence[Tensor], normalised: bool
+) -> list[Tensor]:
+    """The negative entropy of each sequence at each level, float (batch,) each."""
+    return [kind.negative_entropy(part, normalised) for kind, part in _means(levels, logits)]
+
+
+def _widest(logits: Tensor) -> Tensor:
+    """Convert half-precision logits to float32: a softmax over thousands of classes needs it."""
+    return logits.float() if logits.dtype in (torch.float16, torch.bfloat16) else logits

@@ -1,0 +1,112 @@
+"""The mask operator F(tokens, mask), and functions that combine class masks.
+
+A mask holds one value in [0, 1] per token. The mask multiplies the token's embedding, and with mean
+pooling also the token's last hidden state before the mean (paper, Figures 1 to 3). The heads see only
+their biases when a sequence is masked entirely. Training, evaluation and all competing methods mask
+through `masked_logits` only.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from whatyouread.data.batch import Batch
+
+
+def masked_logits(
+    explanandum: nn.Module,
+    batch: Batch,
+    mask: Tensor | None = None,
+    *,
+    relaxed: bool = False,
+    by_mask: bool = False,
+) -> tuple[Tensor, ...]:
+    """F(x ⊙ m): the logits of the Explanandum for masked sequences.
+
+    mask: float (batch, length), or None for the plain classifier; None equals a mask of ones to the
+    last bit. Mask values at padding are ignored. Returns one float tensor (batch, classes) per level.
+    Differentiable in the mask.
+
+    Two options are for training and gradients only. `relaxed` masks with `Explanandum.encode_relaxed`,
+    which gives the same for masks of 0 and 1. `by_mask` divides the pooled sum by the sum of the mask
+    instead of the number of tokens, so that the size of the mask does not scale the logits (mean
+    pooling only).
+    """
+    embeddings = explanandum.embed(batch.ids)
+    if mask is None:
+        hidden = explanandum.encode(embeddings, batch)
+        weights = batch.valid.to(hidden.dtype)
+    else:
+        if relaxed:
+            hidden = explanandum.encode_relaxed(embeddings, mask, batch)
+        else:
+            masked = embeddings * mask.unsqueeze(-1).to(embeddings.dtype)
+            hidden = explanandum.encode(masked, batch)
+        weights = mask.to(hidden.dtype) * batch.valid
+    return _pooled_logits(explanandum, hidden, weights, weights if by_mask else batch.valid)
+
+
+def read(explanandum: nn.Module, batch: Batch) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """The last hidden states (batch, length, hidden) and the logits of the plain sequences."""
+    hidden = explanandum.encode(explanandum.embed(batch.ids), batch)
+    return hidden, _pooled_logits(explanandum, hidden, batch.valid.to(hidden.dtype), batch.valid)
+
+
+def _pooled_logits(
+    explanandum: nn.Module, hidden: Tensor, weights: Tensor, total: Tensor
+) -> tuple[Tensor, ...]:
+    if explanandum.pooling == "cls":
+        return explanandum.classify(hidden[:, 0])
+    # no matrix product: its order of summation depends on the shape
+    pooled = (hidden * weights.unsqueeze(-1)).sum(1) / total.sum(1, keepdim=True).clamp(min=1)
+    return explanandum.classify(pooled)
+
+
+def target_mask(class_masks: Tensor) -> Tensor:
+    """m: the elementwise maximum over the masks of the sequence's classes, one per level.
+
+    class_masks: (batch, length, levels). Returns (batch, length).
+    """
+    return class_masks.amax(-1)
+
+
+def mean_mask(class_masks: Tensor) -> Tensor:
+    """The mean instead of the maximum, for training only: a gradient reaches every class's mask."""
+    return class_masks.mean(-1)
+
+
+def own_and_other_masks(scores: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:
+    """s_c, the masks of a sequence's classes, and n, the maximum over those of all other classes.
+
+    scores: (batch, length, columns), the classes of all levels side by side; there must be more
+    columns than levels. classes: int64 (batch, levels), columns of `scores`. Returns
+    (batch, length, levels) and (batch, length).
+    """
+    return _OwnAndOther.apply(scores, classes.unsqueeze(1).expand(-1, scores.shape[1], -1))
+
+
+class _OwnAndOther(torch.autograd.Function):
+    """`gather`, and `amax` over the other columns; the gradient needs one large tensor instead of four.
+
+    With thousands of classes the scores are the largest tensor of a training step. Values and gradients
+    equal those of the two functions; equal maxima share the gradient.
+    """
+
+    @staticmethod
+    def forward(ctx, scores: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:
+        own, largest = scores.gather(-1, columns), scores.scatter(-1, columns, -torch.inf).amax(-1)
+        ctx.save_for_backward(scores, columns, largest)
+        return own, largest
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, own_gradient: Tensor, gradient: Tensor) -> tuple[Tensor, None]:
+        scores, columns, largest = ctx.saved_tensors
+        # 1 at the largest of the other classes, 0 elsewhere
+        made = (scores == largest.unsqueeze(-1)).to(scores.dtype).scatter_(-1, columns, 0)
+        made.mul_((gradient / made.sum(-1)).unsqueeze(-1))
+        return made.scatter_(-1, columns, own_gradient), None
+
+
+def inverted(mask: Tensor) -> Tensor:
+    """The complement m~ = 1 - m."""
+    return 1 - mask

@@ -1,0 +1,71 @@
+"""Occlusions: random masks of 0 and 1, and the classifier's gradient under them.
+
+Single tokens count for a classifier when most of the sequence is gone, for example with a tenth of the
+tokens left. The gradient of the log-probabilities with respect to such a mask, taken with the relaxed
+operator, shows for all tokens at once how much each one adds, or would add if it came back. The sharp
+Explainer learns to predict this evidence.
+"""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from whatyouread.data.batch import Batch
+from whatyouread.models.levels import class_log_probabilities
+from whatyouread.models.mask_operator import masked_logits
+
+
+def occlusion(batch: Batch, noise: Tensor, area: Tensor, window: Tensor) -> Tensor:
+    """Masks that keep the highest values of smoothed noise, 0 or 1: float32 (batch, length).
+
+    Only content is masked; special tokens stay 1, and padding is 0. noise: float (batch, length). area:
+    float (batch,), the share of the content that each sequence keeps, at least one token. window:
+    int64 (batch,), the number of tokens over which the noise is averaged; kept stretches are about as
+    long.
+    """
+    content = batch.content
+    place = torch.arange(content.shape[1], device=content.device)
+    # average `window` neighbours by a cumulative sum, up to the end of the content
+    total = F.pad(noise.cumsum(1), (1, 0))
+    last = (content * (place + 1)).amax(1, keepdim=True)
+    end = torch.minimum(place + window.unsqueeze(1), last)
+    smooth = (total.gather(1, end) - total[:, :-1]) / (end - place).clamp(min=1).sqrt()
+    order = smooth.masked_fill(~content, -torch.inf).argsort(dim=1, descending=True, stable=True)
+    position = torch.empty_like(order).scatter_(1, order, place.expand_as(order))
+    count = (area * content.sum(1)).round().clamp(min=1)
+    kept = position < count.unsqueeze(1)
+    return (torch.where(content, kept, batch.valid)).float()
+
+
+def draw_occlusions(
+    batch: Batch,
+    areas: Sequence[float],
+    windows: Sequence[int],
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """Draw an `occlusion` for each sequence, with a random one of `areas` and of `windows`."""
+    size, place = len(batch), {"generator": generator, "device": batch.device}
+    noise = torch.randn(batch.ids.shape, **place)
+    area = torch.tensor(areas, device=batch.device)[torch.randint(len(areas), (size,), **place)]
+    window = torch.tensor(windows, device=batch.device)
+    window = window[torch.randint(len(windows), (size,), **place)]
+    return occlusion(batch, noise, area, window)
+
+
+def occlusion_gradient(
+    explanandum: nn.Module, batch: Batch, classes: Tensor, mask: Tensor, chosen: Tensor
+) -> Tensor:
+    """The gradient, with respect to the mask, of the log-probabilities of classes: (batch, length).
+
+    classes: int64 (batch, levels); mask: float (batch, length), zeros and ones; chosen: bool
+    (batch, levels), the levels whose log-probabilities are added up. The weights of the Explanandum
+    get no gradient.
+    """
+    with torch.enable_grad():
+        mask = mask.detach().requires_grad_()
+        logits = masked_logits(explanandum, batch, mask, relaxed=True)
+        logs = class_log_probabilities(explanandum.levels, logits, classes.unsqueeze(1))[:, 0]
+        evidence = (logs * chosen).sum()
+        return torch.autograd.grad(evidence, mask)[0].detach()

@@ -1,0 +1,93 @@
+"""The figure of confusion matrices without and with the masks."""
+
+import numpy as np
+from matplotlib.colors import LinearSegmentedColormap, PowerNorm
+
+from whatyouread.report.conditions import CONDITIONS
+from whatyouread.report.confusion import REST, confusion, order_classes, row_percentages
+from whatyouread.report.style import BLUE, new_figure, panel_title
+from whatyouread.support.statistics import balanced_accuracy
+
+MOST_WITH_NUMBERS = 16  # classes for which there is room for a number in a cell
+LONGEST_NAME = 28  # letters
+COLOURS = LinearSegmentedColormap.from_list("share", ["#FFFFFF", "#A6CEE8", BLUE, "#003A5C"])
+COLOURS.set_bad("#E8E8E8")
+
+
+def draw_confusion(
+    labels: np.ndarray, predicted: dict[str, np.ndarray], parents: np.ndarray | None,
+    names: list[str], rank: str, largest: int,
+):  # fmt: skip
+    """labels: int64 (n,); predicted: condition -> int64 (n,); names: of the classes by number."""
+    # a class may be predicted without being the label of any sequence: it counts as one of the others
+    classes = order_classes(labels, parents, largest)
+    stray = any((~np.isin(p, labels)).any() for p in predicted.values())
+    classes += [REST] * (stray and REST not in classes)
+    known = [c for c in classes if c != REST]
+    size = np.bincount(labels, minlength=len(names))
+    sizes = np.array([size[c] if c != REST else len(labels) - size[known].sum() for c in classes])
+    others = int((size > 0).sum()) - len(known)
+    rest = f"{others} others" if others else "others"
+    text = [_short(names[c]) if c != REST else rest for c in classes]
+
+    cell = 0.42 if len(classes) <= MOST_WITH_NUMBERS else 0.165
+    panel = max(cell * len(classes), 1.8)
+    letter_width = 0.075 if len(classes) <= MOST_WITH_NUMBERS else 0.062  # inches
+    labelled = letter_width * max(len(f"{t} (10,000)") for t in text) + 0.3
+    width = max(labelled + len(predicted) * (panel + 0.3) + 0.9, 6.5)
+    figure = new_figure(width, panel + letter_width * max(map(len, text)) + 1.3)
+    axes = figure.subplots(1, len(predicted), sharey=True, squeeze=False)[0]
+    for letter, ax, (condition, guess) in zip("abcdefgh", axes, predicted.items(), strict=False):
+        shares = row_percentages(confusion(labels, guess, classes), sizes)
+        image = _matrix(ax, shares, len(classes) <= MOST_WITH_NUMBERS)
+        _separate(ax, classes, labels, parents)
+        ax.set_xticks(range(len(classes)), text, rotation=90)
+        ax.set_xlabel(f"predicted {rank}")
+        accuracy = 100 * balanced_accuracy(labels, guess)
+        title = f"{CONDITIONS[condition][0]}; balanced accuracy {accuracy:.1f} %"
+        panel_title(ax, letter, title)
+    axes[0].set_yticks(
+        range(len(classes)), [f"{t} ({n:,})" for t, n in zip(text, sizes, strict=True)]
+    )
+    axes[0].set_ylabel(f"true {rank} (sequences)")
+    bar = figure.colorbar(image, ax=axes, shrink=0.8, pad=0.01, aspect=30)
+    bar.set_label("sequences of the row (%)")
+    bar.set_ticks([0, 1, 5, 20, 50, 100])
+    bar.outline.set_visible(False)
+    title = f"Confusion between the classes of the rank {rank}: {len(labels):,} test sequences"
+    figure.suptitle(title, x=0.01, ha="left")
+    return figure
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…"
+
+
+def _matrix(axes, shares: np.ndarray, with_numbers: bool):
+    # the root lets a few per cent of confusion be seen beside a full diagonal
+    image = axes.imshow(shares, cmap=COLOURS, norm=PowerNorm(0.5, 0, 100))
+    axes.set_xticks(np.arange(-0.5, len(shares)), minor=True)
+    axes.set_yticks(np.arange(-0.5, len(shares)), minor=True)
+    axes.grid(False)
+    axes.grid(which="minor", color="white", linewidth=0.5)
+    axes.tick_params(which="both", length=0, labelsize=8 if with_numbers else 7)
+    axes.spines[:].set_visible(False)
+    if with_numbers:
+        for row, column_ in np.argwhere(shares > 0):
+            value = shares[row, column_]
+            axes.text(
+                column_, row, f"{value:.0f}" if value >= 1 else "<1", ha="center", va="center",
+                color="white" if value > 35 else "black", fontsize=7.5,
+            )  # fmt: skip
+    return image
+
+
+def _separate(axes, classes: list[int], labels: np.ndarray, parents: np.ndarray | None) -> None:
+    """Lines between the classes of different parents."""
+    if parents is None:
+        return
+    above = [REST if c == REST else int(parents[labels == c][0]) for c in classes]
+    for i in range(1, len(above)):
+        if above[i] != above[i - 1]:
+            for line in (axes.axhline, axes.axvline):
+                line(i - 0.5, color="#555555", linewidth=0.9)

@@ -1,0 +1,158 @@
+"""Sequences token by token, coloured by their mask (paper, Figure 5): one HTML page, and a drawing."""
+
+import dataclasses
+from html import escape
+
+import numpy as np
+
+from whatyouread.data.tokenizer import Tokenizer, spans
+from whatyouread.masks.choices import THRESHOLD
+from whatyouread.masks.chunks import count_runs
+
+
+@dataclasses.dataclass
+class SequenceView:
+    """The content of one sequence to show, without special tokens.
+
+    taxa: rank -> (name of the label, name of the prediction); tokens: int64 (n,); mask: float (n,);
+    planted: for each token the name of the planted segment it lies in, "" for none, or None where
+    nothing is known of planted segments.
+    """
+
+    id: str
+    taxa: dict[str, tuple[str, str]]
+    tokens: np.ndarray
+    mask: np.ndarray
+    tokenizer: Tokenizer
+    planted: list[str] | None = None
+
+    @property
+    def is_correct(self) -> bool:
+        return all(label == predicted for label, predicted in self.taxa.values())
+
+    def texts(self) -> list[str]:
+        """The letters of each token."""
+        return [self.tokenizer.vocabulary[token] for token in self.tokens]
+
+    def description(self) -> str:
+        """The taxa of the label in one line, and of the prediction where it differs."""
+        parts = [
+            f"{rank} {label}" + ("" if label == predicted else f" (predicted: {predicted})")
+            for rank, (label, predicted) in self.taxa.items()
+        ]
+        return ", ".join(parts) + ("; classified correctly" if self.is_correct else "")
+
+    def underlined(self) -> np.ndarray:
+        """Which tokens lie in planted segments, bool (n,)."""
+        return np.array([bool(name) for name in self.planted or [""] * len(self.tokens)], bool)
+
+    def numbers(self) -> str:
+        """The mask in one line: its mean, and how much of it lies above the threshold."""
+        above = (self.mask > THRESHOLD).mean()
+        runs = count_runs(self.mask > THRESHOLD)
+        return (
+            f"{len(self.mask):,} tokens; mean mask {self.mask.mean():.2f}; {above:.0%} above"
+            f" {THRESHOLD}, in {runs} chunk{'' if runs == 1 else 's'}"
+        )
+
+
+STYLE = """
+:root { color-scheme: light dark; --page: #ffffff; --ink: #1b1b1b; --soft: #5c5c5c; --line: #d5d5d5;
+  --low: 255 255 255; --high: 47 179 131; --plant: #b3470a; --off: #6e6e6e; }
+@media (prefers-color-scheme: dark) { :root { --page: #16191c; --ink: #f2f2f2; --soft: #b4b4b4;
+  --line: #3c4248; --low: 22 25 28; --high: 0 112 80; --plant: #ffa45c; --off: #9a9a9a; } }
+body { background: var(--page); color: var(--ink); font: 15px/1.5 system-ui, sans-serif;
+  margin: 0 auto; max-width: 76rem; padding: 1rem 1.5rem 3rem; }
+h1 { font-size: 1.4rem; } h2 { font-size: 1.1rem; margin: 0; overflow-wrap: anywhere; }
+h3 { font-size: .9rem; margin: .8rem 0 .2rem; }
+section { border-top: 1px solid var(--line); margin-top: 1.5rem; padding-top: 1rem; }
+.soft { color: var(--soft); } p { margin: .3rem 0; max-width: 60rem; }
+table { border-collapse: collapse; margin: .4rem 0; font-size: .9rem; }
+th, td { text-align: left; padding: .1rem 1.2rem .1rem 0; font-weight: normal; }
+th { color: var(--soft); } .wrong { font-weight: bold; }
+.tokens { display: flex; flex-wrap: wrap; gap: 3px 2px; max-width: none; margin: .2rem 0;
+  font: 12px/1.35 ui-monospace, "DejaVu Sans Mono", Menlo, Consolas, monospace; }
+.tokens span { padding: 0 2px; border-radius: 2px; border-bottom: 2px solid transparent;
+  background: rgb(var(--high) / var(--m, 0)); }
+.tokens span:hover { outline: 2px solid var(--ink); }
+.tokens .on { --m: 1; } .tokens .off { color: var(--off); }
+.tokens .planted, .key .planted { border-bottom-color: var(--plant); }
+.key { display: flex; flex-wrap: wrap; gap: .3rem 2rem; align-items: center; margin: .8rem 0; }
+.key .planted { border-bottom: 2px solid var(--plant); }
+.scale { display: inline-block; width: 14rem; height: .9rem; vertical-align: middle;
+  border: 1px solid var(--line); margin: 0 .5rem;
+  background: linear-gradient(to right, rgb(var(--low)), rgb(var(--high))); }
+"""
+
+
+def html_page(views: list[SequenceView], chosen_by: str, n: int) -> str:
+    """A self-contained page that shows every sequence with its mask and its rounded mask.
+
+    chosen_by: the classes that chose the masks, in words; n: the size of the set of sequences that the
+    shown ones were drawn from.
+    """
+    correct = sum(view.is_correct for view in views)
+    knows_planted = any(view.planted is not None for view in views)
+    key = '<span>mask value 0 <span class="scale"></span> 1</span>'
+    if knows_planted:
+        key += '<span><span class="planted">underlined</span>: a planted segment</span>'
+    return f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
+<title>Sequences and their masks</title>
+<style>{STYLE}</style>
+</head>
+<body>
+<h1>Sequences and their masks</h1>
+<p>{len(views)} of {n:,} test sequences, drawn with a seed; {correct} of them classified correctly in
+every rank. Each word is a token. The greener it is, the more of it the mask lets through; masks are
+chosen by {escape(chosen_by)}. &lt;cls&gt; is left out. Point at a token to see its value.</p>
+<div class="key">{key}</div>
+{"".join(_section(i, view) for i, view in enumerate(views, 1))}</body>
+</html>
+"""
+
+
+def _section(number: int, view: SequenceView) -> str:
+    rows = ""
+    for rank, (label, predicted) in view.taxa.items():
+        mark = "" if label == predicted else ' class="wrong"'
+        rows += f"<tr><th>{escape(rank)}</th><td>{escape(label)}</td>"
+        rows += f"<td{mark}>{escape(predicted)}</td></tr>\n"
+    continuous, rounded = _spans(view)
+    return f"""<section>
+<h2>{number}. {escape(view.id)}</h2>
+<table>
+<tr><th></th><th>label</th><th>prediction</th></tr>
+{rows}</table>
+<p class="soft">{escape(view.numbers())}</p>
+<h3>a. The mask</h3>
+<p class="tokens">{continuous}</p>
+<h3>b. Rounded: 1 above {THRESHOLD}, else 0</h3>
+<p class="tokens">{rounded}</p>
+</section>
+"""
+
+
+def _spans(view: SequenceView) -> tuple[str, str]:
+    """The tokens as elements, coloured by the mask, and by the rounded mask."""
+    places = spans(view.tokenizer, view.tokens)
+    continuous, rounded = [], []
+    for i, (text, value) in enumerate(zip(view.texts(), view.mask, strict=True)):
+        title = f"token {i + 1}"
+        if places is not None:
+            first, last = places[0][i] + 1, places[1][i]
+            title += f", base {first}" if first == last else f", bases {first}–{last}"
+        title += f": mask {value:.3f}"
+        planted = view.planted[i] if view.planted else ""
+        if planted:
+            title += f"; planted: {planted}"
+        inner = f'title="{escape(title)}">{escape(text)}</span>'
+        mark = ' class="planted"' if planted else ""
+        continuous.append(f'<span{mark} style="--m:{value:.3f}" {inner}')
+        side = "on" if value > THRESHOLD else "off"
+        rounded.append(f'<span class="{side}{" planted" if planted else ""}" {inner}')
+    return "\n".join(continuous), "\n".join(rounded)

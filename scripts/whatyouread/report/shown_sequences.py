@@ -1,0 +1,59 @@
+"""Choose the few sequences that a figure shows, and collect what it shows about their tokens."""
+
+import numpy as np
+import pandas as pd
+
+from whatyouread.data.planted import planted_names
+from whatyouread.data.token_files import TokenFile
+from whatyouread.report.sequence_page import SequenceView
+from whatyouread.support.keyed_random import draw
+
+
+def choose_sequences(
+    keys: np.ndarray, labels: np.ndarray, predicted: np.ndarray, count: int, seed: int
+) -> np.ndarray:
+    """Rows of `count` sequences, or fewer where there are no more: a draw by key.
+
+    Correctly classified ones come first, then those of classes that were chosen least often, from
+    the highest rank to the lowest. Equal sequences are chosen once at most. keys: uint64 (n,);
+    labels, predicted: int64 (n, ranks).
+    """
+    _, rows = np.unique(keys, return_index=True)
+    luck = draw(seed, "figure", keys[rows])
+    wrong = (labels[rows] != predicted[rows]).any(1)
+    used = [np.zeros(column.max(initial=0) + 1, np.int64) for column in labels.T]
+    chosen = []
+    for _ in range(min(count, len(rows))):
+        often = [times[labels[rows, i]] for i, times in enumerate(used)]
+        best = np.lexsort((luck, *reversed(often), wrong))[0]
+        chosen.append(rows[best])
+        for i, times in enumerate(used):
+            times[labels[rows[best], i]] += 1
+        rows, luck, wrong = (np.delete(x, best) for x in (rows, luck, wrong))
+    return np.array(chosen, np.int64)
+
+
+def taxa(
+    names: dict[str, list[str]], labels: np.ndarray, predicted: np.ndarray
+) -> dict[str, tuple[str, str]]:
+    """rank -> the names of the label and of the prediction; int64 (ranks,) in the order of `names`."""
+    return {
+        rank: (known[label], known[guess])
+        for (rank, known), label, guess in zip(names.items(), labels, predicted, strict=True)
+    }
+
+
+def sequence_view(
+    file: TokenFile, row: int, known: dict[str, tuple[str, str]], mask: np.ndarray,
+    planted: pd.DataFrame | None,
+) -> SequenceView:  # fmt: skip
+    """One sequence of a token file with the mask of its content, float (tokens,).
+
+    known: of `taxa`; planted: of `read_planted`, to name the segments in which tokens lie.
+    """
+    batch = file.batch(np.array([row]))
+    tokens = batch.ids[0][batch.content[0]]
+    name = file.ids[row].as_py()
+    own = None if planted is None else planted[planted["id"] == name]
+    segments = None if own is None else planted_names(file.tokenizer, tokens, own)
+    return SequenceView(name, known, tokens, mask, file.tokenizer, segments)

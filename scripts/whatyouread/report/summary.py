@@ -1,0 +1,231 @@
+"""The summary: all Explainers side by side with the control that their masks must beat.
+
+A mask shows where a classifier looks only if it beats the same mask shifted along the sequence. Rounded,
+it must keep more of the classifier's accuracy and leave less accuracy to the rest of the sequence. Both
+comparisons use the mean over the ranks and a tolerance of two standard errors (`conditions.is_clear`).
+"""
+
+import dataclasses
+import textwrap
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+
+from whatyouread.masks.choices import THRESHOLD
+from whatyouread.report.conditions import CONDITIONS, is_clear
+from whatyouread.support.cli import UserError
+
+CONTROL = "shifted"
+WIDTH = 108
+_ARROWS = {1: " ↑", -1: " ↓", 0: ""}
+_SPACE = "\N{NO-BREAK SPACE}"  # holds numbers together while lines are broken
+
+KEEP = {1: "keep more than", 0: "keep about as much as", -1: "keep less than"}
+LEAVE = {1: "leave less", 0: "leave about as much", -1: "leave more"}
+"""How rounded masks and their complements compare with shifted ones: 1 better, 0 alike, -1 worse."""
+CONCLUSIONS = {
+    (1, 1): "they point at what the classifier reads",
+    (1, 0): "the classifier can use what they hold, but misses it no more than other tokens",
+    (0, 1): "the classifier needs what they hold, but that alone is worth no more than others",
+    (0, 0): "they do not yet say where the classifier looks",
+    (1, -1): "the two tests disagree, so they do not say where the classifier looks",
+    (-1, 1): "the two tests disagree, so they do not say where the classifier looks",
+    (0, -1): "shifted ones do better, so they do not say where the classifier looks",
+    (-1, 0): "shifted ones do better, so they do not say where the classifier looks",
+    (-1, -1): "what the classifier reads lies outside them rather than inside",
+}
+ANY_WILL_DO = "masks this large keep enough wherever they lie, so this does not say where it looks"
+
+
+@dataclasses.dataclass(frozen=True)
+class Measured:
+    """The measurements for one Explainer.
+
+    table: Table 1, for masks chosen by the labels; controls: the other rows of `evaluate.table1`;
+    localization: from `evaluate.localization`; above_threshold: per cent of the tokens. The last two
+    are None if unknown.
+    """
+
+    name: str
+    table: pd.DataFrame
+    controls: pd.DataFrame
+    localization: pd.DataFrame | None = None
+    above_threshold: float | None = None
+
+    def row(self, condition: str) -> pd.Series:
+        """The row of Table 1."""
+        return self._only(self.table[self.table["condition"] == condition], condition)
+
+    def control(self, condition: str, classes: str = "labels", control: str = CONTROL) -> pd.Series:
+        """The same row for a control of the masks that `classes` chose."""
+        those = (self.controls["classes"] == classes) & (self.controls["control"] == control)
+        found = self.controls[those & (self.controls["condition"] == condition)]
+        return self._only(found, f"{control} {condition}")
+
+    def located(self, control: str) -> pd.Series:
+        """How well masks for the predicted classes find what is known to matter."""
+        table = self.localization
+        those = (table["classes"] == "predicted") & (table["control"] == control)
+        return self._only(table[those & (table["planted"] == "any")], f"{control} localization")
+
+    def _only(self, found: pd.DataFrame, what: str) -> pd.Series:
+        if len(found) != 1:
+            raise UserError(f"{self.name}: {len(found)} rows of {what}, not one: make them again")
+        return found.iloc[0]
+
+
+def summary(explainers: list[Measured], ranks: list[str], planted: bool) -> str:
+    """The summary as Markdown that also reads well in a terminal, its lines within 110 letters.
+
+    planted: whether the tokens that are known to matter are planted segments of simulated data.
+    """
+    n = int(explainers[0].row("explanandum")["sequences"])
+    known = "planted" if planted else "known"
+    lines = [
+        "# The Explainers side by side",
+        "",
+        *_paragraph(
+            f"Balanced accuracy of the classifier in per cent ({' / '.join(ranks)}) on"
+            f" {n:,}{' simulated' if planted else ''} test sequences, for the masks of each Explainer"
+            f" and for the same masks {CONTROL} along the sequence. Masks tell something only where"
+            " they do better than shifted ones. ↑: more is better, ↓: less is better."
+        ),
+        "",
+        *_tables(explainers, ranks, known),
+        *(line for measured in explainers for line in _paragraph("- " + sentence(measured, ranks))),
+        "",
+        *_paragraph(
+            "Masks that are not rounded only dim tokens, and a classifier may read a dimmed sequence as"
+            " well as the whole one: such masks and their inverse may be classified alike. Rounded masks"
+            f" (1 above {THRESHOLD:g}, else 0) show a token or hide it, so judge by these."
+        ),
+    ]
+    if any(measured.localization is not None for measured in explainers):
+        what = "lie in planted segments" if planted else "are known to matter"
+        lines += _paragraph(
+            f"AUPRC: how well high mask values find the tokens that {what}; 1 at best. Masks that know"
+            " nothing reach the base rate."
+        )
+    return "\n".join(lines) + "\n"
+
+
+def sentence(measured: Measured, ranks: list[str]) -> str:
+    """Describe the masks of one Explainer, with no claim beyond the numbers."""
+    rows = [
+        find(condition)
+        for condition in ("rounded_masks", "inverted_rounded_masks")
+        for find in (measured.row, measured.control)
+    ]
+    own, moved, rest, moved_rest = (_mean(row, ranks) for row in rows)
+    if np.isnan([own, moved, rest, moved_rest]).any():
+        return f"{measured.name}: some of the numbers are missing, so nothing can be said."
+    n = int(rows[0]["sequences"])
+    keep, leave = _verdict(own, moved, 1, n), _verdict(rest, moved_rest, -1, n)
+    conclusion = CONCLUSIONS[keep, leave]
+    whole = _mean(measured.row("explanandum"), ranks)
+    if (keep, leave) == (0, 0) and _verdict(moved, whole, 1, n) >= 0:
+        conclusion = ANY_WILL_DO
+    conclusion = _steering(measured, ranks, n) or conclusion
+    above = measured.above_threshold
+    size = "" if above is None else f" ({above:.0f} % of the tokens)"
+    kept, kept_moved, left, left_moved = (_cell(row, ranks) for row in rows)
+    return (
+        f"{measured.name}: rounded masks{size} {KEEP[keep]} the same masks {CONTROL}"
+        f" ({kept} against {kept_moved}) {'and' if keep == leave else 'but'} {LEAVE[leave]} to the"
+        f" rest ({left} against {left_moved}): {conclusion}."
+    )
+
+
+def _steering(measured: Measured, ranks: list[str], n: int) -> str:
+    """A sentence about steering if masks for wrong classes steer the classifier, else ""."""
+    if "wrong" not in set(measured.controls["classes"]):
+        return ""
+    wrong, true = (
+        measured.control("rounded_masks", "wrong", name)
+        for name in ("wrong_class_steering", "wrong_class")
+    )
+    if _verdict(_mean(wrong, ranks), _mean(true, ranks), 1, n) < 1:
+        return ""
+    return (
+        "masks for a wrong class make the classifier name that class more often than the true one"
+        f" ({_cell(wrong, ranks)} against {_cell(true, ranks)}), so they steer it"
+    )
+
+
+def _verdict(ours: float, control: float, direction: int, n: int) -> int:
+    """1 if ours is clearly better than the control, -1 if clearly worse, else 0."""
+    clear = [is_clear(ours, np.array([control]), sign * direction, n) for sign in (1, -1)]
+    return int(clear[0]) - int(clear[1])
+
+
+def _mean(row: pd.Series, ranks: list[str]) -> float:
+    return float(np.mean([row[rank] for rank in ranks]))
+
+
+def _cell(row: pd.Series, ranks: list[str]) -> str:
+    return " / ".join("–" if pd.isna(row[rank]) else f"{row[rank]:.0f}" for rank in ranks)
+
+
+def _paragraph(text: str) -> list[str]:
+    indent = "  " if text.startswith("- ") else ""
+    whole = text.replace(" / ", f"{_SPACE}/{_SPACE}").replace(" %", f"{_SPACE}%")
+    lines = textwrap.wrap(whole, WIDTH, subsequent_indent=indent, break_on_hyphens=False)
+    return [line.replace(_SPACE, " ") for line in lines]
+
+
+def _tables(explainers: list[Measured], ranks: list[str], known: str) -> Iterator[str]:
+    """The Explainers in columns, in as many tables as the width of a line needs."""
+    rows = list(_rows(explainers, ranks, known))
+
+    def made(shown: list[int]) -> list[str]:
+        return _aligned(
+            [[name, *(text for i in shown for text in cells[i])] for name, cells in rows]
+        )
+
+    groups: list[list[int]] = []
+    for i in range(len(explainers)):
+        if groups and len(made([*groups[-1], i])[0]) <= WIDTH:
+            groups[-1].append(i)
+        else:
+            groups.append([i])
+    for shown in groups:
+        yield from [*made(shown), ""]
+
+
+def _rows(
+    explainers: list[Measured], ranks: list[str], known: str
+) -> Iterator[tuple[str, list[tuple[str, str]]]]:
+    """Name of the row, and for each Explainer the cell of its masks and that of shifted ones."""
+    yield "", [(measured.name, CONTROL) for measured in explainers]
+    for condition, (name, direction) in CONDITIONS.items():
+        cells = []
+        for measured in explainers:
+            moved = _cell(measured.control(condition), ranks) if direction else ""
+            cells.append((_cell(measured.row(condition), ranks), moved))
+        yield name + _ARROWS[direction], cells
+    sizes = [measured.above_threshold for measured in explainers]
+    if any(size is not None for size in sizes):
+        cells = [("" if size is None else f"{size:.0f}", "") for size in sizes]
+        yield f"tokens above {THRESHOLD:g} (%)", cells
+    if any(measured.localization is not None for measured in explainers):
+        found, base = [], []
+        for measured in explainers:
+            known_here = measured.localization is not None
+            both = (
+                [measured.located(control) for control in ("none", CONTROL)] if known_here else []
+            )
+            found.append(tuple(f"{row['auprc']:.2f}" for row in both) or ("", ""))
+            base.append((f"{both[0]['base_rate']:.2f}" if both else "", ""))
+        yield f"AUPRC, {known} tokens ↑", found
+        yield "its base rate", base
+
+
+def _aligned(rows: list[list[str]]) -> list[str]:
+    """A Markdown table whose columns are aligned; the first row is its head."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    head, *body = (
+        f"| {' | '.join(text.ljust(width) for text, width in zip(row, widths, strict=True))} |"
+        for row in rows
+    )
+    return [head, "|" + "".join("-" * (width + 2) + "|" for width in widths), *body]

@@ -1,0 +1,128 @@
+"""Shared parts of the programs in scripts/: arguments, log file, errors that a user can fix."""
+
+import argparse
+import errno
+import json
+import logging
+import os
+import signal
+import sys
+import traceback
+from pathlib import Path
+
+log = logging.getLogger("whatyouread")
+ROOM = "make room there and start again"
+RIGHTS = "see who may read and write there"
+ADVICE = {
+    errno.ENOSPC: ROOM,
+    errno.EDQUOT: ROOM,
+    errno.EACCES: RIGHTS,
+    errno.EPERM: RIGHTS,
+    errno.EROFS: RIGHTS,
+}
+
+
+class UserError(Exception):
+    """A problem that the user can fix. The message is one line: what is wrong, where, what to do."""
+
+
+def parser(description: str) -> argparse.ArgumentParser:
+    """Make an argument parser with the option of every program, `--log FILE`."""
+    made = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    made.add_argument("--log", type=Path, help="write the log to this file (default: to stderr)")
+    return made
+
+
+def json_argument(text: str) -> dict:
+    """Parse the value of an option like `--settings '{"epochs": 5}'`."""
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"not JSON ({error}): {text}") from None
+
+
+def run(arguments: argparse.ArgumentParser, main) -> None:
+    """Parse the command line, set up the log, call `main(args)`, and end the process.
+
+    With `--log`, all messages go to that file, and only warnings also go to stderr, which leaves the
+    terminal to the progress bar. A `UserError`, a full disk or a missing permission ends with one line
+    and status 1. Any other exception is a bug: its traceback goes to the log, and the status is 70.
+    """
+    args = arguments.parse_args()
+    try:
+        _set_up_log(args.log)
+    except OSError as error:
+        arguments.error(f"--log {args.log}: {error.strerror}")
+    # SIGTERM (a cluster's time limit, Snakemake's shutdown) must run the `finally` blocks too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    log.info("%s", " ".join(sys.argv))
+    try:
+        main(args)
+    except UserError as error:
+        _end(str(error), 1)
+    except OSError as error:
+        if error.filename is None and error.errno is None:
+            _end_bug(args.log)
+        where = f" ({error.filename})" if error.filename else ""
+        log.debug("%s", traceback.format_exc())
+        advice = ADVICE.get(error.errno, "")
+        _end(f"{error.strerror or error}{where}{advice and ': '}{advice}", 1)
+    except KeyboardInterrupt:
+        _end("interrupted", 130)
+    except MemoryError:
+        _end("out of memory: give the job more memory or lower the batch size", 1)
+    except Exception:
+        _end_bug(args.log)
+
+
+def settings(cls, values: dict):
+    """Make a settings dataclass from a config section. Raises UserError for missing or unknown keys."""
+    try:
+        return cls(**values)
+    except TypeError as error:
+        problem = str(error).split(") ", 1)[-1].replace("__init__()", "").strip()
+        raise UserError(f"settings of {cls.__name__}: {problem}") from None
+
+
+def _set_up_log(path: Path | None) -> None:
+    handlers: list[logging.Handler] = []
+    on_terminal = logging.StreamHandler(sys.stderr)
+    if path is not None and os.environ.get("RANK", "0") != "0":
+        on_terminal.setLevel(logging.WARNING)  # under torchrun the first process writes the log
+    elif path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"")
+        # append, so that tracebacks and the processes of torchrun do not overwrite lines
+        handlers.append(logging.FileHandler(path, mode="a", encoding="utf-8"))
+        on_terminal.setLevel(logging.WARNING)
+    handlers.append(on_terminal)
+    level = os.environ.get("WHATYOUREAD_LOG_LEVEL", "INFO").upper()
+    logging.basicConfig(
+        level=logging.WARNING,
+        format="%(asctime)s %(levelname)s %(message)s",
+        datefmt="%Y-%m-%d %H:%M:%S",
+        handlers=handlers,
+        force=True,
+    )
+    log.setLevel(level)
+    logging.captureWarnings(True)
+
+
+def _end(message: str, status: int) -> None:
+    log.error("%s", " ".join(message.split()))
+    logging.shutdown()
+    sys.exit(status)
+
+
+def _end_bug(log_file: Path | None) -> None:
+    kind, error, _ = sys.exc_info()
+    place = logging.getLogger("whatyouread.traceback")
+    place.propagate = log_file is None
+    if log_file is not None:
+        handler = logging.FileHandler(log_file, encoding="utf-8")
+        place.addHandler(handler)
+    place.error("%s", traceback.format_exc())
+    where = f"; the traceback is in {log_file}" if log_file else ""
+    _end(f"internal error, please report it: {kind.__name__}: {error}{where}", 70)

@@ -1,0 +1,81 @@
+"""Write files whole or not at all, and compute their digests."""
+
+import hashlib
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from whatyouread.support.cli import UserError
+
+
+@contextmanager
+def atomic(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; rename it to `path` when the block succeeds.
+
+    The block can make a file or a folder. If the block fails, the temporary file is removed and `path`
+    stays unchanged.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # keep the ending, because some writers choose the format by it
+    temporary = path.with_name(f".{uuid.uuid4().hex[:8]}.{path.name}")
+    try:
+        yield temporary
+        if temporary.is_dir() and path.is_dir():
+            shutil.rmtree(path)
+        os.replace(temporary, path)
+    finally:
+        if temporary.is_dir():
+            shutil.rmtree(temporary, ignore_errors=True)
+        else:
+            temporary.unlink(missing_ok=True)
+
+
+def write_json(path: str | Path, value) -> None:
+    """Write `value` as indented JSON, its keys in their order, atomically."""
+    with atomic(path) as temporary:
+        text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+        temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def write_tsv(path: str | Path, frame, float_format: str | None = None) -> None:
+    """Write a pandas frame as TSV with a header and without the index, atomically."""
+    with atomic(path) as temporary:
+        frame.to_csv(
+            temporary, sep="\t", index=False, float_format=float_format, lineterminator="\n"
+        )
+
+
+@contextmanager
+def parquet_errors(path: str | Path) -> Iterator[None]:
+    """Turn pyarrow's exceptions for a missing or damaged file into a `UserError`."""
+    import pyarrow as pa
+
+    try:
+        yield
+    except FileNotFoundError:
+        raise UserError(f"{path} is not there") from None
+    except (pa.ArrowException, OSError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"{path} is damaged ({reason}): delete it and run again") from None
+
+
+def read_parquet(path: str | Path, columns: list[str] | None = None):
+    """Read a Parquet file, or some of its columns, as an Arrow table. Raises UserError if damaged."""
+    import pyarrow.parquet as pq
+
+    with parquet_errors(path):
+        names = pq.read_schema(path).names
+        if missing := [name for name in columns or () if name not in names]:
+            raise UserError(f"{path} has no column {missing[0]}: make it again")
+        return pq.read_table(path, columns=columns)
+
+
+def sha256(path: str | Path) -> str:
+    """The SHA-256 digest of a file, as 64 hexadecimal digits."""
+    with open(path, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

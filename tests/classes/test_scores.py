@@ -1,0 +1,103 @@
+"""Which sequences explain a class, and what their tokens score."""
+
+import numpy as np
+import pytest
+import torch
+from helpers_evaluation import CLASSES, CPU, random_file, small_explainer, small_explanandum
+
+from whatyouread.classes.scores import class_scores, convincing
+from whatyouread.methods.question import Question
+from whatyouread.methods.with_captum import integrated_gradients
+from whatyouread.models.inference import Passes
+from whatyouread.support.cli import UserError
+
+STEPS, LEAST = 4, 0.6
+
+
+def test_convincing_by_hand():
+    model = small_explanandum()
+    kingdom = torch.tensor([[0.9, 0.1], [0.4, 0.6], [0.5, 0.5]])
+    genus = torch.tensor([[0.7, 0.1, 0.1, 0.1], [0.1, 0.1, 0.65, 0.15], [0.2, 0.2, 0.2, 0.4]])
+    labels = np.array([[0, 1], [1, 2], [0, 3]])
+    made = convincing(model, (kingdom.log(), genus.log()), labels, 0.61)
+    # right and sure; right and not sure enough; sure and wrong
+    assert made.tolist() == [[True, False], [False, True], [False, False]]
+
+
+@pytest.fixture
+def passes():
+    return Passes(small_explanandum(), 4, CPU)
+
+
+@pytest.fixture
+def file(tmp_path):
+    return random_file(tmp_path / "tokens.arrow", 25, seed=3)
+
+
+ROWS = np.array([20, 3, 7, 1, 11, 0, 19, 24, 15, 8])
+
+
+def scored(passes, file, source, explainer=None):
+    """Row -> (ids, scores, which ranks are convincing), from batches."""
+    made = {}
+    for rows, batch, scores, good in class_scores(
+        source, passes, explainer, file, ROWS, steps=STEPS, min_probability=LEAST, seed=1
+    ):
+        assert isinstance(batch.ids, np.ndarray)
+        assert scores.shape == (*batch.ids.shape, len(CLASSES))
+        for i, row in enumerate(rows):
+            n = batch.lengths[i]
+            made[int(row)] = batch.ids[i, :n].tolist(), scores[i, :n], good[i].tolist()
+            assert (scores[i, n:] == 0).all()
+    return made
+
+
+def expected_rows(passes, file):
+    """Row -> batch of it alone, predicted classes, convincing ranks; one sequence at a time."""
+    found = {}
+    for row in ROWS:
+        batch = file.batch(np.array([row])).to(CPU)
+        parts = [logits[0].softmax(-1) for logits in passes.logits(batch)]
+        predicted = [int(p.argmax()) for p in parts]
+        good = [
+            c == label and float(p.max()) > LEAST
+            for p, c, label in zip(parts, predicted, file.labels[row], strict=True)
+        ]
+        if any(good):
+            found[int(row)] = batch, predicted, good
+    return found
+
+
+def test_masks_of_the_predicted_classes(passes, file):
+    explainer = small_explainer()
+    made, expected = scored(passes, file, "explainer_mine", explainer), expected_rows(passes, file)
+    assert made.keys() == expected.keys()
+    assert 0 < len(made) < len(ROWS)
+    first = [0, CLASSES["kingdom"]]
+    for row, (batch, predicted, good) in expected.items():
+        ids, scores, found = made[row]
+        assert ids == batch.ids[0].tolist()
+        assert found == good
+        with torch.no_grad():
+            masks = explainer(batch)[0].numpy()
+        columns = [start + c for start, c in zip(first, predicted, strict=True)]
+        np.testing.assert_allclose(scores, masks[:, columns], atol=1e-6)
+
+
+def test_integrated_gradients_need_no_explainer(passes, file):
+    made = scored(passes, file, "integrated_gradients")
+    for row, (batch, predicted, good) in expected_rows(passes, file).items():
+        keys, classes = file.keys[[row]], torch.tensor([predicted])
+        asked = Question(passes.explanandum, batch, classes, None, keys, 1, 4)
+        np.testing.assert_allclose(
+            made[row][1], integrated_gradients(asked, STEPS)[0].numpy(), atol=1e-5
+        )
+        assert made[row][2] == good
+
+
+@pytest.mark.parametrize(
+    ("source", "complaint"), [("lime", "neither"), ("explainer_mine", "needs --explainer")]
+)
+def test_other_sources_are_one_line(passes, file, source, complaint):
+    with pytest.raises(UserError, match=complaint):
+        scored(passes, file, source)

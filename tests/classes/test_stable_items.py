@@ -1,0 +1,157 @@
+"""Stable items of classes: thresholds, enrichment and the null, on tables small enough to count."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import fisher_exact
+
+from whatyouread.classes.stable_items import (
+    Thresholds,
+    candidates,
+    enrichment,
+    false_discovery,
+    null_table,
+    pooled,
+    relabelled,
+    shuffled_labels,
+    stable_items,
+    summary,
+    with_names,
+)
+
+LOOSE = Thresholds(min_run_share=0.6, min_sequences=5, max_q=0.01)
+
+
+def tables(classes: int = 3, per_class: int = 12, runs: int = 3):
+    """Every sequence selects its class's own item and a common one; "rare" only in some."""
+    selections, sequences = [], []
+    for run in range(runs):
+        for number in range(classes):
+            for i in range(per_class):
+                key = np.uint64(1000 * number + i)
+                about = {"run": run, "source": "s", "rank": "genus", "class": number, "key": key}
+                sequences.append(about)
+                items = {f"own{number}": 0.5 + 0.1 * run, "common": 0.9}
+                if number == 0 and i < 5:
+                    items["five"] = 0.8
+                if number == 0 and i < 6:
+                    items["six"] = 0.7
+                if number == 1 and run == 0:
+                    items["once"] = 0.6
+                selections += [
+                    about | {"kind": "kmer", "item": k, "score": v} for k, v in items.items()
+                ]
+    return pd.DataFrame(selections), pd.DataFrame(sequences)
+
+
+def test_counts_are_of_distinct_sequences_over_all_runs():
+    table = pooled(*tables()).set_index(["class", "item"])
+    own = table.loc[1, "own1"]
+    assert own["mean"] == pytest.approx(0.6)
+    assert own["sd"] == pytest.approx(np.std([0.5, 0.6, 0.7]))
+    counts = ["runs", "support", "elsewhere", "class_sequences", "rank_sequences"]
+    assert own[counts].tolist() == [3, 12, 0, 12, 36]
+    assert table.loc[1, "common"][counts].tolist() == [3, 12, 24, 12, 36]
+    assert table.loc[1, "once"][counts].tolist() == [1, 12, 0, 12, 36]
+
+
+def test_more_than_five_sequences_and_enough_runs():
+    kept = candidates(*tables(), LOOSE)
+    assert set(kept.loc[kept["class"] == 0, "item"]) == {"own0", "common", "six"}
+    assert set(kept.loc[kept["class"] == 1, "item"]) == {"own1", "common"}
+    one_of_three = Thresholds(min_run_share=1 / 3, min_sequences=4, max_q=0.01)
+    kept = candidates(*tables(), one_of_three)
+    assert {"five", "once"} <= set(kept["item"])
+
+
+def test_three_of_five_runs_are_sixty_per_cent():
+    selections, sequences = tables(runs=5)
+    gone = (selections["item"] == "own0") & (selections["run"] >= 3)
+    assert "own0" in set(candidates(selections[~gone], sequences, LOOSE)["item"])
+    gone = (selections["item"] == "own0") & (selections["run"] >= 2)
+    assert "own0" not in set(candidates(selections[~gone], sequences, LOOSE)["item"])
+
+
+def test_enrichment_is_fishers_exact_test():
+    table = pd.DataFrame(
+        [[8, 2, 12, 40], [3, 9, 12, 36], [12, 0, 12, 36], [1, 0, 5, 9]],
+        columns=["support", "elsewhere", "class_sequences", "rank_sequences"],
+    )
+    expected = [
+        fisher_exact([[s, e], [c - s, r - c - e]], alternative="greater").pvalue
+        for s, e, c, r in table.itertuples(index=False)
+    ]
+    np.testing.assert_allclose(enrichment(table), expected, rtol=1e-9)
+
+
+def test_false_discovery_rates_by_hand():
+    # sorted 0.01 0.02 0.03 0.5: times 4/1, 4/2, 4/3, 4/4 = 0.04 0.04 0.04 0.5
+    np.testing.assert_allclose(
+        false_discovery(np.array([0.5, 0.02, 0.01, 0.03])), [0.5, 0.04, 0.04, 0.04]
+    )
+    np.testing.assert_allclose(false_discovery(np.array([0.9, 0.001])), [0.9, 0.002])
+
+
+def test_what_all_classes_select_speaks_for_none():
+    items = stable_items(candidates(*tables(), LOOSE), LOOSE)
+    assert set(items["item"]) == {"own0", "own1", "own2", "six"}
+    first = items[items["class"] == 0].set_index("item")["position"]
+    assert first.to_dict() == {"six": 1, "own0": 2}
+
+
+def test_shuffled_labels_keep_sizes_and_belong_to_the_sequence():
+    selections, sequences = tables()
+    labels = shuffled_labels(sequences, seed=4)
+    assert labels["class"].value_counts().to_dict() == {0: 12, 1: 12, 2: 12}
+    mixed = relabelled(sequences, labels)
+    assert (mixed.groupby("key")["class"].nunique() == 1).all()
+    true = sequences.drop_duplicates("key").set_index("key")["class"]
+    wrong = labels.set_index("key")["class"]
+    assert 0.15 < (true == wrong.loc[true.index]).mean() < 0.6
+    assert list(relabelled(selections, labels).columns) == list(selections.columns)
+    assert not shuffled_labels(sequences, 5)["class"].equals(labels["class"])
+
+
+def test_with_shuffled_labels_nothing_is_stable():
+    selections, sequences = tables()
+    totals, wrong = null_table(selections, sequences, LOOSE, seed=3)
+    row = totals.iloc[0]
+    assert row["stable_items"] == 4
+    assert row["stable_items_shuffled"] == 0 == len(wrong)
+    # without the test, what every sequence selects speaks for every class
+    assert row["without_test"] == 7
+    assert row["without_test_shuffled"] >= 3
+
+
+def test_the_worth_of_a_list():
+    selections, sequences = tables()
+    # the item of class 1 also stands in half of the sequences of class 2
+    more = selections[(selections["item"] == "own2") & (selections["key"] < 2006)]
+    selections = pd.concat([selections, more.assign(item="own1")], ignore_index=True)
+    items = stable_items(candidates(selections, sequences, LOOSE), LOOSE)
+    table = summary(items, items.head(0), selections, sequences).set_index("class")
+    assert table["sequences"].tolist() == [12, 12, 12]
+    assert table["coverage"].tolist() == [1.0, 1.0, 1.0]
+    assert table["cross_coverage"].tolist() == [0.0, 6 / 24, 0.0]
+    assert table["distinctiveness"].tolist() == [1.0, 1.0, 1.0]
+    shared = pd.concat([items, items[items["item"] == "own1"].assign(**{"class": 2})])
+    table = summary(shared, shared.head(0), selections, sequences).set_index("class")
+    assert table["distinctiveness"].tolist() == [1.0, 0.0, 0.5]
+    assert table["stable_items_shuffled"].tolist() == [0, 0, 0]
+
+
+def test_a_class_without_a_list_is_still_in_the_summary():
+    selections, sequences = tables()
+    items = stable_items(candidates(selections, sequences, LOOSE), LOOSE)
+    few = items[items["class"] != 2]
+    row = summary(few, few.head(0), selections, sequences).set_index("class").loc[2]
+    assert row["stable_items"] == 0
+    assert np.isnan(row["distinctiveness"])
+    assert row["coverage"] == 0
+
+
+def test_names_stand_beside_the_classes():
+    classes = pd.DataFrame({"rank": ["genus"], "class": [1], "taxid": [77], "name": ["Homo"]})
+    named = with_names(pd.DataFrame({"rank": ["genus"], "class": [1], "item": ["A"]}), classes)
+    assert list(named.columns) == ["rank", "class", "taxid", "name", "item"]
+    assert named.loc[0, "name"] == "Homo"

@@ -1,0 +1,656 @@
+"""Retrieval against a server on the loopback that drops, stalls, truncates and lies."""
+
+import hashlib
+import json
+import random
+import socket
+import subprocess
+import sys
+import threading
+import zipfile
+from collections import namedtuple
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from whatyouread.data import transfer
+from whatyouread.data import transfer as refusals
+from whatyouread.data.retrieve import retrieve
+from whatyouread.support.cli import UserError
+
+SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
+BODY = random.Random(1).randbytes(300_000)
+OTHER = random.Random(2).randbytes(250_000)
+HALF = 2 * transfer.CHUNK
+DIGEST = hashlib.sha256(BODY).hexdigest()
+PAGE = b"\xef\xbb\xbf \n<!DOCTYPE HTML><html><title>Sign in</title></html>"
+
+
+def send(handler, body=BODY, etag='"v1"', stop=None, ranges=True, length=True, hold=None, **more):
+    """Answer a GET like an honest server, or stop after `stop` bytes of the answer's body."""
+    begin = 0
+    asked = handler.headers.get("Range")
+    condition = handler.headers.get("If-Range")
+    if asked and ranges and condition in (etag, more.get("Last_Modified")):
+        begin = int(asked.removeprefix("bytes=").removesuffix("-"))
+        if begin >= len(body):
+            handler.send_response(416)
+            handler.send_header("Content-Range", f"bytes */{len(body)}")
+            handler.send_header("Content-Length", "0")
+            handler.end_headers()
+            return
+        handler.send_response(206)
+        handler.send_header("Content-Range", f"bytes {begin}-{len(body) - 1}/{len(body)}")
+    else:
+        handler.send_response(200)
+    if length:
+        handler.send_header("Content-Length", str(len(body) - begin))
+    if etag:
+        handler.send_header("ETag", etag)
+    for name, value in more.items():
+        handler.send_header(name.replace("_", "-"), value)
+    handler.end_headers()
+    handler.wfile.write(body[begin:] if stop is None else body[begin : begin + stop])
+    handler.wfile.flush()
+    if hold is not None:
+        hold.wait(20)
+    if stop is not None or not length:
+        handler.close_connection = True
+        handler.connection.shutdown(socket.SHUT_RDWR)
+
+
+def answer(handler, status, body=b"", **headers):
+    handler.send_response(status)
+    for name, value in {"Content-Length": str(len(body)), **headers}.items():
+        handler.send_header(name.replace("_", "-"), value)
+    handler.end_headers()
+    handler.wfile.write(body)
+
+
+def drop(at, **more):
+    return partial(send, stop=at, **more)
+
+
+class Server(ThreadingHTTPServer):
+    """Answers the n-th request with the n-th item of `script`, the later ones with `send`."""
+
+    daemon_threads = True
+
+    def __init__(self):
+        self.script, self.requests = [], []
+        super().__init__(("127.0.0.1", 0), Handler)
+
+    @property
+    def url(self):
+        return f"http://127.0.0.1:{self.server_port}/data/set.zip?version=1"
+
+    def asked(self, header="Range"):
+        return [headers.get(header) for headers in self.requests]
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        turn = len(self.server.requests)
+        self.server.requests.append(dict(self.headers))
+        script = self.server.script
+        (script[turn] if turn < len(script) else send)(self)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def server(monkeypatch):
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    monkeypatch.setattr(transfer, "FIRST_WAIT", 0.001)
+    served = Server()
+    thread = threading.Thread(target=served.serve_forever, args=(0.01,), daemon=True)
+    thread.start()
+    yield served
+    served.shutdown()
+    served.server_close()
+
+
+@pytest.fixture
+def waits(monkeypatch):
+    """The seconds waited between attempts, which are noted instead of spent."""
+    noted = []
+    monkeypatch.setattr(transfer, "time", SimpleNamespace(sleep=noted.append))
+    return noted
+
+
+@pytest.fixture
+def get(server, tmp_path):
+    """Retrieve into `tmp_path / "made"`; partial files are in `tmp_path / "partial"`."""
+
+    def call(source=None, **more):
+        return retrieve(source or server.url, tmp_path / "made", tmp_path / "partial", **more)
+
+    return call
+
+
+def partial_bytes(tmp_path):
+    found = [file for file in (tmp_path / "partial").iterdir() if file.suffix != ".json"]
+    return found[0].read_bytes() if found else None
+
+
+def test_whole_file_and_record(server, get, tmp_path):
+    record = get(sha256=DIGEST.upper(), size=len(BODY))
+    assert record == {
+        "source": server.url,
+        "name": "set.zip",
+        "bytes": 300_000,
+        "sha256": DIGEST,
+        "checked": True,
+    }
+    assert (tmp_path / "made" / "set.zip").read_bytes() == BODY
+    assert list((tmp_path / "partial").iterdir()) == []
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["made", "partial"]
+    assert server.asked("Accept-Encoding") == ["identity"]
+    assert server.asked() == [None]
+
+
+def test_digest_is_recorded_without_an_expected_one(get, caplog):
+    caplog.set_level("INFO", logger="whatyouread")
+    record = get()
+    assert (record["sha256"], record["checked"]) == (DIGEST, False)
+    assert DIGEST in caplog.text
+
+
+def test_dropped_connection_is_resumed_where_it_broke(server, get, tmp_path):
+    server.script = [drop(HALF), drop(1000)]
+    get(sha256=DIGEST)
+    assert server.asked() == [None, f"bytes={HALF}-", f"bytes={HALF + 1000}-"]
+    assert server.asked("If-Range") == [None, '"v1"', '"v1"']
+
+
+def test_killed_process_is_resumed_by_the_next(server, get, tmp_path, monkeypatch):
+    class Killed(BaseException):
+        pass
+
+    def kill(*_):
+        raise Killed
+
+    server.script = [drop(HALF)]
+    with monkeypatch.context() as patched:
+        patched.setattr(transfer, "time", SimpleNamespace(sleep=kill))
+        with pytest.raises(Killed):
+            get()
+    assert partial_bytes(tmp_path) == BODY[:HALF]
+    assert not (tmp_path / "made").exists()
+    get(sha256=DIGEST)
+    assert server.asked() == [None, f"bytes={HALF}-"]
+
+
+def test_last_modified_serves_where_there_is_no_strong_etag(server, get):
+    date = "Sun, 01 Dec 2024 00:00:00 GMT"
+    both = {"etag": 'W/"1"', "Last_Modified": date}
+    server.script = [drop(HALF, **both), partial(send, **both)]
+    get(sha256=DIGEST)
+    assert server.asked("If-Range") == [None, date]
+
+
+def test_nothing_is_appended_without_a_validator(server, get):
+    server.script = [drop(HALF, etag=None)]
+    get(sha256=DIGEST)
+    assert server.asked() == [None, None]
+
+
+def test_stall(server, get, monkeypatch):
+    monkeypatch.setattr(transfer, "READ_TIMEOUT", 0.3)
+    hold = threading.Event()
+    server.script = [drop(HALF, hold=hold)]
+    get(sha256=DIGEST)
+    hold.set()
+    assert server.asked() == [None, f"bytes={HALF}-"]
+
+
+def test_stall_before_the_headers(server, get, monkeypatch):
+    monkeypatch.setattr(transfer, "READ_TIMEOUT", 0.3)
+    hold = threading.Event()
+    server.script = [lambda handler: hold.wait(20)]
+    get(sha256=DIGEST)
+    hold.set()
+    assert server.asked() == [None, None]
+
+
+def broken_chunks(handler):
+    """Half of a body whose length is not announced."""
+    handler.send_response(200)
+    handler.send_header("Transfer-Encoding", "chunked")
+    handler.send_header("ETag", '"v1"')
+    handler.end_headers()
+    handler.wfile.write(b"%x\r\n" % HALF + BODY[:HALF] + b"\r\n")
+    handler.wfile.flush()
+    handler.close_connection = True
+    handler.connection.shutdown(socket.SHUT_RDWR)
+
+
+def test_chunked_body_that_breaks_off(server, get):
+    server.script = [broken_chunks]
+    get(sha256=DIGEST)
+    assert server.asked() == [None, f"bytes={HALF}-"]
+
+
+def test_range_answered_by_a_shorter_range(server, get):
+    def two_thousand(handler):
+        end = HALF + 1999
+        answer(
+            handler,
+            206,
+            BODY[HALF : end + 1],
+            Content_Range=f"bytes {HALF}-{end}/{len(BODY)}",
+            ETag='"v1"',
+        )
+
+    server.script = [drop(HALF), two_thousand]
+    get(sha256=DIGEST)
+    assert server.asked() == [None, f"bytes={HALF}-", f"bytes={HALF + 2000}-"]
+
+
+def test_server_that_ignores_range(server, get):
+    server.script = [drop(HALF), partial(send, ranges=False)]
+    record = get()
+    assert (record["sha256"], record["bytes"]) == (DIGEST, len(BODY))
+    assert server.asked() == [None, f"bytes={HALF}-"]
+
+
+def test_file_that_changes_between_attempts(server, get):
+    server.script = [drop(HALF), partial(send, body=OTHER, etag='"v2"')]
+    assert get()["sha256"] == hashlib.sha256(OTHER).hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("place", "etag", "length"),
+    [
+        (f"bytes {HALF}-299999/300000", '"v2"', 300_000 - HALF),
+        (f"bytes {HALF}-300000/300001", '"v1"', 300_001 - HALF),
+        ("bytes 0-299999/300000", '"v1"', 300_000 - HALF),
+        ("", '"v1"', 300_000 - HALF),
+    ],
+    ids=["another etag", "another size", "another place", "no place"],
+)
+def test_range_of_something_else_is_not_appended(server, get, place, etag, length):
+    # each body would fill the file to the length that is said
+    lie = partial(answer, status=206, body=OTHER[:length], Content_Range=place, ETag=etag)
+    server.script = [drop(HALF), lie]
+    get(sha256=DIGEST)
+    assert server.asked() == [None, f"bytes={HALF}-", None]
+
+
+def test_unsatisfied_range_of_a_complete_partial_file(server, get, tmp_path):
+    def interrupted(folder):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        get(check=interrupted)
+    assert partial_bytes(tmp_path) == BODY
+    get(sha256=DIGEST)
+    assert server.asked() == [None, "bytes=300000-"]
+    assert (tmp_path / "made" / "set.zip").read_bytes() == BODY
+
+
+@pytest.mark.parametrize("first", [drop(HALF), broken_chunks])
+def test_unsatisfied_range_of_a_file_that_shrank(server, get, first):
+    server.script = [first, lambda handler: answer(handler, 416, Content_Range="bytes */10")]
+    get(sha256=DIGEST)
+    assert server.asked() == [None, f"bytes={HALF}-", None]
+
+
+def test_partial_file_without_its_notes_is_not_used(server, get, tmp_path):
+    server.script = [drop(HALF), partial(answer, status=404)]
+    with pytest.raises(UserError, match="404"):
+        get()
+    (notes,) = (tmp_path / "partial").glob("*.json")
+    notes.write_text("{")
+    get(sha256=DIGEST)
+    assert server.asked()[-1] is None
+
+
+def test_busy_server_is_asked_again(server, get, waits):
+    busy = partial(answer, status=503)
+    server.script = [busy, busy, busy]
+    get(sha256=DIGEST)
+    assert len(server.requests) == 4
+    assert 0.5e-3 <= waits[0] <= 1e-3
+    assert 2 * 0.5e-3 <= waits[1] <= 2e-3
+    assert 4 * 0.5e-3 <= waits[2] <= 4e-3
+
+
+def test_retry_after_is_honoured_and_capped(server, get, waits):
+    soon = format_datetime(datetime.now(UTC) + timedelta(seconds=100), usegmt=True)
+    server.script = [
+        partial(answer, status=429, Retry_After=after) for after in ("7", "999999", soon, "x")
+    ]
+    get(sha256=DIGEST)
+    assert waits[:2] == [7.0, transfer.LONGEST_RETRY_AFTER]
+    assert 90 < waits[2] <= 100
+    assert waits[3] < 1
+
+
+def test_gives_up_without_progress_and_resumes_in_the_next_run(server, get, tmp_path, waits):
+    busy = partial(answer, status=503)
+    server.script = [drop(HALF)] + [busy] * (transfer.ATTEMPTS - 1)
+    with pytest.raises(UserError) as caught:
+        get()
+    message = str(caught.value)
+    assert server.url in message
+    assert "503" in message
+    assert "run again to resume" in message
+    assert len(server.requests) == transfer.ATTEMPTS
+    assert len(waits) == transfer.ATTEMPTS - 1
+    assert not (tmp_path / "made").exists()
+    get(sha256=DIGEST)
+    assert server.asked()[-1] == f"bytes={HALF}-"
+
+
+def test_progress_resets_the_count(server, get, waits):
+    times = 3 * transfer.ATTEMPTS
+    server.script = [drop(5000)] * times
+    get(sha256=DIGEST)
+    assert server.asked() == [None, *(f"bytes={5000 * n}-" for n in range(1, times + 1))]
+
+
+def test_server_that_never_resumes_is_given_up(server, get, waits):
+    server.script = [drop(HALF, ranges=False)] * 100
+    with pytest.raises(UserError, match="given up"):
+        get()
+    assert len(server.requests) <= transfer.ATTEMPTS + 1
+
+
+def test_nobody_listens(get, waits, tmp_path):
+    with socket.socket() as reserved:
+        reserved.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{reserved.getsockname()[1]}/x"
+        with pytest.raises(UserError, match="refused"):
+            get(url)
+    assert len(waits) == transfer.ATTEMPTS - 1
+
+
+@pytest.mark.parametrize("status", [400, 403, 404, 410])
+def test_permanent_errors_are_not_retried(server, get, status):
+    server.script = [partial(answer, status=status)]
+    with pytest.raises(UserError, match=str(status)):
+        get()
+    assert len(server.requests) == 1
+
+
+def test_redirects_in_a_circle_are_refused(server, get):
+    server.script = [partial(answer, status=302, Location="/data/set.zip?version=1")] * 100
+    with pytest.raises(UserError, match="redirects"):
+        get()
+
+
+def test_wrong_digest_names_both_and_the_next_run_starts_anew(server, get, tmp_path):
+    server.script = [partial(send, body=OTHER)]
+    with pytest.raises(UserError) as caught:
+        get(sha256=DIGEST)
+    assert DIGEST in str(caught.value)
+    assert hashlib.sha256(OTHER).hexdigest() in str(caught.value)
+    assert partial_bytes(tmp_path) is None
+    assert not (tmp_path / "made").exists()
+    get(sha256=DIGEST)
+    assert server.asked() == [None, None]
+
+
+def test_wrong_size_is_refused_before_the_transfer(server, get, tmp_path):
+    with pytest.raises(UserError, match=r"300,000 bytes.*299,999"):
+        get(size=299_999)
+    assert partial_bytes(tmp_path) is None
+
+
+def test_wrong_size_of_a_body_of_unknown_length(server, get, tmp_path):
+    server.script = [partial(send, length=False)]
+    with pytest.raises(UserError, match=r"300000.*299999"):
+        get(size=299_999)
+    assert partial_bytes(tmp_path) is None
+
+
+def test_body_of_unknown_length(server, get):
+    server.script = [partial(send, length=False)]
+    assert get(size=300_000)["sha256"] == DIGEST
+
+
+def test_web_page_is_refused(server, get, tmp_path):
+    server.script = [partial(send, body=PAGE)]
+    with pytest.raises(UserError, match="web page"):
+        get()
+    assert not (tmp_path / "made").exists()
+
+
+def test_web_page_instead_of_the_rest_does_not_cost_what_is_there(server, get, tmp_path):
+    server.script = [drop(HALF), partial(send, body=PAGE, etag=None, ranges=False)]
+    with pytest.raises(UserError, match="web page"):
+        get()
+    assert partial_bytes(tmp_path) == BODY[:HALF]
+    get(sha256=DIGEST)
+    assert server.asked()[-1] == f"bytes={HALF}-"
+
+
+def test_web_page_in_two_pieces(server, get, tmp_path):
+    server.script = [drop(9, body=PAGE), partial(send, body=PAGE)]
+    with pytest.raises(UserError, match="web page"):
+        get()
+    assert server.asked() == [None, "bytes=9-"]
+    assert partial_bytes(tmp_path) is None
+
+
+def test_empty_file_is_refused(server, get):
+    server.script = [partial(send, body=b"")]
+    with pytest.raises(UserError, match="empty"):
+        get()
+
+
+def test_compressed_transfer_is_refused_unless_it_is_the_file(server, get, tmp_path):
+    server.script = [partial(send, Content_Encoding="gzip")] * 2
+    with pytest.raises(UserError, match="compresses the transfer"):
+        get()
+    url = server.url.replace("set.zip", "taxdump.tar.gz")
+    assert get(url)["bytes"] == len(BODY)
+
+
+def test_disk_space_is_checked_before(server, get, tmp_path, monkeypatch):
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(refusals.shutil, "disk_usage", lambda _: usage(10**6, 700_001, 299_999))
+    with pytest.raises(UserError, match=r"300,000 bytes.*299,999"):
+        get()
+    assert not partial_bytes(tmp_path)
+    monkeypatch.setattr(refusals.shutil, "disk_usage", lambda _: usage(10**6, 700_000, 300_000))
+    get()
+
+
+def test_what_is_there_already_needs_no_space(server, get, tmp_path, monkeypatch):
+    server.script = [drop(HALF), partial(answer, status=404)]
+    with pytest.raises(UserError, match="404"):
+        get()
+    free = namedtuple("usage", "free")(len(BODY) - HALF)
+    monkeypatch.setattr(refusals.shutil, "disk_usage", lambda _: free)
+    get(sha256=DIGEST)
+
+
+@pytest.mark.parametrize(
+    ("header", "name"),
+    [
+        ('attachment; filename="final model.zip"', "final model.zip"),
+        ('attachment; filename="../../etc/passwd"', "passwd"),
+        (r'attachment; filename="C:\\temp\\a.zip"', "a.zip"),
+        ("attachment; filename*=UTF-8''na%C3%AFve.zip", "naïve.zip"),
+        ('attachment; filename="..."', "set.zip"),
+        ('attachment; filename=".hidden"', "hidden"),
+        ("inline", "set.zip"),
+    ],
+)
+def test_name_from_content_disposition(server, get, tmp_path, header, name):
+    server.script = [partial(send, Content_Disposition=header)]
+    assert get()["name"] == name
+    assert [file.name for file in (tmp_path / "made").iterdir()] == [name]
+
+
+def test_name_from_the_address_after_redirects(server, get):
+    base = server.url.split("/data")[0]
+    server.script = [partial(answer, status=302, Location="/files/real%20name.zip?token=1")]
+    assert get(f"{base}/short/")["name"] == "real name.zip"
+    assert get(f"{base}/")["name"] == "download"
+
+
+def test_credentials_are_not_recorded(server, get):
+    url = server.url.replace("//", "//user:secret@")
+    assert get(url)["source"] == server.url
+
+
+def test_refused_by_the_check(server, get, tmp_path):
+    def refuse(folder):
+        assert (folder / "set.zip").read_bytes() == BODY
+        raise UserError("hostile")
+
+    with pytest.raises(UserError, match="hostile"):
+        get(check=refuse)
+    assert not (tmp_path / "made").exists()
+    assert partial_bytes(tmp_path) is None
+
+
+def test_file_addresses_and_paths(get, tmp_path, monkeypatch):
+    source = tmp_path / "in put" / "data.fa"
+    source.parent.mkdir()
+    source.write_bytes(b">1 0\nACGT\n")
+    digest = hashlib.sha256(b">1 0\nACGT\n").hexdigest()
+    monkeypatch.chdir(tmp_path)
+    for address in (source, source.as_uri(), "file:in%20put/data.fa", "in put/data.fa"):
+        record = get(address, sha256=digest, size=10)
+        assert record == {
+            "source": str(address),
+            "name": "data.fa",
+            "bytes": 10,
+            "sha256": digest,
+            "checked": True,
+        }
+        assert (tmp_path / "made" / "data.fa").read_bytes() == source.read_bytes()
+
+
+@pytest.mark.parametrize("given", [{"sha256": "0" * 64}, {"size": 9}])
+def test_local_file_is_compared_too(get, tmp_path, given):
+    source = tmp_path / "data.fa"
+    source.write_bytes(b">1 0\nACGT\n")
+    with pytest.raises(UserError, match="expects"):
+        get(source, **given)
+    assert not (tmp_path / "made").exists()
+    assert source.exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"), [(b"", "empty"), (b"\n<HTML lang=en>", "web page")]
+)
+def test_useless_local_file(get, tmp_path, content, problem):
+    (tmp_path / "x.fa").write_bytes(content)
+    with pytest.raises(UserError, match=problem):
+        get(tmp_path / "x.fa")
+
+
+@pytest.mark.parametrize(
+    ("source", "problem"),
+    [
+        ("nowhere.zip", "no such file"),
+        ("", "no such file"),
+        ("file://host/x.zip", "another machine"),
+        ("ftp://host/x.zip", "only http"),
+        ("http://", "Invalid URL"),
+    ],
+)
+def test_sources_that_cannot_be(tmp_path, source, problem):
+    with pytest.raises(UserError, match=problem):
+        retrieve(source, tmp_path / "made", tmp_path / "partial")
+
+
+def test_malformed_digest(get):
+    with pytest.raises(UserError, match="64 hexadecimal"):
+        get(sha256="d41d8cd98f00b204e9800998ecf8427e")
+
+
+def test_folder(get, tmp_path):
+    source = tmp_path / "source"
+    (source / "b").mkdir(parents=True)
+    (source / "b" / "x.fa").write_bytes(b"one")
+    (source / "a.fa").write_bytes(b"three")
+    (source / "empty.dmp").write_bytes(b"")
+    (source / ".hidden").write_bytes(b"no")
+    (source / "link.fa").symlink_to("b/x.fa")
+    sums = {
+        name: hashlib.sha256(data).hexdigest()
+        for name, data in {
+            "a.fa": b"three",
+            "b/x.fa": b"one",
+            "empty.dmp": b"",
+            "link.fa": b"one",
+        }.items()
+    }
+    lines = sorted(f"{digest}  {name}\n" for name, digest in sums.items())
+    digest = hashlib.sha256("".join(lines).encode()).hexdigest()
+    record = get(source, sha256=digest, size=11)
+    assert (record["sha256"], record["bytes"], record["name"]) == (digest, 11, "source")
+    made = tmp_path / "made"
+    found = {file.relative_to(made).as_posix() for file in made.rglob("*") if file.is_file()}
+    assert found == set(sums)
+    assert not (made / "link.fa").is_symlink()
+
+
+def test_folder_with_a_link_that_leads_out(get, tmp_path):
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "a.fa").write_bytes(b"x")
+    (tmp_path / "secret").write_bytes(b"x")
+    (source / "b.fa").symlink_to(tmp_path / "secret")
+    with pytest.raises(UserError, match="leads out"):
+        get(source)
+    (source / "b.fa").unlink()
+    (source / "b").symlink_to(tmp_path)
+    with pytest.raises(UserError, match="leads out"):
+        get(source)
+
+
+def test_folder_around_its_own_copy(get, tmp_path):
+    with pytest.raises(UserError, match="around"):
+        get(tmp_path)
+
+
+def run_script(name, tmp_path, source, *more):
+    command = [sys.executable, SCRIPTS / name, "--url", source, "--record", tmp_path / "r.json"]
+    command += ["--output-dir", tmp_path / "made", "--partial", tmp_path / "partial", *more]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_download_dataset_script(tmp_path):
+    with zipfile.ZipFile(tmp_path / "ok.zip", "w") as archive:
+        archive.writestr("a.fa", ">1 0\nACGT\n")
+    done = run_script("download_dataset.py", tmp_path, tmp_path / "ok.zip", "--sha256", "")
+    assert done.returncode == 0, done.stderr
+    record = json.loads((tmp_path / "r.json").read_text())
+    assert record["name"] == "ok.zip"
+    with zipfile.ZipFile(tmp_path / "bad.zip", "w") as archive:
+        archive.writestr("../a.fa", ">1 0\nACGT\n")
+    refused = run_script("download_dataset.py", tmp_path, tmp_path / "bad.zip")
+    assert refused.returncode == 1
+    assert "'../a.fa'" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+def test_download_taxdump_script(tmp_path):
+    dump = tmp_path / "dump.zip"
+    with zipfile.ZipFile(dump, "w") as archive:
+        archive.writestr("nodes.dmp", "1\t|\t1\t|\tno rank\t|\n")
+    refused = run_script("download_taxdump.py", tmp_path, dump)
+    assert refused.returncode == 1
+    assert "names.dmp" in refused.stderr
+    assert not (tmp_path / "made").exists()
+    with zipfile.ZipFile(dump, "a") as archive:
+        archive.writestr("names.dmp", "1\t|\troot\t|\t\t|\tscientific name\t|\n")
+    done = run_script("download_taxdump.py", tmp_path, dump)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "made" / "dump.zip").exists()

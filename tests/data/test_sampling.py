@@ -1,0 +1,82 @@
+"""The sample of test sequences, and copies with one base substituted."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from whatyouread.data.sampling import stratified_sample, substituted
+from whatyouread.data.six_mers import UNK, N, decode, encode
+from whatyouread.data.token_files import TokenFile
+from whatyouread.support.cli import UserError
+
+
+def test_every_class_gives_one_before_any_gives_a_second():
+    labels = np.repeat([0, 1, 2, 3], [100, 50, 2, 1])
+    keys = np.arange(len(labels), dtype=np.uint64)
+    for size, counts in ((4, [1, 1, 1, 1]), (7, [2, 2, 2, 1]), (11, [4, 4, 2, 1])):
+        rows = stratified_sample(labels, keys, size, seed=1)
+        assert np.bincount(labels[rows], minlength=4).tolist() == counts
+        assert (np.diff(rows) > 0).all()
+    assert len(stratified_sample(labels, keys, 1000, seed=1)) == len(labels)
+
+
+def test_the_last_round_is_drawn_and_not_by_number_of_class():
+    labels = np.repeat(np.arange(20), 5)
+    keys = np.arange(100, dtype=np.uint64)
+    seconds = set()
+    for seed in range(10):
+        chosen = labels[stratified_sample(labels, keys, 25, seed)]
+        seconds.update(np.flatnonzero(np.bincount(chosen) == 2).tolist())
+    assert len(seconds) > 15
+
+
+def test_the_sample_belongs_to_the_keys_and_not_to_the_order():
+    labels = np.arange(60) % 7
+    keys = np.arange(60, dtype=np.uint64) * 977
+    order = np.random.default_rng(0).permutation(60)
+    one = keys[stratified_sample(labels, keys, 20, 3)]
+    other = keys[order][stratified_sample(labels[order], keys[order], 20, 3)]
+    assert set(one) == set(other)
+    assert set(one) != set(keys[stratified_sample(labels, keys, 20, 4)])
+
+
+@pytest.fixture
+def file(token_file):
+    sequences = ["ATCGGATTACANNGATC" * 3, "GGGGGG", "ATCGAT" * 50 + "CG", "N" * 5 + "A"]
+    tokens, offsets = encode(sequences)
+    rows = [tokens[a:b].tolist() for a, b in pairwise(offsets)]
+    return sequences, TokenFile(token_file(rows, ranks=["genus"]), ["genus"])
+
+
+def text(tokens, offsets):
+    bases, ends = decode(tokens, offsets)
+    whole = bases.tobytes().decode()
+    return [whole[a:b] for a, b in pairwise(ends)]
+
+
+def test_one_base_differs_and_never_an_n(file):
+    sequences, tokens = file
+    places = set()
+    for seed in range(60):
+        changed = text(*substituted(tokens, np.arange(4), seed))
+        for old, new in zip(sequences, changed, strict=True):
+            differ = [i for i in range(len(old)) if old[i] != new[i]]
+            assert len(old) == len(new)
+            assert len(differ) == 1
+            assert old[differ[0]] != "N"
+            assert new[differ[0]] in "ACGT"
+        places.update(i for i in range(6) if changed[1][i] != "G")
+    assert places == set(range(6))
+
+
+def test_the_substitution_belongs_to_the_key(file):
+    _, tokens = file
+    whole = text(*substituted(tokens, np.arange(4), 5))
+    assert text(*substituted(tokens, np.array([2, 0]), 5)) == [whole[2], whole[0]]
+
+
+def test_a_sequence_without_bases_is_an_error(token_file):
+    tokens = TokenFile(token_file([[3, N, N], [3, UNK]], ranks=["genus"]), ["genus"])
+    with pytest.raises(UserError, match=r"a\.fa:0 has no bases"):
+        substituted(tokens, np.arange(2), 1)

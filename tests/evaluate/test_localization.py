@@ -1,0 +1,110 @@
+"""Masks against the planted truth."""
+
+import numpy as np
+import pytest
+from helpers_evaluation import write_masks
+from helpers_planted import RANKS, naive_planted, random_texts, segments, token_file
+
+from whatyouread.evaluate.localization import localization
+from whatyouread.masks.mask_files import MaskFile
+
+
+def scored(tmp_path, seed=0, masks_of=None):
+    rng = np.random.default_rng(seed)
+    texts = random_texts(rng, 30)
+    ids = [f"f:{i}" for i in range(30)]
+    file = token_file(tmp_path / "t.arrow", texts, ids)
+    rows = []
+    for i, text in enumerate(texts):
+        for rank in ("phylum", "genus"):
+            if len(text) > 40:
+                start = int(rng.integers(0, len(text) - 30))
+                rows.append((ids[i], rank, start, start + 25))
+    planted = segments(rows)
+    truth = naive_planted(file, planted)
+    masks = masks_of(truth, rng)
+    masks["labels"][:, 0] = 1 - masks["labels"][:, 0]  # <cls> is not counted
+    classes = {choice: np.zeros((30, 1), int) for choice in masks}
+    lists = {
+        choice: [mask[i, :length] for i, length in enumerate(file.lengths)]
+        for choice, mask in masks.items()
+    }
+    write_masks(tmp_path / "m.parquet", file, classes, lists)
+    read = MaskFile(tmp_path / "m.parquet", RANKS)
+    table = localization(file, read, planted, 3)
+    return table.set_index(["classes", "control", "planted"]), file, truth, read
+
+
+def simple(truth, rng):
+    return {
+        "labels": truth.astype(float),
+        "predicted": np.full(truth.shape, 0.5),
+        "wrong": 1.0 - truth,
+    }
+
+
+def test_perfect_constant_and_inverted_masks(tmp_path):
+    table, file, truth, _ = scored(tmp_path, masks_of=simple)
+    tokens = int((file.lengths - 1).sum())  # without <cls> and padding
+    base_rate = truth.sum() / tokens
+    assert 0.05 < base_rate < 0.8
+    perfect, constant, inverted = (
+        table.loc[choice, "none", "any"] for choice in ("labels", "predicted", "wrong")
+    )
+    assert (perfect["auprc"], perfect["auroc"]) == (1, 1)
+    assert constant["auprc"] == pytest.approx(base_rate)
+    assert constant["auroc"] == 0.5
+    assert inverted["auroc"] == 0
+    assert inverted["auprc"] == pytest.approx(base_rate)  # two values: all or nothing
+    assert table.loc[:, "tokens"].unique().tolist() == [tokens]
+    assert table.loc[:, "sequences"].unique().tolist() == [30]
+    assert perfect["base_rate"] == pytest.approx(base_rate)
+    for control in ("shuffled", "shifted", "other_sequence", "position_mean"):
+        assert table.loc["labels", control, "any"]["auroc"] < 0.75
+
+
+def test_rows(tmp_path):
+    table, _, _, _ = scored(tmp_path, masks_of=simple)
+    controls = ["none", "shuffled", "shifted", "other_sequence", "position_mean", "constant"]
+    expected = {
+        (classes, control, truth)
+        for classes in ("labels", "predicted", "wrong")
+        for control in controls
+        if classes != "wrong" or control == "none"
+        for truth in ("any", "phylum", "genus")
+    }
+    assert len(table) == len(expected)
+    assert set(table.index) == expected
+    assert (table.loc["labels", "none", "phylum"]["base_rate"]
+            < table.loc["labels", "none", "any"]["base_rate"])  # fmt: skip
+
+
+def test_areas_by_loops(tmp_path):
+    """AUROC by comparing all pairs, AUPRC as the mean precision at the planted tokens."""
+
+    def noisy(truth, rng):
+        # few different values: ties matter
+        return {
+            choice: np.round(4 * rng.random(truth.shape) + truth) / 8
+            for choice in ("labels", "predicted", "wrong")
+        }
+
+    table, file, truth, masks = scored(tmp_path, 2, noisy)
+    y, s = [], []
+    for row, length in enumerate(file.lengths):
+        for place in range(1, length):
+            y.append(bool(truth[row, place]))
+            s.append(float(masks.masks["predicted"][row, place]))
+    y, s = np.array(y), np.array(s)
+    pairs = s[y][:, None] - s[~y][None]
+    auroc = ((pairs > 0) + 0.5 * (pairs == 0)).mean()
+    area, recalled = 0.0, 0.0
+    for threshold in sorted(set(s), reverse=True):
+        chosen = s >= threshold
+        recall = y[chosen].sum() / y.sum()
+        area += (recall - recalled) * y[chosen].mean()
+        recalled = recall
+    made = table.loc["predicted", "none", "any"]
+    assert made["auroc"] == pytest.approx(auroc, abs=1e-9)
+    assert made["auprc"] == pytest.approx(area, abs=1e-9)
+    assert 0.55 < auroc < 0.95

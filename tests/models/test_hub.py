@@ -1,0 +1,349 @@
+"""Backbones from an imitation of the Hub on the loopback, from folders, and fresh ones."""
+
+import errno
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import threading
+from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from whatyouread.models.hub import PATTERNS, fetch_backbone
+from whatyouread.support.cli import UserError
+
+SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "download_backbone.py"
+REFERENCE = Path(__file__).resolve().parents[3] / "shared" / "data" / "reference" / "nt_v2_tiny"
+REPOSITORY = "owner/encoder"
+REVISION = "0123456789abcdef0123456789abcdef01234567"
+SIZES = {
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "intermediate_size": 48,
+}
+
+
+def safetensors(values=b"\0\0\x80\x3f" * 6):
+    header = {"w": {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]}}
+    text = json.dumps({"__metadata__": {"format": "pt"}, **header}).encode()
+    return len(text).to_bytes(8, "little") + text + values
+
+
+FILES = {
+    "config.json": b'{"model_type": "esm"}',
+    "vocab.txt": b"<unk>\n<pad>",
+    "tokenizer_config.json": b"{}",
+    "special_tokens_map.json": b"{}",
+    "model.safetensors": safetensors(),
+    "pytorch_model.bin": b"a pickle",
+    "model.pt": b"a pickle",
+    "modeling_esm.py": b"raise SystemExit('code of a stranger')",
+    "README.md": b"read me",
+}
+TAKEN = ["config.json", "model.safetensors", "special_tokens_map.json", "tokenizer_config.json"]
+TAKEN += ["vocab.txt"]
+
+
+class Hub(BaseHTTPRequestHandler):
+    """The Hub's API as far as snapshots need it."""
+
+    protocol_version = "HTTP/1.1"
+
+    def __init__(self, *args, served, seen, refusal):
+        self.served, self.seen, self.refusal = served, seen, refusal
+        super().__init__(*args)
+
+    def do_HEAD(self):
+        path = self.path.split("?")[0]
+        self.seen.append(f"{self.command} {path}")
+        model = f"/api/models/{REPOSITORY}"
+        resolved = f"/{REPOSITORY}/resolve/{REVISION}/"
+        if self.refusal:
+            status, code = self.refusal
+            self.reply(status, b"{}", {"X-Error-Code": code})
+        elif path == f"{model}/revision/{REVISION}":
+            siblings = [{"rfilename": name} for name in self.served]
+            self.reply_json({"id": REPOSITORY, "sha": REVISION, "siblings": siblings})
+        elif path == f"{model}/tree/{REVISION}":
+            listed = [
+                {"type": "file", "path": name, "size": len(data), "oid": self.tag(data)}
+                for name, data in self.served.items()
+            ]
+            self.reply_json(listed)
+        elif path.startswith(resolved) and path.removeprefix(resolved) in self.served:
+            data = self.served[path.removeprefix(resolved)]
+            tags = {"ETag": f'"{self.tag(data)}"', "X-Repo-Commit": REVISION}
+            self.reply(200, data, tags)
+        else:
+            self.reply(404, b"{}", {"X-Error-Code": "EntryNotFound"})
+
+    do_GET = do_HEAD
+
+    def reply_json(self, value):
+        self.reply(200, json.dumps(value).encode(), {"Content-Type": "application/json"})
+
+    def reply(self, status, body, headers):
+        self.send_response(status)
+        for name, value in {"Content-Length": str(len(body)), **headers}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(body)
+
+    @staticmethod
+    def tag(data):
+        return hashlib.sha1(data).hexdigest()
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def hub(tmp_path):
+    """A function that runs the script against a Hub: (files, seen requests, refusal) -> process."""
+    servers = []
+
+    def call(served=FILES, refusal=None, revision=REVISION, repository=REPOSITORY, **environment):
+        seen = []
+        handler = partial(Hub, served=served, seen=seen, refusal=refusal)
+        server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        servers.append(server)
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        done = run_script(
+            {"repository": repository, "revision": revision},
+            tmp_path,
+            HF_ENDPOINT=f"http://127.0.0.1:{server.server_port}",
+            HF_HOME=str(tmp_path / "cache"),
+            NO_PROXY="127.0.0.1",
+            no_proxy="127.0.0.1",
+            **environment,
+        )
+        return done, seen
+
+    yield call
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+def run_script(settings, tmp_path, **environment):
+    command = [sys.executable, SCRIPT, "--settings", json.dumps(settings)]
+    command += ["--output-dir", tmp_path / "backbone", "--record", tmp_path / "record.json"]
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
+    return subprocess.run(
+        command, env={**kept, **environment}, capture_output=True, text=True, check=False
+    )
+
+
+def refused(done, problem):
+    assert done.returncode == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    assert problem in done.stderr.splitlines()[-1]
+
+
+def test_snapshot_of_the_hub(hub, tmp_path):
+    done, seen = hub()
+    assert done.returncode == 0, done.stderr
+    made = tmp_path / "backbone"
+    assert sorted(file.name for file in made.iterdir()) == TAKEN
+    for name in TAKEN:
+        assert (made / name).read_bytes() == FILES[name]
+        assert not (made / name).is_symlink()
+    record = json.loads((tmp_path / "record.json").read_text())
+    assert record == {
+        "repository": REPOSITORY,
+        "revision": REVISION,
+        "files": {name: hashlib.sha256(FILES[name]).hexdigest() for name in TAKEN},
+    }
+    asked = {line.rsplit("/", 1)[1] for line in seen if "/resolve/" in line}
+    assert asked == set(TAKEN)
+    assert all(f"/resolve/{REVISION}/" in line for line in seen if "/resolve/" in line)
+
+
+def test_cached_snapshot_serves_without_a_network(hub, tmp_path):
+    hub()
+    done, seen = hub(HF_HUB_OFFLINE="1")
+    assert done.returncode == 0, done.stderr
+    assert seen == []
+
+
+def test_offline_without_a_cache(hub, tmp_path):
+    done, _ = hub(HF_HUB_OFFLINE="1")
+    refused(done, "backbone.path")
+    assert not (tmp_path / "backbone").exists()
+
+
+@pytest.mark.parametrize(
+    ("refusal", "problem"),
+    [
+        ((404, "RepoNotFound"), "no such repository"),
+        ((401, "RepoNotFound"), "no such repository"),
+        ((403, "GatedRepo"), "gated"),
+        ((404, "RevisionNotFound"), "no such commit"),
+    ],
+)
+def test_refusals_of_the_hub(hub, refusal, problem):
+    done, _ = hub(refusal=refusal)
+    refused(done, problem)
+
+
+def test_repository_without_safetensors(hub, tmp_path):
+    served = {name: data for name, data in FILES.items() if not name.endswith(".safetensors")}
+    done, seen = hub(served)
+    refused(done, "no weights as safetensors")
+    assert not any("pytorch_model.bin" in line for line in seen)
+    assert not (tmp_path / "backbone").exists()
+
+
+@pytest.mark.parametrize("revision", ["main", REVISION[:7], REVISION.upper(), REVISION + "0", None])
+def test_revision_that_is_no_commit(hub, revision):
+    with pytest.raises(UserError, match="not a commit"):
+        fetch_backbone({"repository": REPOSITORY, "revision": revision}, Path("never"))
+
+
+def failing_hub(monkeypatch, error):
+    import huggingface_hub
+
+    def snapshot_download(*_, **__):
+        raise error
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot_download)
+
+
+def test_failures_on_the_way(monkeypatch, tmp_path):
+    from huggingface_hub import errors
+
+    transport = errors.HfHubHTTPError.__bases__[0]
+    for error, problem in (
+        (errors.LocalEntryNotFoundError("no route"), r"cannot be reached.*no route"),
+        (transport("peer closed"), r"download failed.*peer closed"),
+        (OSError("file should be of size 2 but has size 1"), r"download failed.*size 2"),
+    ):
+        failing_hub(monkeypatch, error)
+        with pytest.raises(UserError, match=problem):
+            fetch_backbone({"repository": REPOSITORY, "revision": REVISION}, tmp_path / "made")
+
+
+def test_full_disk_is_not_blamed_on_the_hub(monkeypatch, tmp_path):
+    failing_hub(monkeypatch, OSError(errno.ENOSPC, "No space left on device", "model"))
+    with pytest.raises(OSError, match="No space left"):
+        fetch_backbone({"repository": REPOSITORY, "revision": REVISION}, tmp_path / "made")
+
+
+def write(folder, content):
+    folder.mkdir()
+    for name, data in content.items():
+        (folder / name).write_bytes(data)
+    return folder
+
+
+def test_local_folder(tmp_path):
+    source = write(tmp_path / "source", {**FILES, "part-2.safetensors": safetensors()})
+    (source / "cache").mkdir()
+    record = fetch_backbone({"path": str(source)}, tmp_path / "made")
+    expected = sorted([*TAKEN, "part-2.safetensors"])
+    assert sorted(file.name for file in (tmp_path / "made").iterdir()) == expected
+    assert sorted(record["files"]) == expected
+    assert record["path"] == str(source)
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"config.json": None}, "no config.json"),
+        ({"config.json": b"{"}, "config.json is damaged"),
+        ({"config.json": b"[]"}, "holds no configuration"),
+        ({"model.safetensors": None}, "no weights as safetensors"),
+        ({"model.safetensors": safetensors()[:-1]}, "model.safetensors is damaged"),
+        ({"model.safetensors": safetensors() + b"x"}, "model.safetensors is damaged"),
+        ({"model.safetensors": b""}, "model.safetensors is damaged"),
+        ({"model.safetensors": b"\xff" * 100}, "model.safetensors is damaged"),
+        ({"model.safetensors": b"version https://git-lfs"}, "model.safetensors is damaged"),
+    ],
+)
+def test_local_folder_that_is_no_backbone(tmp_path, change, problem):
+    content = {name: data for name, data in {**FILES, **change}.items() if data is not None}
+    source = write(tmp_path / "source", content)
+    with pytest.raises(UserError, match=problem):
+        fetch_backbone({"path": str(source)}, tmp_path / "made")
+    assert not (tmp_path / "made").exists()
+
+
+def test_path_that_is_no_folder(tmp_path):
+    with pytest.raises(UserError, match="not a folder"):
+        fetch_backbone({"path": str(tmp_path / "nowhere")}, tmp_path / "made")
+
+
+def test_reference_checkpoint_by_path(tmp_path):
+    if not REFERENCE.exists():
+        pytest.skip("shared/data/reference is not beside the checkout")
+    source = tmp_path / "source"
+    source.mkdir()
+    for name in [*PATTERNS[:-1], "model.safetensors"]:
+        (source / name).symlink_to(REFERENCE / name)
+    fetch_backbone({"path": str(source)}, tmp_path / "made")
+    digest = hashlib.sha256((REFERENCE / "model.safetensors").read_bytes()).digest()
+    copied = (tmp_path / "made" / "model.safetensors").read_bytes()
+    assert hashlib.sha256(copied).digest() == digest
+
+
+def test_fresh_encoder_is_laid_out_like_the_reference(tmp_path):
+    if not REFERENCE.exists():
+        pytest.skip("shared/data/reference is not beside the checkout")
+    reference = json.loads((REFERENCE / "config.json").read_text())
+    sizes = {key: reference[key] for key in SIZES}
+    record = fetch_backbone(sizes, tmp_path / "made")
+    made = json.loads((tmp_path / "made" / "config.json").read_text())
+    for key in ("auto_map", "transformers_version"):  # of the code published beside the weights
+        del reference[key]
+    assert made == reference
+    assert (tmp_path / "made" / "vocab.txt").read_bytes() == (REFERENCE / "vocab.txt").read_bytes()
+    assert sorted(record["files"]) == ["config.json", "vocab.txt"]
+    assert record["hidden_size"] == 64
+
+
+def test_fresh_encoder_with_dropout(tmp_path):
+    fetch_backbone({**SIZES, "hidden_dropout_prob": 0.1}, tmp_path / "made")
+    config = json.loads((tmp_path / "made" / "config.json").read_text())
+    assert config["hidden_dropout_prob"] == 0.1
+    assert config["attention_probs_dropout_prob"] == 0.0
+    assert {key: config[key] for key in SIZES} == SIZES
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"hidden_size": 0}, "positive whole number"),
+        ({"num_hidden_layers": 2.0}, "positive whole number"),
+        ({"num_hidden_layers": True}, "positive whole number"),
+        ({"intermediate_size": "48"}, "positive whole number"),
+        ({"hidden_size": 36}, "twice the 4 attention heads"),
+        ({"hidden_dropout_prob": 1}, "from 0 to below 1"),
+        ({"attention_probs_dropout_prob": -0.1}, "from 0 to below 1"),
+        ({"path": "x"}, "expected repository"),
+        ({"layers": 2}, "expected repository"),
+    ],
+)
+def test_sizes_that_cannot_be(tmp_path, change, problem):
+    with pytest.raises(UserError, match=problem):
+        fetch_backbone({**SIZES, **change}, tmp_path / "made")
+
+
+def test_settings_of_no_shape(tmp_path):
+    both = {"repository": REPOSITORY, "revision": REVISION, "path": "x"}
+    for settings in ({}, {"repository": "a/b"}, {"hidden_size": 32}, both):
+        with pytest.raises(UserError, match="expected repository"):
+            fetch_backbone(settings, tmp_path / "made")
+
+
+def test_script_writes_a_fresh_backbone(tmp_path):
+    done = run_script(SIZES, tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert len((tmp_path / "backbone" / "vocab.txt").read_text().split("\n")) == 4107
+    record = json.loads((tmp_path / "record.json").read_text())
+    assert set(record["files"]) == {"config.json", "vocab.txt"}

@@ -1,0 +1,132 @@
+"""What a level means for logits, against scipy, scikit-learn, and by hand."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy.special import log_softmax, softmax
+from sklearn.metrics import log_loss
+
+from whatyouread.models.levels import (
+    KINDS,
+    HeadLevel,
+    Single,
+    class_log_probabilities,
+    decisions,
+    level_entropies,
+    level_losses,
+    probabilities,
+)
+
+LEVELS = [HeadLevel("kingdom", 3), HeadLevel("genus", 5)]
+
+
+@pytest.fixture
+def logits():
+    generator = torch.Generator().manual_seed(4)
+    return tuple(
+        4 * torch.randn(6, level.classes, generator=generator, dtype=torch.float64)
+        for level in LEVELS
+    )
+
+
+def test_a_level_is_of_one_class_unless_it_says_otherwise():
+    assert LEVELS[0] == ("kingdom", 3, "single")
+    assert KINDS["single"] is Single
+    with pytest.raises(KeyError, match="several"):
+        decisions([HeadLevel("kingdom", 3, "several")], (torch.zeros(1, 3),))
+
+
+def test_on_paper():
+    logits = torch.tensor([[0.0, math.log(3)], [math.log(9), 0.0]])
+    np.testing.assert_allclose(Single.probabilities(logits), [[0.25, 0.75], [0.9, 0.1]], atol=1e-6)
+    expected = np.log([[0.25, 0.75], [0.9, 0.1]])
+    np.testing.assert_allclose(Single.log_probabilities(logits), expected, atol=1e-6)
+    losses = Single.loss(logits, torch.tensor([0, 0]))
+    assert losses.tolist() == pytest.approx([math.log(4), -math.log(0.9)])
+    plogp = [
+        0.25 * math.log(0.25) + 0.75 * math.log(0.75),
+        0.9 * math.log(0.9) + 0.1 * math.log(0.1),
+    ]
+    made = Single.negative_entropy(logits, normalised=False)
+    assert made.tolist() == pytest.approx([value / 2 for value in plogp])
+    made = Single.negative_entropy(logits, normalised=True)
+    assert made.tolist() == pytest.approx([value / math.log(2) for value in plogp])
+    assert Single.decision(logits).tolist() == [1, 0]
+
+
+def test_probabilities_and_losses_of_every_level(logits):
+    labels = torch.tensor([[0, 4], [1, 3], [2, 2], [0, 1], [1, 0], [2, 2]])
+    made = probabilities(LEVELS, logits)
+    losses = level_losses(LEVELS, logits, labels)
+    for i, part in enumerate(logits):
+        np.testing.assert_allclose(made[i], softmax(part.numpy(), axis=1), atol=1e-12)
+        one_by_one = [
+            log_loss([label], [row], labels=range(LEVELS[i].classes))
+            for label, row in zip(labels[:, i].tolist(), made[i].tolist(), strict=True)
+        ]
+        np.testing.assert_allclose(losses[i], one_by_one, atol=1e-9)
+    assert [loss.shape for loss in losses] == [(6,), (6,)]
+
+
+def test_decisions(logits):
+    made = decisions(LEVELS, logits)
+    assert made.dtype == torch.int64
+    np.testing.assert_array_equal(made, np.stack([part.numpy().argmax(1) for part in logits], 1))
+
+
+def test_log_probabilities_of_some_classes(logits):
+    generator = torch.Generator().manual_seed(5)
+    sets = torch.stack([torch.randint(n, (6, 4), generator=generator) for n in (3, 5)], -1)
+    made = class_log_probabilities(LEVELS, logits, sets)
+    assert made.shape == (6, 4, 2)
+    for level, part in enumerate(logits):
+        expected = log_softmax(part.numpy(), axis=1)
+        for row in range(6):
+            for which in range(4):
+                value = expected[row, sets[row, which, level]]
+                assert made[row, which, level].item() == pytest.approx(value, abs=1e-12)
+
+
+@pytest.mark.parametrize("normalised", [False, True])
+def test_entropies(logits, normalised):
+    for level, part, made in zip(
+        LEVELS, logits, level_entropies(LEVELS, logits, normalised), strict=True
+    ):
+        p = softmax(part.numpy(), axis=1)
+        total = (p * np.log(p)).sum(1)
+        size = math.log(level.classes) if normalised else level.classes
+        np.testing.assert_allclose(made, total / size, atol=1e-12)
+
+
+def test_as_many_logits_as_levels(logits):
+    for function in (decisions, probabilities):
+        with pytest.raises(ValueError, match="shorter"):
+            function(LEVELS, logits[:1])
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_is_taken_as_float32(dtype):
+    narrow = (12 * torch.randn(3, 1878, generator=torch.Generator().manual_seed(0))).to(dtype)
+    labels = torch.tensor([0, 77, 1877])
+    for made, exact in (
+        (Single.probabilities(narrow), Single.probabilities(narrow.double())),
+        (Single.log_probabilities(narrow), Single.log_probabilities(narrow.double())),
+        (Single.loss(narrow, labels), Single.loss(narrow.double(), labels)),
+        (Single.negative_entropy(narrow, True), Single.negative_entropy(narrow.double(), True)),
+    ):
+        assert made.dtype == torch.float32
+        assert exact.dtype == torch.float64
+        torch.testing.assert_close(made.double(), exact, atol=1e-5, rtol=1e-5)
+
+
+def test_gradients(logits):
+    leaves = [part.clone().requires_grad_() for part in logits]
+    labels = torch.tensor([[0, 4]] * 6)
+    for function in (
+        lambda *parts: sum(level_losses(LEVELS, parts, labels)),
+        lambda *parts: sum(level_entropies(LEVELS, parts, True)),
+        lambda *parts: class_log_probabilities(LEVELS, parts, labels.unsqueeze(1)),
+    ):
+        assert torch.autograd.gradcheck(function, leaves)

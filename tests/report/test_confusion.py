@@ -1,0 +1,55 @@
+"""Counts of confusions, by hand and against scikit-learn."""
+
+import numpy as np
+import pytest
+from sklearn.metrics import confusion_matrix
+
+from whatyouread.report.confusion import REST, confusion, order_classes, row_percentages
+
+
+def test_counts_equal_scikit_learn():
+    rng = np.random.default_rng(0)
+    labels, predicted = rng.integers(0, 6, (2, 500))
+    order = [3, 0, 5, 1, 4, 2]
+    expected = confusion_matrix(labels, predicted, labels=order)
+    assert confusion(labels, predicted, order).tolist() == expected.tolist()
+
+
+def test_other_classes_count_together():
+    labels = np.array([7, 7, 2, 9, 4, 4])
+    predicted = np.array([7, 2, 2, 4, 9, 11])
+    counts = confusion(labels, predicted, [2, 7, REST])
+    # rows: 2, 7, and 4 and 9 together
+    assert counts.tolist() == [[1, 0, 0], [1, 1, 0], [0, 0, 3]]
+    assert confusion(labels, predicted, [2, 7]).tolist() == [[1, 0], [1, 1]]
+
+
+def test_percentages_of_rows():
+    counts = np.array([[3, 1], [0, 0]])
+    shares = row_percentages(counts, np.array([4, 0]))
+    assert shares[0].tolist() == [75, 25]
+    assert np.isnan(shares[1]).all()
+
+
+def test_classes_stand_with_those_of_their_parent_the_larger_first():
+    #                  class: size  0: 1  1: 4  2: 2  3: 3  5: 2
+    labels = np.repeat([0, 1, 2, 3, 5], [1, 4, 2, 3, 2])
+    parents = np.array([1, 0, 1, 1, 0, 0])[labels]  # parent 1 has 0, 2 and 3: 6; 0 has 1 and 5: 6
+    assert order_classes(labels, parents, 9) == [1, 5, 3, 2, 0]
+    assert order_classes(labels, None, 9) == [1, 3, 2, 5, 0]
+    more = np.append(labels, [3, 3])
+    assert order_classes(more, np.append(parents, [1, 1]), 9) == [3, 2, 0, 1, 5]
+
+
+@pytest.mark.parametrize(
+    ("largest", "expected"), [(3, [1, 3, 2, REST]), (1, [1, REST]), (5, [1, 3, 2, 5, 0])]
+)
+def test_the_smallest_are_left_to_the_others(largest, expected):
+    labels = np.repeat([0, 1, 2, 3, 5], [1, 4, 2, 3, 2])
+    assert order_classes(labels, None, largest) == expected
+
+
+def test_single_class():
+    labels = np.zeros(3, np.int64)
+    assert order_classes(labels, labels, 5) == [0]
+    assert confusion(labels, np.array([0, 0, 1]), [0, REST]).tolist() == [[2, 1], [0, 0]]

@@ -1,0 +1,161 @@
+"""The documents: every command that they show is run, its long ones as a dry run or by CI itself."""
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from helpers_workflow import PROJECT, TINY, write_config
+
+DOCUMENTS = ["README.md", "config/README.md", "CONTRIBUTING.md", "docs/cluster.md"]
+LONGEST_README = 1000  # words
+# what a test cannot do: other people's servers and schedulers, and what changes the shell itself
+ELSEWHERE = (
+    "conda create", "conda activate", "git clone", "cd ", "source ", "squeue", "scancel", "scontrol",
+    "sinfo", "pip install", ".ci/run", "#",
+)  # fmt: skip
+STUB = """#!/bin/sh
+case "$1" in
+info) echo '{"conda_prefix": "/nowhere", "platform": "linux-64"}';;
+config) echo '{"get": {"channel_priority": "strict"}}';;
+*) echo 'conda 26.1.0';;
+esac
+"""
+
+
+def commands() -> list[str]:
+    """The commands in the code blocks of the documents, each on one line, without comments."""
+    found = {}
+    for name in DOCUMENTS:
+        text = (PROJECT / name).read_text(encoding="utf-8")
+        for block in re.findall(
+            r"^```(?:bash|console|sh)\n(.*?)^```", text, re.MULTILINE | re.DOTALL
+        ):
+            for line in block.replace("\\\n", " ").splitlines():
+                command = " ".join(re.sub(r"\s#.*", "", line).removeprefix("$ ").split())
+                if command:
+                    found[command] = None
+        for command in re.findall(r"`((?:make|snakemake) [^`]+)`", text):
+            found[command] = None
+    return list(found)
+
+
+def make_targets() -> list[str]:
+    """The targets that `make help` names."""
+    text = (PROJECT / "Makefile").read_text(encoding="utf-8")
+    return re.findall(r'@echo "make ([a-z-]+)', text)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A place to run commands of the paper's run in, with a conda that only says that it is there."""
+    for name in ("config", "slurm"):
+        shutil.copytree(PROJECT / name, tmp_path / name)
+    conda = tmp_path / "bin" / "conda"
+    conda.parent.mkdir()
+    conda.write_text(STUB, encoding="utf-8")
+    conda.chmod(0o755)
+    return tmp_path
+
+
+def run(command: str, folder: Path, *more: str) -> subprocess.CompletedProcess:
+    path = [folder / "bin", Path(sys.executable).parent, os.environ["PATH"]]
+    return subprocess.run(
+        [*shlex.split(command), *more],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PATH": os.pathsep.join(map(str, path))},
+        stdin=subprocess.DEVNULL,
+    )
+
+
+SNAKEMAKE = [command for command in commands() if command.startswith("snakemake ")]
+MAKE = [command for command in commands() if command.startswith("make ")]
+
+
+def test_commands_are_found_and_none_is_forgotten():
+    assert len(SNAKEMAKE) >= 4
+    assert {"make demo", "make test"} <= set(MAKE)
+    rest = set(commands()) - {*SNAKEMAKE, *MAKE}
+    assert not [command for command in rest if not command.startswith(ELSEWHERE)]
+
+
+@pytest.mark.parametrize("command", SNAKEMAKE)
+def test_snakemake_commands_are_planned(command, folder):
+    if "--report" in command:
+        pytest.skip("needs a finished run: tests/workflow makes one and its report")
+    if "--lint" not in command and "--unlock" not in command:
+        command = command.replace("--dry-run", "") + " --dry-run"
+    done = run(command, folder, "--snakefile", str(PROJECT / "workflow" / "Snakefile"))
+    assert done.returncode == 0, done.stderr + done.stdout
+
+
+@pytest.mark.parametrize("command", MAKE)
+def test_make_commands_are_there(command, folder):
+    """make's own dry run, with the files that the command names."""
+    for name in ("sequences.fa", "taxdmp.zip"):
+        (folder / name).write_text("")
+        command = command.replace(name, str(folder / name))
+    done = run(f"{command} --dry-run", PROJECT)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip()
+
+
+@pytest.mark.parametrize("target", make_targets())
+def test_what_make_help_names_is_there(target):
+    done = run(f"make {target} --dry-run", PROJECT)
+    assert done.returncode == 0, done.stderr
+
+
+def test_ci_runs_what_the_readme_names():
+    script = (PROJECT / ".ci" / "run").read_text()
+    for target in ("lint", "test", "demo", "test-slow"):
+        assert f"make {target}\n" in script
+
+
+def test_the_snakemake_commands_within_make_are_planned(folder):
+    """Those of the demo and of `make real`, with the options that the Makefile gives them."""
+    data = {"DATASET": folder / "sequences.fa", "TAXDUMP": folder / "taxdmp.zip"}
+    for path in data.values():
+        path.write_text("")
+    named = " ".join(f"{key}={path}" for key, path in data.items())
+    for target in ("demo", "demo-all", f"real {named}"):
+        done = run(f"make {target} --dry-run", PROJECT)
+        lines = done.stdout.replace("\\\n", " ").splitlines()
+        called = [line for line in lines if line.lstrip().startswith("snakemake ")]
+        assert called, target
+        for command in called:
+            if "--report" in command:
+                continue
+            command = re.sub(r"--directory \S+", "", command.strip())
+            if not target.startswith("real"):
+                write_config(folder, TINY)
+            head, _, targets = command.partition(" -- ")
+            snakefile = f"--snakefile {PROJECT}/workflow/Snakefile --dry-run"
+            done = run(f"{head} {snakefile}" + (f" -- {targets}" if targets else ""), folder)
+            assert done.returncode == 0, done.stderr + done.stdout
+
+
+def test_the_readme_is_short_and_its_links_lead_somewhere():
+    text = (PROJECT / "README.md").read_text(encoding="utf-8")
+    assert len(text.split()) <= LONGEST_README
+    for name in (*DOCUMENTS, "ARCHITECTURE.md", "FINDINGS.md", "CHANGELOG.md", "docs/speed.md"):
+        path = PROJECT / name
+        for link in re.findall(r"\]\(([^)\s]+)\)", path.read_text(encoding="utf-8")):
+            if "://" not in link and not link.startswith("#"):
+                file = path.parent / link.partition("#")[0]
+                assert file.exists(), f"{name}: {link}"
+
+
+def test_citation_and_version_agree():
+    from whatyouread import __version__
+
+    citation = yaml.safe_load((PROJECT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert str(citation["version"]) == __version__
+    assert f"## {__version__} " in (PROJECT / "CHANGELOG.md").read_text(encoding="utf-8")

@@ -1,0 +1,322 @@
+"""The two trainings, through their programs: what they learn, keep and write."""
+
+import json
+import math
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from argparse import Namespace
+
+import numpy as np
+import pytest
+import torch
+from helpers_evaluation import (
+    BACKBONE,
+    CLASSES,
+    CPU,
+    small_explainer,
+    small_explanandum,
+)
+from helpers_training import (
+    SCRIPTS,
+    SETTINGS,
+    TERMS,
+    arguments,
+    program,
+    read_history,
+    run,
+)
+from torch import nn
+
+from whatyouread.data.token_files import TokenFile
+from whatyouread.evaluate.baseline_masks import Judge
+from whatyouread.explainers.losses import classification_loss
+from whatyouread.explainers.network import Explainer
+from whatyouread.explainers.paper import PaperObjective, Settings
+from whatyouread.models.explanandum import Explanandum
+from whatyouread.models.inference import Passes
+from whatyouread.models.saving import load_model
+from whatyouread.support.cli import UserError
+from whatyouread.training.batches import Batches
+from whatyouread.training.classification import ClassificationTask
+from whatyouread.training.settings import TrainingSettings
+from whatyouread.training.train import train
+
+
+@pytest.fixture(scope="module")
+def explanandum_run(inputs, tmp_path_factory):
+    # whatever is learned is wrong for the validation sequences: the last epoch is not the best
+    folder = tmp_path_factory.mktemp("explanandum")
+    values = arguments("train_explanandum", inputs, folder, epochs=6)
+    values["validation"] = inputs / "contrary.arrow"
+    program("train_explanandum").main(Namespace(**values))
+    return folder / "out"
+
+
+@pytest.fixture(scope="module")
+def explainer_run(inputs, tmp_path_factory):
+    return run("train_explainer", inputs, tmp_path_factory.mktemp("explainer"), learning_rate=0.02)
+
+
+def test_history_of_the_explanandum(explanandum_run):
+    history = read_history(explanandum_run)
+    assert history.columns.tolist() == [
+        "epoch",
+        "learning_rate",
+        "training_loss",
+        "validation_genus_balanced_accuracy",
+        "validation_kingdom_balanced_accuracy",
+        "validation_loss",
+    ]
+    assert history["epoch"].tolist() == [1, 2, 3, 4, 5, 6]
+    assert history.notna().all(axis=None)
+    # cosine to 0, no warm-up: the rate of the last of the 24 steps of each epoch
+    steps = np.arange(1, 7) * 24 - 1
+    expected = 0.01 * (1 + np.cos(np.pi * steps / 144)) / 2
+    np.testing.assert_allclose(history["learning_rate"], expected, rtol=1e-4)
+    assert history["validation_kingdom_balanced_accuracy"].between(0, 1).all()
+
+
+def validation_loss(model, file):
+    """The mean over the sequences, one at a time, and the predictions."""
+    losses, predicted = [], []
+    for row in range(len(file)):
+        with torch.no_grad():
+            logits = model(file.batch(np.array([row])).to(CPU))
+        labels = torch.from_numpy(file.labels[row : row + 1])
+        losses.append(classification_loss(model.levels, logits, labels).item())
+        predicted.append([int(rank.argmax()) for rank in logits])
+    return np.mean(losses), np.array(predicted)
+
+
+def test_the_best_explanandum_is_kept(explanandum_run, inputs):
+    from sklearn.metrics import balanced_accuracy_score
+
+    history = read_history(explanandum_run)
+    best = history["validation_loss"].idxmin()
+    assert best != len(history) - 1
+    model = load_model(Explanandum, explanandum_run).eval()
+    file = TokenFile(inputs / "contrary.arrow", list(CLASSES))
+    loss, predicted = validation_loss(model, file)
+    assert loss == pytest.approx(history["validation_loss"][best], abs=1e-5)
+    for i, rank in enumerate(CLASSES):
+        expected = balanced_accuracy_score(file.labels[:, i], predicted[:, i])
+        column = f"validation_{rank}_balanced_accuracy"
+        assert history[column][best] == pytest.approx(expected, abs=1e-5)
+
+
+def test_what_the_programs_write(explanandum_run, explainer_run):
+    for folder in (explanandum_run, explainer_run):
+        names = ["config.json", "history.tsv", "model.safetensors", "run.json"]
+        assert sorted(path.name for path in folder.iterdir()) == names
+        assert not (folder.parent / "checkpoints").exists()
+        record = json.loads((folder / "run.json").read_text())
+        assert record["seed"] == 11
+        if not torch.cuda.is_available():
+            assert re.fullmatch(r"CPU, [A-Z0-9 ]+, threads: 1", record["computed_on"])
+        assert str(folder / "model.safetensors") in record["sha256"]
+
+
+def test_history_of_the_explainer(explainer_run):
+    history = read_history(explainer_run)
+    values = sorted(["loss", *TERMS])
+    assert history.columns.tolist() == [
+        "epoch",
+        "learning_rate",
+        *(f"training_{name}" for name in values),
+        *(f"validation_{name}" for name in values),
+    ]
+    for part in ("training", "validation"):  # with weights of 1 the terms add up
+        total = sum(history[f"{part}_{term}"] for term in TERMS)
+        np.testing.assert_allclose(history[f"{part}_loss"], total, atol=2e-4)
+    assert history["training_loss"].iloc[-1] < history["training_loss"].iloc[0]
+
+
+def test_the_best_explainer_is_kept(explainer_run, inputs):
+    """Its validation loss and terms as `baseline_masks` computes them are those in the history."""
+    history = read_history(explainer_run)
+    best = history.loc[history["validation_loss"].idxmin()]
+    file = TokenFile(inputs / "validation.arrow", list(CLASSES))
+    explanandum = load_model(Explanandum, inputs / "explanandum")
+    judge = Judge(Passes(explanandum, 16, CPU), Settings(), file)
+    made = judge.of_explainer(load_model(Explainer, explainer_run), np.arange(len(file)))
+    assert made["total"] == pytest.approx(best["validation_loss"], abs=1e-4)
+    for term in TERMS:
+        assert made[term] == pytest.approx(best[f"validation_{term}"], abs=1e-4)
+
+
+def test_training_equals_a_plain_loop(inputs, tmp_path):
+    """AdamW, cosine, the sampler's order, summed cross-entropies: written out with torch alone."""
+    file = TokenFile(inputs / "train.arrow", list(CLASSES))
+    backbone = BACKBONE | {"hidden_dropout_prob": 0.0}
+    torch.manual_seed(1)
+    trained = Explanandum(backbone, CLASSES)
+    expected = Explanandum(backbone, CLASSES)
+    expected.load_state_dict(trained.state_dict())
+
+    settings = TrainingSettings(**SETTINGS | {"epochs": 2, "batch_size": 64})
+    batches = Batches(file, 5)
+    train(
+        ClassificationTask(trained), settings, batches, batches, tmp_path / "c", {}, seed=5,
+        threads=1,
+    )  # fmt: skip
+
+    optimizer = torch.optim.AdamW(expected.parameters(), lr=0.01, weight_decay=0.0)
+    step = 0
+    for epoch in range(2):
+        order = np.random.default_rng([5, epoch]).permutation(192)
+        for start in range(0, 192, 64):
+            rows = order[start : start + 64]
+            optimizer.param_groups[0]["lr"] = 0.01 * (1 + math.cos(math.pi * step / 6)) / 2
+            optimizer.zero_grad()
+            loss = 0
+            for i, logits in enumerate(expected(file.batch(rows).to(CPU))):
+                labels = torch.from_numpy(file.labels[rows, i])
+                loss = loss + nn.functional.cross_entropy(logits, labels)
+            loss.backward()
+            optimizer.step()
+            step += 1
+    for name, tensor in expected.state_dict().items():
+        torch.testing.assert_close(trained.state_dict()[name], tensor, atol=2e-4, rtol=0)
+
+
+def test_the_same_seed_gives_the_same_weights(inputs, explainer_run, tmp_path):
+    again = run("train_explainer", inputs, tmp_path / "again", learning_rate=0.02)
+    for name in ("model.safetensors", "history.tsv"):
+        assert (again / name).read_bytes() == (explainer_run / name).read_bytes()
+    made = []
+    for seed in (11, 11, 12):
+        torch.manual_seed(seed)
+        made.append(Explainer(CLASSES, 6, 5, 2).dense.weight)
+    assert torch.equal(made[0], made[1])
+    assert not torch.equal(made[0], made[2])
+
+
+def test_the_explanandum_stays_frozen(eight, tmp_path):
+    explanandum = small_explanandum().train()
+    before = {name: tensor.clone() for name, tensor in explanandum.state_dict().items()}
+    modes = []
+    explanandum.encoder.register_forward_pre_hook(lambda module, _: modes.append(module.training))
+    explainer = small_explainer()
+    start = {name: tensor.clone() for name, tensor in explainer.state_dict().items()}
+    task = PaperObjective(explainer, explanandum, Settings(), 0)
+    train(
+        task, TrainingSettings(**SETTINGS), Batches(eight, 1), Batches(eight, 1), tmp_path / "c",
+        {}, seed=1, threads=1,
+    )  # fmt: skip
+    assert set(modes) == {False}
+    assert not any(parameter.requires_grad for parameter in explanandum.parameters())
+    assert not any(name.startswith("explanandum") for name in task.state_dict())
+    for name, tensor in explanandum.state_dict().items():
+        assert torch.equal(tensor, before[name])
+    changed = [n for n, t in explainer.state_dict().items() if not torch.equal(t, start[n])]
+    assert {"dense.weight", "lstm.weight_ih_l0", "norm.running_mean"} <= set(changed)
+
+
+def test_half_precision_trains(eight, tmp_path):
+    task = ClassificationTask(small_explanandum())
+    settings = TrainingSettings(**SETTINGS | {"precision": "bf16", "epochs": 1})
+    history = train(
+        task, settings, Batches(eight, 1), Batches(eight, 1), tmp_path / "c", {}, seed=1, threads=1
+    )
+    assert np.isfinite(history["validation_loss"]).all()
+    assert all(p.dtype == torch.float32 for p in task.parameters())
+
+
+@pytest.mark.parametrize("name", ["train_explanandum", "train_explainer"])
+def test_a_loss_that_is_no_number_ends_in_one_line(inputs, tmp_path, name):
+    with pytest.raises(UserError, match=r"the loss is .* lower the learning rate") as caught:
+        run(name, inputs, tmp_path, learning_rate=3e38)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_missing_setting_is_named(inputs, tmp_path):
+    values = arguments("train_explainer", inputs, tmp_path)
+    del values["settings"]["patience"]
+    with pytest.raises(UserError, match="patience"):
+        program("train_explainer").main(Namespace(**values))
+
+
+def kill_after_the_first_checkpoint(command, environment, checkpoints):
+    # nicer than this process, which must see the checkpoint in time
+    process = subprocess.Popen(["nice", *command], env=environment, stderr=subprocess.PIPE)
+    deadline = time.monotonic() + 60
+    while process.poll() is None and time.monotonic() < deadline:
+        if list(checkpoints.glob("checkpoint-*/state.json")):
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+        time.sleep(0.002)
+    _, errors = process.communicate()
+    assert process.returncode == -signal.SIGKILL, errors.decode()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "more"),
+    [
+        ("train_explanandum", {}),
+        ("train_explanandum", {"occlusion": 0.5}),
+        ("train_explainer", {}),
+        ("train_explainer", {"objective": "sharp", "smoothing": 3}),
+    ],
+)
+def test_killed_and_started_again(inputs, tmp_path, caplog, name, more):
+    """SIGKILL after the first checkpoint, then the same call: the same bytes as without."""
+    changed = {"epochs": 4, "batch_size": 6} | more
+    whole = run(name, inputs, tmp_path / "whole", **changed)
+
+    folder = tmp_path / "killed"
+    values = arguments(name, inputs, folder, **changed)
+    values["settings"] = json.dumps(values["settings"])
+    log = tmp_path / "train.log"
+    command = [sys.executable, str(SCRIPTS / f"{name}.py"), "--log", str(log)]
+    for option, value in values.items():
+        command += [f"--{option.replace('_', '-')}", str(value)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "WHATYOUREAD_LOG_LEVEL": "INFO"}
+    kill_after_the_first_checkpoint(command, environment, folder / "checkpoints")
+    assert not (folder / "out").exists()
+    assert "going on" not in log.read_text()
+
+    if name == "train_explanandum":
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        said = log.read_text()
+    else:  # within this process: starting another costs seconds
+        caplog.set_level("INFO", logger="whatyouread")
+        run(name, inputs, folder, **changed)
+        said = caplog.text
+    assert "going on from" in said
+    for file in ("model.safetensors", "history.tsv", "config.json"):
+        assert (folder / "out" / file).read_bytes() == (whole / file).read_bytes()
+    assert not (folder / "checkpoints").exists()
+
+
+@pytest.mark.slow
+def test_two_processes_train_like_one(inputs, tmp_path):
+    """Under torchrun the processes share each batch: the same steps but for the rounding."""
+    backbone = tmp_path / "backbone"
+    backbone.mkdir()
+    # dropout would be drawn anew in each process
+    config = json.dumps(BACKBONE | {"hidden_dropout_prob": 0.0})
+    (backbone / "config.json").write_text(config)
+    changed = {"epochs": 2, "gpus": 2}
+    values = arguments("train_explanandum", inputs, tmp_path / "one", **changed)
+    program("train_explanandum").main(Namespace(**values | {"backbone": backbone}))
+
+    values = arguments("train_explanandum", inputs, tmp_path / "two", **changed)
+    values |= {"backbone": backbone, "settings": json.dumps(values["settings"])}
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    command += ["--nproc-per-node", "2", "--", str(SCRIPTS / "train_explanandum.py")]
+    command += ["--log", str(tmp_path / "train.log")]
+    for option, value in values.items():
+        command += [f"--{option.replace('_', '-')}", str(value)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    one, two = (read_history(tmp_path / name / "out") for name in ("one", "two"))
+    for column in one:
+        np.testing.assert_allclose(two[column], one[column], rtol=1e-4, err_msg=column)

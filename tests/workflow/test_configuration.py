@@ -1,0 +1,138 @@
+"""What a configuration may hold: every mistake stops at planning, in one line."""
+
+import re
+
+import pytest
+import yaml
+from helpers_workflow import PROJECT, TINY, complaint, snakemake, write_config
+
+
+def only(name: str, **settings) -> dict:
+    """One Explainer."""
+    return {"explainers": {name: settings}}
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"explainer": {"epoch": 3}}, "config: explainer: .*'epoch'"),
+        ({"sed": 3}, "config: .*'sed'"),
+        ({"split": {"test": 1.5}}, "config: split.test: 1.5"),
+        ({"explanandum": {"epochs": "five"}}, "config: explanandum.epochs: 'five'"),
+        ({"explanandum": {"precision": "fp16"}}, "config: explanandum.precision: 'fp16'"),
+        ({"backbone": {"repository": "x/y", "revision": "main"}}, "config: backbone: "),
+        ({"seed": -1}, "config: seed: -1"),
+        ({"parts": 0}, "config: parts: 0"),
+        ({"checkpoint_minutes": 0}, "config: checkpoint_minutes: 0"),
+        ({"split": {"test": 0.6, "validation": 0.5}}, "leave nothing to train on"),
+        ({"explainer": {"gpus": 5}}, "explainers.paper: batch_size 48 is no multiple of gpus 5"),
+        ({"explainers": {}}, "config: explainers: "),
+        (only("p.1", objective="paper"), "config: explainers: 'p.1'"),
+        (only("p", epochs=2), "config: explainers.p: 'objective' is a required"),
+        (only("p", objective="paper", min_aera=0.1), "config: explainers.p: .*'min_aera'"),
+        (only("p", objective="paper", area=0.1), "config: explainers.p: .*'area'"),
+        (only("p", objective="sharp", epoch=1), "config: explainers.p: .*'epoch'"),
+        (only("p", objective="sharp", smoothing=2), "config: explainers.p.smoothing: 2"),
+        (only("p", objective="new", epochs=0), "config: explainers.p.epochs: 0"),
+        (only("p", objective="paper", min_area=0.4, max_area=0.3), "p: min_area is above max_area"),
+        ({"attributions": {"methods": {"explainer_paper": {}}}}, "'explainer_paper'"),
+        ({"class_explanations": {"sources": ["explainer_shrap"]}}, "there is no explainer_shrap"),
+    ],
+)
+def test_a_mistake_is_one_line(tmp_path, change, expected):
+    line = complaint(write_config(tmp_path, TINY | change))
+    assert "\n" not in line
+    assert re.search(expected, line), line
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {},
+        {"explainer": {"epochs": 1}},
+        only("sharp", objective="sharp", epochs=4, area=0.2),
+        # the settings of an objective that the schema does not know are left to its program
+        only("new", objective="new", anything=[1], epochs=4),
+        {"class_explanations": {"sources": ["explainer_sharp"]}},
+        {"attributions": {"methods": {}}},
+    ],
+)
+def test_what_is_right_is_no_mistake(tmp_path, change):
+    assert complaint(write_config(tmp_path, TINY | change)) == ""
+
+
+@pytest.mark.parametrize(
+    ("change", "now"),
+    [
+        ({"scatter": 4}, "`parts`"),
+        ({"explainer": {"variant": "sharp"}}, "`explainers`"),
+        ({"explainer": {"both": False}}, "`explainers`"),
+        ({"explainer": {"objective": {"min_area": 0.1}}}, "explainers.paper.min_area"),
+        ({"explainer": {"sharp": {"area": 0.2}}}, "explainers.sharp.area"),
+        ({"attributions": {"methods": {"explainer": {}}}}, "`explainers`"),
+        ({"class_explanations": {"sources": ["explainer"]}}, "`explainer_NAME`"),
+    ],
+)
+def test_a_key_of_an_older_version_names_the_new_one(tmp_path, change, now):
+    line = complaint(write_config(tmp_path, TINY | change))
+    assert line.startswith("config: ")
+    assert now in line
+    assert "\n" not in line
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        "explainer/run.json",
+        "variants/sharp/table1.tsv",
+        "runs/1/explainer/run.json",
+        "masks/test.parquet",
+        "explanandum/model.safetensors",
+    ],
+)
+def test_results_of_an_older_version_are_left_alone(tmp_path, made):
+    path = tmp_path / "results" / made
+    path.parent.mkdir(parents=True)
+    path.write_text("weeks of work")
+    line = complaint(write_config(tmp_path, TINY))
+    assert "rename" in line
+    assert "\n" not in line
+    assert path.read_text() == "weeks of work"
+
+
+def test_the_command_line_says_it_without_a_traceback(tmp_path):
+    done = snakemake(write_config(tmp_path, TINY | {"scatter": 2}), "--dry-run")
+    assert done.returncode == 1
+    assert "config: scatter is now `parts`" in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_defaults_are_the_papers_configuration():
+    """config.yaml spells out every default; the two must not drift apart."""
+    from whatyouread.explainers.objectives import find_objective
+
+    schema = yaml.safe_load((PROJECT / "workflow/schemas/config.schema.yaml").read_text())
+    config = yaml.safe_load((PROJECT / "config/config.yaml").read_text())
+
+    def compare(properties, values, where):
+        for key, entry in properties.items():
+            if "properties" in entry and entry["type"] == "object" and key != "simulation":
+                compare(entry["properties"], values[key], f"{where}{key}.")
+            elif "default" in entry and key != "explainers":
+                assert values[key] == entry["default"], where + key
+
+    compare(schema["properties"], config, "")
+    names = schema["properties"]["explainers"]["default"]
+    assert list(config["explainers"]) == list(names)
+    for name, entry in config["explainers"].items():
+        assert names[name] == {"objective": entry.pop("objective")}
+        defaults = vars(find_objective(names[name]["objective"]).Settings())
+        assert {k: tuple(v) if isinstance(v, list) else v for k, v in entry.items()} == defaults
+
+
+def test_what_is_commented_out_may_be_used(papers_folder):
+    path = papers_folder / "config" / "config.yaml"
+    path.write_text(re.sub(r"^  # (relaxed:|  )", r"  \1", path.read_text(), flags=re.MULTILINE))
+    entry = yaml.safe_load(path.read_text())["explainers"]["relaxed"]
+    assert entry == {"objective": "paper", "operator": "relaxed"}
+    assert complaint(papers_folder, "results/explainers/relaxed/losses.tsv") == ""

@@ -1,0 +1,110 @@
+"""The workflow from elsewhere: imported by another one, and seen through links."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+from helpers_workflow import (
+    PROJECT,
+    SNAKEFILE,
+    TINY,
+    copy_checkout,
+    jobs,
+    snakemake,
+    write_config,
+)
+
+IMPORTING = """
+configfile: "config.yaml"
+
+
+shell.prefix("export SCRIPTS=mine; ")
+
+
+rule all:
+    input:
+        "table1_and_scripts.txt",
+
+
+module wyr:
+    snakefile: "{snakefile}"
+    config: config
+
+
+use rule * from wyr as wyr_*
+
+
+rule with_what_was_made:
+    input:
+        rules.wyr_copy_table1.output.table,
+    output:
+        "table1_and_scripts.txt",
+    shell:
+        'cat {{input}} > {{output}} && echo "$SCRIPTS" >> {{output}}'
+"""
+SMALLER = TINY | {
+    "simulation": TINY["simulation"] | {"sequences": 300},
+    "explanandum": TINY["explanandum"] | {"epochs": 1},
+    "explainers": {"sharp": {"objective": "sharp"}},
+}
+
+
+@pytest.fixture
+def importing(tmp_path) -> Path:
+    """A folder with a workflow that imports this one."""
+    folder = tmp_path / "other"
+    (folder / "workflow").mkdir(parents=True)
+    (folder / "workflow" / "Snakefile").write_text(IMPORTING.format(snakefile=SNAKEFILE))
+    (folder / "config.yaml").write_text(yaml.safe_dump(SMALLER, sort_keys=False))
+    return folder
+
+
+def test_another_workflow_may_import_it(importing):
+    snakefile = importing / "workflow" / "Snakefile"
+    arguments = ("--quiet", "host", "--dry-run", "--printshellcmds")
+    # its first rule is the one that is made
+    done = snakemake(importing, *arguments, snakefile=snakefile)
+    planned = jobs(done)
+    assert {"all", "with_what_was_made", "wyr_train_explainer", "wyr_copy_table1"} <= set(planned)
+    assert str(PROJECT) not in done.stdout.replace(str(SNAKEFILE), "")
+    everything = jobs(snakemake(importing, *arguments, "wyr_all", snakefile=snakefile))
+    assert {"wyr_plot_training", "wyr_render_table", "wyr_localize_masks"} <= set(everything)
+
+
+def test_rules_without_the_programs_are_refused(tmp_path):
+    shutil.copytree(PROJECT / "workflow", tmp_path / "alone" / "workflow")
+    snakefile = tmp_path / "alone" / "workflow" / "Snakefile"
+    done = snakemake(write_config(tmp_path, TINY), "--dry-run", snakefile=snakefile)
+    assert done.returncode == 1
+    assert "run or import the workflow from a local checkout" in done.stdout + done.stderr
+
+
+@pytest.mark.slow
+def test_an_importing_workflow_runs(importing):
+    snakefile = importing / "workflow" / "Snakefile"
+    options = ("--cores", "2", "--resources", "gpu_jobs=2")
+    done = snakemake(importing, *options, snakefile=snakefile)
+    assert done.returncode == 0, done.stderr[-4000:]
+    table = (importing / "results" / "table1.tsv").read_text()
+    assert table.count("\n") == 8
+    # the two workflows have their own settings of the shell
+    assert (importing / "table1_and_scripts.txt").read_text() == table + "mine\n"
+
+
+@pytest.mark.slow
+def test_a_finished_run_seen_through_links_plans_nothing(tiny_run, tmp_path):
+    (tmp_path / "checkout").symlink_to(PROJECT)
+    (tmp_path / "run").symlink_to(tiny_run)
+    snakefile = tmp_path / "checkout" / "workflow" / "Snakefile"
+    for folder in (tiny_run, tmp_path / "run"):
+        done = snakemake(folder, "--dry-run", snakefile=snakefile)
+        assert "Nothing to be done" in done.stdout + done.stderr
+
+
+@pytest.mark.slow
+def test_a_finished_run_moved_with_its_checkout_plans_nothing(tiny_run, tmp_path):
+    snakefile = copy_checkout(tmp_path / "checkout")
+    shutil.copytree(tiny_run, tmp_path / "run")
+    done = snakemake(tmp_path / "run", "--dry-run", snakefile=snakefile)
+    assert "Nothing to be done" in done.stdout + done.stderr

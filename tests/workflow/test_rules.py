@@ -1,0 +1,91 @@
+"""What all rules have in common, and the profile for a cluster, read from their text."""
+
+import hashlib
+import re
+
+import pytest
+import yaml
+from helpers_workflow import PROJECT
+
+FILES = [PROJECT / "workflow" / "Snakefile", *(PROJECT / "workflow" / "rules").glob("*.smk")]
+TARGETS = {"all", "demo"}
+WITHOUT_PROGRAM = {"copy_table1"}
+
+
+@pytest.fixture(scope="module")
+def blocks() -> dict[str, str]:
+    """The text of each rule, by its name."""
+    found = {}
+    for path in FILES:
+        for block in re.split(r"^rule ", path.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]:
+            found[block.partition(":")[0]] = block
+    return {name: block for name, block in found.items() if name not in TARGETS}
+
+
+@pytest.fixture(scope="module")
+def profile() -> dict:
+    return yaml.safe_load((PROJECT / "slurm" / "config.yaml").read_text())
+
+
+def environment(rule: str) -> str:
+    return (PROJECT / "envs" / f"{rule}.yaml").read_text()
+
+
+def test_one_rule_for_each_kind_of_work(blocks):
+    text = "".join(path.read_text(encoding="utf-8") for path in FILES)
+    assert not re.findall(r"^\s*(ruleorder|use rule|checkpoint)\b", text, re.MULTILINE)
+    assert len(blocks) < 45
+
+
+def test_every_rule_has_a_program_an_environment_and_a_log_of_its_own(blocks):
+    for rule, block in blocks.items():
+        assert f'"../../envs/{rule}.yaml"' in block, rule
+        assert f"logs/{rule}.log" in block or f"logs/{rule}/" in block, rule
+        program = f' "$WHATYOUREAD/scripts/{rule}.py"'
+        if rule not in WITHOUT_PROGRAM:
+            assert f"'python{program}" in block or f"'{{params.launcher}}{program}" in block, rule
+        assert yaml.safe_load(environment(rule))["channels"] == ["conda-forge", "nodefaults"], rule
+    assert {path.stem for path in (PROJECT / "envs").glob("*.yaml")} == set(blocks)
+    programs = {path.stem for path in (PROJECT / "scripts").glob("*.py")}
+    assert programs == set(blocks) - WITHOUT_PROGRAM
+
+
+def test_environments_have_few_contents(blocks):
+    """Conda makes one for each content, and torch is large."""
+    contents = {hashlib.sha256(environment(rule).encode()).digest() for rule in blocks}
+    assert len(contents) <= 7
+    assert len({environment(rule) for rule in blocks if "torch" in environment(rule)}) == 1
+
+
+def test_no_torch_for_data_tables_and_pictures(blocks):
+    light = {rule for rule in blocks if rule.startswith(("plot_", "download_"))}
+    light |= {"label_taxonomy", "split_dataset", "tokenize_sequences", "resplit_tokens"}
+    light |= {"sample_sequences", "gather_parts", "evaluate_masks", "localize_masks"}
+    light |= {"explain_classes", "summarize_run", "render_table", "record_run", "copy_table1"}
+    assert light <= set(blocks)
+    for rule in light:
+        assert "torch" not in environment(rule), rule
+
+
+def test_the_slurm_profile_knows_the_rules_with_a_gpu(blocks, profile):
+    needing = {rule for rule, block in blocks.items() if "gpu=" in block}
+    # each of them, and no other, is one of the few at a time that one machine can do
+    assert needing == {rule for rule, block in blocks.items() if "gpu_jobs=1," in block}
+    assert set(profile["set-resources"]) == needing
+    for rule, resources in profile["set-resources"].items():
+        assert resources["slurm_partition"] == "'gpu'", rule
+        # time for a checkpoint
+        assert ("--signal=B:TERM@120" in resources.get("slurm_extra", "")) == ("train_" in rule)
+
+
+def test_the_slurm_profile_groups_all_pictures(blocks, profile):
+    grouped = {rule for rule, group in profile["groups"].items() if group == "plots"}
+    assert grouped == {rule for rule in blocks if rule.startswith("plot_")}
+    assert set(profile["groups"]) <= set(blocks)
+
+
+def test_make_gives_each_job_one_thread():
+    """Without a GPU, small models run best in one thread, several jobs side by side."""
+    text = (PROJECT / "Makefile").read_text()
+    assert re.search(r"^THREADS = --max-threads 1$", text, re.MULTILINE)
+    assert re.search(r"^JOBS = .*\$\(THREADS\)$", text, re.MULTILINE)

@@ -1,0 +1,190 @@
+# From public archives, or files of this machine, to labelled, split and tokenized sequences; and the
+# pretrained encoder.
+
+
+rule download_dataset:
+    input:
+        local_source("dataset"),
+    output:
+        folder=directory("resources/dataset"),
+        record="resources/dataset.json",
+    log:
+        "logs/download_dataset.log",
+    benchmark:
+        "benchmarks/download_dataset.tsv"
+    localrule: True
+    conda:
+        "../../envs/download_dataset.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=720,
+    params:
+        url=config["dataset"]["url"],
+        checks=checks("dataset"),
+        partial="resources/partial",
+    shell:
+        'python "$WHATYOUREAD/scripts/download_dataset.py" --url {params.url:q} {params.checks}'
+        " --partial {params.partial} --output-dir {output.folder} --record {output.record}"
+        " --log {log}"
+
+
+rule download_taxdump:
+    input:
+        local_source("taxdump"),
+    output:
+        folder=directory("resources/taxdump"),
+        record="resources/taxdump.json",
+    log:
+        "logs/download_taxdump.log",
+    benchmark:
+        "benchmarks/download_taxdump.tsv"
+    localrule: True
+    conda:
+        "../../envs/download_taxdump.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=240,
+    params:
+        url=config["taxdump"]["url"],
+        checks=checks("taxdump"),
+        partial="resources/partial",
+    shell:
+        'python "$WHATYOUREAD/scripts/download_taxdump.py" --url {params.url:q} {params.checks}'
+        " --partial {params.partial} --output-dir {output.folder} --record {output.record}"
+        " --log {log}"
+
+
+rule download_backbone:
+    input:
+        backbone_path,
+    output:
+        folder=directory("resources/backbone"),
+        record="resources/backbone.json",
+    log:
+        "logs/download_backbone.log",
+    localrule: True
+    conda:
+        "../../envs/download_backbone.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=120,
+    params:
+        settings=settings("backbone"),
+    shell:
+        'python "$WHATYOUREAD/scripts/download_backbone.py" --settings {params.settings:q}'
+        " --output-dir {output.folder} --record {output.record} --log {log}"
+
+
+rule label_taxonomy:
+    input:
+        dataset="resources/dataset",
+        taxdump="resources/taxdump",
+    output:
+        labels="results/taxonomy/labels.tsv",
+        classes="results/taxonomy/classes.tsv",
+        summary="results/taxonomy/summary.tsv",
+        sequences="results/taxonomy/sequences.parquet",
+    log:
+        "logs/label_taxonomy.log",
+    benchmark:
+        "benchmarks/label_taxonomy.tsv"
+    conda:
+        "../../envs/label_taxonomy.yaml"
+    threads: 2
+    resources:
+        mem_mb=4000,
+        runtime=120,
+    params:
+        ranks=RANKS,
+    shell:
+        'python "$WHATYOUREAD/scripts/label_taxonomy.py" --dataset {input.dataset}'
+        ' --taxdump {input.taxdump} --paper "$WHATYOUREAD/resources/paper/dataset.tsv"'
+        " --ranks {params.ranks} --labels {output.labels} --classes {output.classes}"
+        " --summary {output.summary} --sequences {output.sequences} --log {log}"
+
+
+rule split_dataset:
+    input:
+        labels="results/taxonomy/labels.tsv",
+        classes="results/taxonomy/classes.tsv",
+        sequences="results/taxonomy/sequences.parquet",
+    output:
+        splits="results/split/splits.parquet",
+        summary="results/split/summary.tsv",
+    log:
+        "logs/split_dataset.log",
+    benchmark:
+        "benchmarks/split_dataset.tsv"
+    conda:
+        "../../envs/split_dataset.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        ranks=RANKS,
+        settings=settings("split"),
+        seed=config["seed"],
+    shell:
+        'python "$WHATYOUREAD/scripts/split_dataset.py" --sequences {input.sequences}'
+        " --labels {input.labels} --classes {input.classes} --ranks {params.ranks}"
+        " --settings {params.settings:q} --seed {params.seed} --splits {output.splits}"
+        " --summary {output.summary} --log {log}"
+
+
+rule tokenize_sequences:
+    input:
+        dataset="resources/dataset",
+        sequences="results/taxonomy/sequences.parquet",
+        splits="results/split/splits.parquet",
+    output:
+        train="results/tokens/train.arrow",
+        validation="results/tokens/validation.arrow",
+        test="results/tokens/test.arrow",
+        explainer_train="results/tokens/explainer_train.arrow",
+        explainer_validation="results/tokens/explainer_validation.arrow",
+        summary="results/tokens/summary.tsv",
+    log:
+        "logs/tokenize_sequences.log",
+    benchmark:
+        "benchmarks/tokenize_sequences.tsv"
+    conda:
+        "../../envs/tokenize_sequences.yaml"
+    threads: 2
+    resources:
+        mem_mb=4000,
+        runtime=120,
+    params:
+        ranks=RANKS,
+    shell:
+        'python "$WHATYOUREAD/scripts/tokenize_sequences.py" --dataset {input.dataset}'
+        " --sequences {input.sequences} --splits {input.splits} --ranks {params.ranks}"
+        " --train {output.train} --validation {output.validation} --test {output.test}"
+        " --explainer-train {output.explainer_train}"
+        " --explainer-validation {output.explainer_validation} --summary {output.summary}"
+        " --log {log}"
+
+
+# Another division into training and validation, for the classifiers of further runs.
+rule resplit_tokens:
+    input:
+        train="results/tokens/train.arrow",
+        validation="results/tokens/validation.arrow",
+    output:
+        train="results/tokens/{run}/train.arrow",
+        validation="results/tokens/{run}/validation.arrow",
+    log:
+        "logs/resplit_tokens/{run}.log",
+    wildcard_constraints:
+        run=one_of(CLASSIFIERS[1:]),
+    conda:
+        "../../envs/resplit_tokens.yaml"
+    resources:
+        mem_mb=8000,
+        runtime=120,
+    params:
+        ranks=RANKS,
+        seed=run_seed,
+    shell:
+        'python "$WHATYOUREAD/scripts/resplit_tokens.py" --train {input.train}'
+        " --validation {input.validation} --ranks {params.ranks} --seed {params.seed}"
+        " --new-train {output.train} --new-validation {output.validation} --log {log}"

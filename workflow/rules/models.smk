@@ -1,0 +1,144 @@
+# The classifier that is explained, and the Explainers: their training, and what their losses are worth.
+
+
+rule train_explanandum:
+    input:
+        backbone="resources/backbone",
+        classes="results/taxonomy/classes.tsv",
+        train=tokens_of_run("train"),
+        validation=tokens_of_run("validation"),
+    output:
+        weights="results/explanandum/{run}/model.safetensors",
+        config="results/explanandum/{run}/config.json",
+        history="results/explanandum/{run}/history.tsv",
+        record="results/explanandum/{run}/run.json",
+    log:
+        "logs/train_explanandum/{run}.log",
+    benchmark:
+        "benchmarks/train_explanandum/{run}.tsv"
+    wildcard_constraints:
+        run=one_of(CLASSIFIERS),
+    conda:
+        "../../envs/train_explanandum.yaml"
+    threads: 8
+    resources:
+        gpu=gpus,
+        gpu_jobs=1,
+        mem_mb=32000,
+        runtime=4320,
+    params:
+        launcher=launcher,
+        settings=settings("explanandum"),
+        seed=run_seed,
+        folder=subpath(output.weights, parent=True),
+        checkpoints="checkpoints/explanandum/{run}",
+    shell:
+        '{params.launcher} "$WHATYOUREAD/scripts/train_explanandum.py" --backbone {input.backbone}'
+        " --classes {input.classes} --train {input.train} --validation {input.validation}"
+        " --settings {params.settings:q} --seed {params.seed} --threads {threads}"
+        " --checkpoints {params.checkpoints} --output-dir {params.folder} --log {log}"
+
+
+rule check_blank:
+    input:
+        weights="results/explanandum/0/model.safetensors",
+        config="results/explanandum/0/config.json",
+        validation="results/tokens/validation.arrow",
+        classes="results/taxonomy/classes.tsv",
+    output:
+        probabilities="results/explanandum/0/blank.tsv",
+        summary="results/explanandum/0/blank_summary.tsv",
+    log:
+        "logs/check_blank.log",
+    conda:
+        "../../envs/check_blank.yaml"
+    threads: 2
+    resources:
+        mem_mb=8000,
+        runtime=30,
+    params:
+        folder=subpath(input.weights, parent=True),
+        sequences=config["blank"]["sequences"],
+        min_entropy=config["blank"]["min_entropy"],
+    shell:
+        'python "$WHATYOUREAD/scripts/check_blank.py" --explanandum {params.folder}'
+        " --validation {input.validation} --classes {input.classes}"
+        " --sequences {params.sequences} --min-entropy {params.min_entropy} --threads {threads}"
+        " --probabilities {output.probabilities} --summary {output.summary} --log {log}"
+
+
+rule train_explainer:
+    input:
+        explanandum=explanandum_of_run,
+        train="results/tokens/explainer_train.arrow",
+        validation="results/tokens/explainer_validation.arrow",
+    output:
+        weights="results/explainers/{explainer}/{run}/model.safetensors",
+        config="results/explainers/{explainer}/{run}/config.json",
+        history="results/explainers/{explainer}/{run}/history.tsv",
+        record="results/explainers/{explainer}/{run}/run.json",
+    log:
+        "logs/train_explainer/{explainer}_{run}.log",
+    benchmark:
+        "benchmarks/train_explainer/{explainer}_{run}.tsv"
+    # nearly everything waits for the Explainers
+    priority: 10
+    conda:
+        "../../envs/train_explainer.yaml"
+    threads: 8
+    resources:
+        gpu=gpus,
+        gpu_jobs=1,
+        mem_mb=32000,
+        runtime=2880,
+    params:
+        launcher=launcher,
+        settings=explainer_settings,
+        seed=run_seed,
+        explanandum=subpath(input.explanandum, parent=True),
+        folder=subpath(output.weights, parent=True),
+        checkpoints="checkpoints/explainers/{explainer}/{run}",
+    shell:
+        '{params.launcher} "$WHATYOUREAD/scripts/train_explainer.py"'
+        " --explanandum {params.explanandum} --train {input.train}"
+        " --validation {input.validation} --settings {params.settings:q} --seed {params.seed}"
+        " --threads {threads} --checkpoints {params.checkpoints} --output-dir {params.folder}"
+        " --log {log}"
+
+
+rule compare_losses:
+    input:
+        explanandum="results/explanandum/0/model.safetensors",
+        explainer="results/explainers/{explainer}/0/model.safetensors",
+        train="results/tokens/explainer_train.arrow",
+        validation="results/tokens/explainer_validation.arrow",
+    output:
+        losses="results/explainers/{explainer}/losses.tsv",
+        positions="results/explainers/{explainer}/baselines_by_position.tsv",
+    log:
+        "logs/compare_losses/{explainer}.log",
+    benchmark:
+        "benchmarks/compare_losses/{explainer}.tsv"
+    wildcard_constraints:
+        explainer=one_of(WITH_PAPERS_LOSS),
+    conda:
+        "../../envs/compare_losses.yaml"
+    threads: 8
+    resources:
+        gpu=1,
+        gpu_jobs=1,
+        mem_mb=16000,
+        runtime=240,
+    params:
+        objective=objective_settings,
+        settings=settings("baselines"),
+        batch_size=lambda wildcards: EXPLAINERS[wildcards.explainer]["batch_size"],
+        seed=config["seed"],
+        explanandum=subpath(input.explanandum, parent=True),
+        explainer=subpath(input.explainer, parent=True),
+    shell:
+        'python "$WHATYOUREAD/scripts/compare_losses.py" --explanandum {params.explanandum}'
+        " --explainer {params.explainer} --train {input.train} --validation {input.validation}"
+        " --objective {params.objective:q} --settings {params.settings:q}"
+        " --batch-size {params.batch_size} --seed {params.seed} --threads {threads}"
+        " --losses {output.losses} --positions {output.positions} --log {log}"
