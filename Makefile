@@ -1,7 +1,8 @@
 # `make demo` and `make test` do all their own set-up; see README.md.
 
 PYTHON ?= python3
-CORES ?= $(shell nproc 2>/dev/null || echo 2)
+# nproc answers OMP_NUM_THREADS where that is set.
+CORES ?= $(shell env -u OMP_NUM_THREADS -u OMP_THREAD_LIMIT nproc 2>/dev/null || echo 2)
 DATA ?=
 DATASET ?= $(DATA)/bertax_like.zip
 TAXDUMP ?= $(DATA)/taxdmp_mini.zip

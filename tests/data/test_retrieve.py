@@ -12,14 +12,14 @@ from collections import namedtuple
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from functools import partial
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from helpers_server import LoopbackServer
 
 from whatyouread.data import transfer
-from whatyouread.data import transfer as refusals
 from whatyouread.data.retrieve import retrieve
 from whatyouread.support.cli import UserError
 
@@ -76,14 +76,12 @@ def drop(at, **more):
     return partial(send, stop=at, **more)
 
 
-class Server(ThreadingHTTPServer):
+class Server(LoopbackServer):
     """Answers the n-th request with the n-th item of `script`, the later ones with `send`."""
-
-    daemon_threads = True
 
     def __init__(self):
         self.script, self.requests = [], []
-        super().__init__(("127.0.0.1", 0), Handler)
+        super().__init__(Handler)
 
     @property
     def url(self):
@@ -459,11 +457,11 @@ def test_compressed_transfer_is_refused_unless_it_is_the_file(server, get, tmp_p
 
 def test_disk_space_is_checked_before(server, get, tmp_path, monkeypatch):
     usage = namedtuple("usage", "total used free")
-    monkeypatch.setattr(refusals.shutil, "disk_usage", lambda _: usage(10**6, 700_001, 299_999))
+    monkeypatch.setattr(transfer.shutil, "disk_usage", lambda _: usage(10**6, 700_001, 299_999))
     with pytest.raises(UserError, match=r"300,000 bytes.*299,999"):
         get()
     assert not partial_bytes(tmp_path)
-    monkeypatch.setattr(refusals.shutil, "disk_usage", lambda _: usage(10**6, 700_000, 300_000))
+    monkeypatch.setattr(transfer.shutil, "disk_usage", lambda _: usage(10**6, 700_000, 300_000))
     get()
 
 
@@ -472,7 +470,7 @@ def test_what_is_there_already_needs_no_space(server, get, tmp_path, monkeypatch
     with pytest.raises(UserError, match="404"):
         get()
     free = namedtuple("usage", "free")(len(BODY) - HALF)
-    monkeypatch.setattr(refusals.shutil, "disk_usage", lambda _: free)
+    monkeypatch.setattr(transfer.shutil, "disk_usage", lambda _: free)
     get(sha256=DIGEST)
 
 

@@ -8,10 +8,11 @@ import subprocess
 import sys
 import threading
 from functools import partial
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
+from helpers_server import LoopbackServer
 
 from whatyouread.models.hub import PATTERNS, fetch_backbone
 from whatyouread.support.cli import UserError
@@ -111,7 +112,7 @@ def hub(tmp_path):
     def call(served=FILES, refusal=None, revision=REVISION, repository=REPOSITORY, **environment):
         seen = []
         handler = partial(Hub, served=served, seen=seen, refusal=refusal)
-        server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        server = LoopbackServer(handler)
         servers.append(server)
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         done = run_script(
