@@ -5,7 +5,7 @@ from http.server import ThreadingHTTPServer
 
 
 class LoopbackServer(ThreadingHTTPServer):
-    """On a free port of 127.0.0.1. Silent where a client hangs up: clients that give up are what is tested."""
+    """On a free port of 127.0.0.1. Silent where a client hangs up, as tested clients do."""
 
     daemon_threads = True
 
