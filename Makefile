@@ -51,7 +51,8 @@ venv: .venv/installed
 	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'Python 3.11 or later is needed: make PYTHON=python3.11 ...' or 0)"
 	rm -rf .venv  # and not venv --clear, which empties the folder that a link leads to
 	$(PYTHON) -m venv .venv
-	.venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement requirements.txt
+	@# Compiling all modules now would take a minute; Python compiles those that it imports.
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-compile --requirement requirements.txt
 	@touch $@
 
 demo: venv

@@ -2,6 +2,7 @@
 
 import argparse
 import errno
+import gc
 import json
 import logging
 import os
@@ -58,6 +59,9 @@ def run(arguments: argparse.ArgumentParser, main) -> None:
     # SIGTERM (a cluster's time limit, Snakemake's shutdown) must run the `finally` blocks too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     log.info("%s", " ".join(sys.argv))
+    # Importing transformers makes a million objects that stay. At the default of 700 the collector looks
+    # through them so often that it takes a fifth of the import.
+    gc.set_threshold(50_000)
     try:
         main(args)
     except UserError as error:
