@@ -51,8 +51,9 @@ venv: .venv/installed
 	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'Python 3.11 or later is needed: make PYTHON=python3.11 ...' or 0)"
 	rm -rf .venv  # and not venv --clear, which empties the folder that a link leads to
 	$(PYTHON) -m venv .venv
-	@# Compiling all modules now would take a minute; Python compiles those that it imports.
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-compile --requirement requirements.txt
+	@# pip compiles on one core. Templates among the packages are no Python: that is no failure.
+	@.venv/bin/python -m compileall -qq -j 0 .venv/lib || true
 	@touch $@
 
 demo: venv
