@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from whatyouread.data.token_files import TokenFile, write_token_files
+from whatyouread.data.token_files import TokenFile, common_tokenizer, write_token_files
 from whatyouread.support import cli
 from whatyouread.support.keyed_random import draw
 
@@ -15,7 +15,8 @@ def main(args):
     parts = [TokenFile(path, args.ranks) for path in (args.train, args.validation)]
     share = len(parts[1]) / sum(map(len, parts))
     kept = [0, 0]
-    with write_token_files([args.new_train, args.new_validation], args.ranks) as writers:
+    paths, tokenizer = [args.new_train, args.new_validation], common_tokenizer(*parts)
+    with write_token_files(paths, args.ranks, tokenizer) as writers:
         for file in parts:
             held_out = draw(args.seed, "resplit", file.keys) < share
             for start in range(0, len(file), BLOCK):

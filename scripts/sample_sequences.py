@@ -1,4 +1,4 @@
-"""Draw the test sequences on which the methods are compared, and substitute one base in copies."""
+"""Draw the test sequences on which the methods are compared, and exchange one base or token in copies."""
 
 from pathlib import Path
 
@@ -18,7 +18,8 @@ def main(args):
         stratified_sample(file.labels[rows, -1], file.keys[rows], args.again, args.seed)
     )
     rows = np.append(rows[again], np.delete(rows, again))
-    with write_token_files([args.sequences, args.substituted], args.ranks) as writers:
+    paths = [args.sequences, args.substituted]
+    with write_token_files(paths, args.ranks, file.tokenizer) as writers:
         again = rows[: args.again]
         writers[0].write_batch(file.record_batch(rows))
         writers[1].write_batch(file.record_batch(again, substituted(file, again, args.seed)))

@@ -9,9 +9,10 @@ from pathlib import Path
 import torch
 
 from whatyouread.data.levels import class_counts
-from whatyouread.data.token_files import TokenFile
-from whatyouread.models.esm import load_checkpoint, read_config, weight_files
+from whatyouread.data.token_files import TokenFile, common_tokenizer
+from whatyouread.models.adapters import read_config
 from whatyouread.models.explanandum import Explanandum
+from whatyouread.models.weights import weight_files
 from whatyouread.support import cli, files
 from whatyouread.training.batches import Batches
 from whatyouread.training.checkpoints import fingerprint
@@ -35,10 +36,11 @@ def main(args):
         TokenFile(path, list(classes)) for path in (args.train, args.validation)
     )
     torch.manual_seed(args.seed)
-    explanandum = Explanandum(read_config(args.backbone), classes, settings.pooling)
+    tokenizer = common_tokenizer(training, validation).name
+    explanandum = Explanandum(read_config(args.backbone), classes, settings.pooling, tokenizer)
     weights = weight_files(args.backbone)
     if weights:
-        load_checkpoint(explanandum.encoder, args.backbone)
+        explanandum.adapter.load(args.backbone)
     else:
         cli.log.info("%s holds no weights: training a fresh encoder", args.backbone)
     task = ClassificationTask(explanandum, settings.occlusion)

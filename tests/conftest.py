@@ -101,6 +101,7 @@ def token_batch():
 @pytest.fixture
 def token_file(tmp_path):
     """(sequences of tokens, ...) -> path of a token file that holds them, in record batches."""
+    from whatyouread.data.six_mers import SIX_MERS
     from whatyouread.data.token_files import schema, write_token_files
 
     def write(
@@ -124,9 +125,9 @@ def token_file(tmp_path):
                 for column in np.reshape(labels, (n, len(ranks))).T.astype(np.int32)
             ),
         ]
-        table = pa.table(columns, schema=schema(ranks))
+        table = pa.table(columns, schema=schema(ranks, SIX_MERS))
         path = tmp_path / name
-        with write_token_files([path], ranks) as [writer]:
+        with write_token_files([path], ranks, SIX_MERS) as [writer]:
             start = 0
             for size in batch_sizes or [n]:
                 writer.write_table(table.slice(start, size))

@@ -11,7 +11,6 @@ SCRIPTS = Path(__file__).resolve().parents[1] / "scripts"
 LIBRARY = SCRIPTS / "whatyouread"
 ORDER = (
     "support", "data", "masks", "models", "explainers", "training", "methods", "evaluate", "classes",
-    "explain",
 )  # fmt: skip
 TOP = ("report", "simulate")
 """Packages that may import all of `ORDER`, and that nobody imports."""

@@ -27,7 +27,7 @@ def write_sequences(path: Path, sizes, number: int, padded: float = 0.0, seed: i
     """
     import pyarrow as pa
 
-    from whatyouread.data.six_mers import CLS, FIRST_KMER
+    from whatyouread.data.six_mers import CLS, FIRST_KMER, SIX_MERS
     from whatyouread.data.token_files import TokenFile, schema, write_token_files
 
     rng = np.random.default_rng(seed)
@@ -43,8 +43,8 @@ def write_sequences(path: Path, sizes, number: int, padded: float = 0.0, seed: i
         pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), pa.array(flat, pa.uint16())),
         *(pa.array(column, pa.int32()) for column in labels.T),
     ]
-    with write_token_files([path], ranks) as [writer]:
-        writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=schema(ranks)))
+    with write_token_files([path], ranks, SIX_MERS) as [writer]:
+        writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=schema(ranks, SIX_MERS)))
     return TokenFile(path, ranks)
 
 

@@ -56,8 +56,8 @@ def test_any_column_may_tell_classes_apart_and_names_may_be_odd(table, tmp_path)
 
 def test_the_kind_of_a_level(table):
     header = "rank\tclass\tkey\tname\tkind\n"
-    levels = read_levels(table(header + "a\t0\tx\tX\tsingle\nb\t0\tx\tX\tmultiple\n"))
-    assert [level.kind for level in levels.values()] == ["single", "multiple"]
+    levels = read_levels(table(header + "a\t0\tx\tX\tsingle\nb\t0\tx\tX\tsingle\n"))
+    assert [level.kind for level in levels.values()] == ["single", "single"]
     for rows in ("a\t0\tx\tX\tsingle\na\t1\ty\tY\tmultiple\n", "a\t0\tx\tX\tnone\n"):
         with pytest.raises(UserError, match="the kind of a is"):
             read_levels(table(header + rows))

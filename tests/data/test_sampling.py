@@ -4,10 +4,13 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from helpers_batches import LETTERS
+from helpers_batches import UNK as UNKNOWN
 
 from whatyouread.data.sampling import stratified_sample, substituted
 from whatyouread.data.six_mers import UNK, N, decode, encode
 from whatyouread.data.token_files import TokenFile
+from whatyouread.data.tokenizer import NothingToExchange
 from whatyouread.support.cli import UserError
 
 
@@ -80,3 +83,25 @@ def test_a_sequence_without_bases_is_an_error(token_file):
     tokens = TokenFile(token_file([[3, N, N], [3, UNK]], ranks=["genus"]), ["genus"])
     with pytest.raises(UserError, match=r"a\.fa:0 has no bases"):
         substituted(tokens, np.arange(2), 1)
+
+
+def test_of_other_tokens_a_whole_one_is_exchanged():
+    tokens, offsets = LETTERS.tokenize(np.frombuffer(b"abcz!", np.uint8), np.array([0, 3, 5]))
+    seen = set()
+    for place in np.arange(0.05, 1, 0.1):
+        for step in np.arange(0.01, 1, 0.02):
+            draws = np.full(2, place), np.full(2, step)
+            changed = LETTERS.substitute(tokens, offsets, *draws)
+            [first, second] = np.flatnonzero(changed != tokens)
+            assert first in (1, 2, 3)
+            assert second in (6, 7)
+            seen.update(changed[[first, second]].tolist())
+    assert seen == set(range(UNKNOWN, len(LETTERS)))  # every ordinary token, and no special one
+    # [CLS] a b c [SEP] [CLS] z ! [SEP]: a becomes b, and z the first ordinary token
+    made = LETTERS.substitute(tokens, offsets, np.zeros(2), np.zeros(2))
+    assert made.tolist() == [1, 5, 5, 6, 2, 1, 3, 3, 2]
+
+
+def test_a_sequence_of_special_tokens_is_an_error():
+    with pytest.raises(NothingToExchange, match="sequence 1 has no content"):
+        LETTERS.substitute(np.array([1, 4, 2, 1, 2]), np.array([0, 3, 5]), *np.zeros((2, 2)))

@@ -72,7 +72,7 @@ def test_no_rows(token_file, sequences):
 
 def test_a_file_without_sequences(tmp_path):
     path = tmp_path / "empty.arrow"
-    with write_token_files([path], RANKS):
+    with write_token_files([path], RANKS, SIX_MERS):
         pass
     file = TokenFile(path, RANKS)
     assert len(file) == 0
@@ -90,7 +90,7 @@ def test_ranks_are_as_many_as_asked_for(token_file, sequences):
 def test_any_arrow_library_reads_it(token_file, sequences):
     with pa.OSFile(str(token_file(sequences, batch_sizes=[4, 8]))) as source:
         table = pa.ipc.open_file(source).read_all()
-    assert table.schema == schema(RANKS)
+    assert table.schema == schema(RANKS, SIX_MERS)
     assert table["tokens"].to_pylist() == sequences
 
 
@@ -103,11 +103,11 @@ def test_filtered_batches(tmp_path, sequences):
             pa.array(sequences, pa.list_(pa.uint16())),
             pa.array([1] * 12, pa.int32()),
         ],
-        schema=schema(["phylum"]),
+        schema=schema(["phylum"], SIX_MERS),
     )
     path = tmp_path / "some.arrow"
     kept = [2, 4, 5, 9]
-    with write_token_files([path], ["phylum"]) as [writer]:
+    with write_token_files([path], ["phylum"], SIX_MERS) as [writer]:
         writer.write_batch(batch.filter(pa.array([i in kept for i in range(12)])))
         writer.write_batch(batch.slice(6, 3))
     file = TokenFile(path, ["phylum"])
@@ -161,8 +161,8 @@ def test_values_that_cannot_be(tmp_path, change, words):
         "phylum": pa.array([0, 1], pa.int32()),
     }
     path = tmp_path / "tokens.arrow"
-    with write_token_files([path], ["phylum"]) as [writer]:
-        writer.write_table(pa.table(columns | change, schema=schema(["phylum"])))
+    with write_token_files([path], ["phylum"], SIX_MERS) as [writer]:
+        writer.write_table(pa.table(columns | change, schema=schema(["phylum"], SIX_MERS)))
     for read in ("batch", "flat_tokens"):
         with pytest.raises(UserError, match=rf"tokens\.arrow is damaged \({words}.*run again"):
             getattr(TokenFile(path, ["phylum"]), read)(np.arange(2))
@@ -170,7 +170,7 @@ def test_values_that_cannot_be(tmp_path, change, words):
 
 def test_all_files_or_none(tmp_path):
     paths = [tmp_path / "new" / name for name in ("train.arrow", "validation.arrow", "test.arrow")]
-    with write_token_files(paths, RANKS) as writers:
+    with write_token_files(paths, RANKS, SIX_MERS) as writers:
         assert len(writers) == 3
         assert not any(path.exists() for path in paths)
     assert sorted(p.name for p in paths[0].parent.iterdir()) == sorted(p.name for p in paths)
@@ -178,15 +178,18 @@ def test_all_files_or_none(tmp_path):
     before = [path.read_bytes() for path in paths]
     rows = pa.table(
         [["a"], [1], [[3, 7]], [0], [0], [0]],
-        schema=schema(RANKS),
+        schema=schema(RANKS, SIX_MERS),
     )
-    with pytest.raises(RuntimeError, match="stop"), write_token_files(paths, RANKS) as writers:  # noqa: PT012
+    with (  # noqa: PT012
+        pytest.raises(RuntimeError, match="stop"),
+        write_token_files(paths, RANKS, SIX_MERS) as writers,
+    ):
         writers[0].write_table(rows)
         raise RuntimeError("stop")
     assert [path.read_bytes() for path in paths] == before
     assert len(list(paths[0].parent.iterdir())) == 3
 
-    with write_token_files(paths, RANKS) as writers:
+    with write_token_files(paths, RANKS, SIX_MERS) as writers:
         writers[1].write_table(rows)
     assert [len(TokenFile(path, RANKS)) for path in paths] == [0, 1, 0]
 
@@ -283,7 +286,7 @@ def test_a_file_says_which_tokenizer_made_it(token_file, sequences):
 )
 def test_a_file_without_a_known_tokenizer_is_refused(tmp_path, metadata, words):
     path = tmp_path / "tokens.arrow"
-    columns = schema(["phylum"]).with_metadata(metadata)
+    columns = schema(["phylum"], SIX_MERS).with_metadata(metadata)
     with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, columns) as writer:
         writer.write_table(pa.table([["a"], [1], [[3, 7]], [0]], schema=columns))
     with pytest.raises(UserError, match=words) as error:
@@ -294,7 +297,7 @@ def test_a_file_without_a_known_tokenizer_is_refused(tmp_path, metadata, words):
 def test_a_file_whose_tokens_are_of_another_integer_type(tmp_path):
     """It names six-mers, and holds four bytes for each: two tokens would be read for one."""
     path = tmp_path / "tokens.arrow"
-    own = schema(["phylum"])
+    own = schema(["phylum"], SIX_MERS)
     fields = [pa.field("tokens", pa.list_(pa.uint32())) if f.name == "tokens" else f for f in own]
     columns = pa.schema(fields, own.metadata)
     with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, columns) as writer:

@@ -8,7 +8,7 @@ import pytest
 
 from whatyouread.data import tokenization
 from whatyouread.data.sequences import read_sequences
-from whatyouread.data.six_mers import FIRST_BASE, SixMers, encode
+from whatyouread.data.six_mers import FIRST_BASE, SIX_MERS, SixMers, encode
 from whatyouread.data.token_files import TokenFile
 from whatyouread.data.tokenization import OUTPUTS, tokenize_dataset
 from whatyouread.data.tokenizers import TOKENIZERS
@@ -68,7 +68,7 @@ def inputs(tmp_path):
 def tokenize(folder, out="out"):
     outputs = {name: folder / out / f"{name}.arrow" for name in OUTPUTS}
     tables = folder / "sequences.parquet", folder / "splits.parquet"
-    return tokenize_dataset(folder / "dataset", *tables, RANKS, outputs), outputs
+    return tokenize_dataset(folder / "dataset", *tables, RANKS, outputs, SIX_MERS), outputs
 
 
 MEMBERS = {

@@ -48,7 +48,7 @@ def test_what_a_tokenizer_must_tell():
 
 def test_a_text_that_has_no_other_strand():
     nothing = np.zeros(0, np.int64)
-    with pytest.raises(NotImplementedError, match="letters tokens cannot be read in another frame"):
+    with pytest.raises(UserError, match="letters tokens have no other strand or frame"):
         LETTERS.augment(nothing, np.zeros(1, np.int64), nothing.astype(bool), nothing)
 
 

@@ -10,18 +10,17 @@ from helpers_batches import batch_of
 from safetensors.torch import load_file, save_file
 from torch.utils.checkpoint import checkpoint as recomputed
 
-from whatyouread.models.adapters import find_adapter
+from whatyouread.models.adapters import find_adapter, read_config
 from whatyouread.models.esm import (
     Attention,
     EsmAdapter,
     GatedIntermediate,
     build_encoder,
     load_checkpoint,
-    read_config,
-    weight_files,
 )
 from whatyouread.models.explanandum import Explanandum
 from whatyouread.models.mask_operator import masked_logits
+from whatyouread.models.weights import weight_files
 from whatyouread.support.cli import UserError
 
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from whatyouread.data.six_mers import CLS, VOCABULARY
+from whatyouread.data.six_mers import CLS, SIX_MERS, VOCABULARY
 from whatyouread.data.token_files import TokenFile, schema, write_token_files
 from whatyouread.masks.mask_files import mask_schema
 from whatyouread.methods.files import Attributions, score_names, write_attributions
@@ -45,8 +45,8 @@ def make_data(folder: Path, n: int = N) -> None:
 
     columns = [ids, pa.array(keys), lists(tokens, np.uint16)]
     columns += [pa.array(column, pa.int32()) for column in labels.T]
-    with write_token_files([folder / "test.arrow"], RANKS) as (writer,):
-        writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=schema(RANKS)))
+    with write_token_files([folder / "test.arrow"], RANKS, SIX_MERS) as (writer,):
+        writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=schema(RANKS, SIX_MERS)))
     masks = rng.random((n, LENGTH))
     columns = [ids, pa.array(keys)]
     columns += [pa.array(c, pa.int32()) for part in (labels, predicted, labels) for c in part.T]

@@ -174,6 +174,12 @@ def settings(section):
     return json.dumps(config[section], sort_keys=True)
 
 
+def label_settings(wildcards):
+    """The settings that the label source has for itself, as JSON."""
+    own = {k: v for k, v in config["labels"].items() if k not in ("source", "file")}
+    return json.dumps(own, sort_keys=True)
+
+
 def explainer_settings(wildcards):
     """The whole settings of an Explainer as JSON."""
     return json.dumps(EXPLAINERS[wildcards.explainer], sort_keys=True)

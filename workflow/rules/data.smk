@@ -78,7 +78,7 @@ rule download_backbone:
 rule label_taxonomy:
     input:
         dataset="resources/dataset",
-        taxdump="resources/taxdump",
+        label_file=config["labels"].get("file", "resources/taxdump"),
     output:
         labels="results/taxonomy/labels.tsv",
         classes="results/taxonomy/classes.tsv",
@@ -96,10 +96,12 @@ rule label_taxonomy:
         runtime=120,
     params:
         ranks=RANKS,
+        source=config["labels"]["source"],
+        settings=label_settings,
     shell:
         'python "$WHATYOUREAD/scripts/label_taxonomy.py" --dataset {input.dataset}'
-        ' --taxdump {input.taxdump} --paper "$WHATYOUREAD/resources/paper/dataset.tsv"'
-        " --ranks {params.ranks} --labels {output.labels} --classes {output.classes}"
+        ' --label-file {input.label_file} --paper "$WHATYOUREAD/resources/paper/dataset.tsv"'
+        " --source {params.source:q} --source-settings {params.settings:q} --ranks {params.ranks} --labels {output.labels} --classes {output.classes}"
         " --summary {output.summary} --sequences {output.sequences} --log {log}"
 
 
@@ -155,8 +157,10 @@ rule tokenize_sequences:
         runtime=120,
     params:
         ranks=RANKS,
+        tokenizer=config["tokenizer"],
     shell:
         'python "$WHATYOUREAD/scripts/tokenize_sequences.py" --dataset {input.dataset}'
+        " --tokenizer {params.tokenizer:q}"
         " --sequences {input.sequences} --splits {input.splits} --ranks {params.ranks}"
         " --train {output.train} --validation {output.validation} --test {output.test}"
         " --explainer-train {output.explainer_train}"

@@ -11,6 +11,7 @@ import dataclasses
 import numpy as np
 import pandas as pd
 
+from whatyouread.data.levels import COLUMNS
 from whatyouread.support.keyed_random import draw
 
 GROUP = ["source", "kind", "rank"]
@@ -188,10 +189,12 @@ def summary(
 
 
 def with_names(table: pd.DataFrame, classes: pd.DataFrame) -> pd.DataFrame:
-    """Insert `taxid` and `name` after `class`; classes: rank, class, taxid, name."""
-    named = table.merge(
-        classes[["rank", "class", "taxid", "name"]], on=["rank", "class"], how="left"
-    )
+    """Insert what tells the classes apart (NCBI: `taxid`) and `name` after `class`.
+
+    classes: see `levels.read_classes`.
+    """
+    added = [*(column for column in classes.columns if column not in COLUMNS), "name"]
+    named = table.merge(classes[["rank", "class", *added]], on=["rank", "class"], how="left")
     columns = list(table.columns)
-    columns[columns.index("class") + 1 : columns.index("class") + 1] = ["taxid", "name"]
-    return named[columns]
+    place = columns.index("class") + 1
+    return named[[*columns[:place], *added, *columns[place:]]]

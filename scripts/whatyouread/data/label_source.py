@@ -31,7 +31,7 @@ class LabelSource(ABC):
     and Arrow type of the key, a column of the index of sequences and of the label table. path: what
     tells the classes of a level apart, since a name alone does not: the same one occurs at several
     levels and below several parents. `<level>_<path>` is a column of the label table, `path` one of
-    the class table.
+    the class table; it is none of `levels.COLUMNS`.
     """
 
     Settings: ClassVar[type]
@@ -46,7 +46,7 @@ class LabelSource(ABC):
     def keys(self, batch: SequenceBatch) -> pa.Array:
         """The key of every record, (n,), of the type of `key`.
 
-        Raises `batch.error` for a record that has none.
+        Raises `batch.error(row, why)` for a record that has none.
         """
 
     @abstractmethod

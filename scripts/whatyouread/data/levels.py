@@ -18,8 +18,8 @@ from whatyouread.support.cli import UserError
 if TYPE_CHECKING:
     import pandas as pd
 
-KINDS = ("single", "multiple")
-"""A sequence has exactly one class of the level, or any number of them."""
+KINDS = ("single",)
+"""A sequence has exactly one class of the level. `models.levels.KINDS` says what that means for logits."""
 COLUMNS = ("rank", "class", "name", "sequences", "kind")
 """The columns of every class table, whatever tells its classes apart."""
 

@@ -1,9 +1,9 @@
-"""Which test sequences the methods are compared on, and copies of them with one base substituted."""
+"""Which test sequences the methods are compared on, and copies of them with one base or token exchanged."""
 
 import numpy as np
 
-from whatyouread.data.six_mers import ALPHABET, FIRST_BASE, FIRST_KMER, K
 from whatyouread.data.token_files import TokenFile
+from whatyouread.data.tokenizer import NothingToExchange
 from whatyouread.support.cli import UserError
 from whatyouread.support.keyed_random import draw
 
@@ -24,30 +24,15 @@ def stratified_sample(labels: np.ndarray, keys: np.ndarray, size: int, seed: int
 
 
 def substituted(file: TokenFile, rows: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """The tokens of some rows with one base of each exchanged for another.
+    """The tokens of some rows with a small exchange in each: six-mers one base, others one token.
 
-    The place is drawn among the bases of tokens that stand for bases; the number of tokens stays.
-    Returns uint16 tokens back to back and offsets, int64 (n + 1,). Raises UserError for a sequence
-    without bases.
+    What is exchanged is drawn by the sequence's key; the number of tokens stays. Returns tokens back to
+    back and offsets, int64 (n + 1,). Raises UserError for a sequence without anything to exchange.
     """
     tokens, offsets = file.flat_tokens(rows)
-    tokens = tokens.copy()
-    kmer = (tokens >= FIRST_KMER) & (tokens < FIRST_BASE)
-    single = (tokens >= FIRST_BASE) & (tokens < FIRST_BASE + len(ALPHABET))
-    ends = np.append(0, np.cumsum(np.where(kmer, K, single.astype(np.int64))))
-    bases = ends[offsets[1:]] - ends[offsets[:-1]]
-    if (bases == 0).any():
-        raise UserError(f"{file.path}: sequence {file.ids[int(rows[bases.argmin()])]} has no bases")
-    keys = file.keys[rows]
-    place = ends[offsets[:-1]] + np.floor(draw(seed, "place", keys) * bases).astype(np.int64)
-    token = np.searchsorted(ends, place, side="right") - 1
-    step = 1 + np.floor(draw(seed, "base", keys) * (len(ALPHABET) - 1)).astype(np.int64)
-    # a token's number counts in base 4, its first base counting most
-    within = np.where(kmer[token], K - 1 - (place - ends[token]), 0)
-    unit = len(ALPHABET) ** within
-    first = np.where(kmer[token], FIRST_KMER, FIRST_BASE)
-    number = tokens[token].astype(np.int64) - first
-    old = number // unit % len(ALPHABET)
-    new = (old + step) % len(ALPHABET)
-    tokens[token] = (first + number + (new - old) * unit).astype(np.uint16)
-    return tokens, offsets
+    place, step = (draw(seed, name, file.keys[rows]) for name in ("place", "base"))
+    try:
+        return file.tokenizer.substitute(tokens, offsets, place, step), offsets
+    except NothingToExchange as error:
+        name = file.ids[int(rows[error.row])]
+        raise UserError(f"{file.path}: sequence {name} has no {error.lacking}") from None

@@ -11,7 +11,7 @@ from itertools import pairwise, product
 
 import numpy as np
 
-from whatyouread.data.tokenizer import Tokenizer
+from whatyouread.data.tokenizer import NothingToExchange, Tokenizer
 
 LETTERS = "ACGT"  # in the order of the alphabet, so that numbers are ordered like spellings
 ALPHABET = "ATCG"  # in the order of the vocabulary
@@ -177,6 +177,31 @@ def augment(
     return tokenize(np.where(turned, COMPLEMENT[read], read), new_ends)
 
 
+def substitute(
+    tokens: np.ndarray, offsets: np.ndarray, place: np.ndarray, step: np.ndarray
+) -> np.ndarray:
+    """See `Tokenizer.substitute`; the place is drawn among the bases A, C, G and T."""
+    tokens = tokens.copy()
+    kmer = (tokens >= FIRST_KMER) & (tokens < FIRST_BASE)
+    single = (tokens >= FIRST_BASE) & (tokens < FIRST_BASE + len(ALPHABET))
+    ends = np.append(0, np.cumsum(np.where(kmer, K, single.astype(np.int64))))
+    bases = ends[offsets[1:]] - ends[offsets[:-1]]
+    if (bases == 0).any():
+        raise NothingToExchange(int(bases.argmin()), "bases")
+    chosen = ends[offsets[:-1]] + np.floor(place * bases).astype(np.int64)
+    token = np.searchsorted(ends, chosen, side="right") - 1
+    move = 1 + np.floor(step * (len(ALPHABET) - 1)).astype(np.int64)
+    # a token's number counts in base 4, its first base counting most
+    within = np.where(kmer[token], K - 1 - (chosen - ends[token]), 0)
+    unit = len(ALPHABET) ** within
+    first = np.where(kmer[token], FIRST_KMER, FIRST_BASE)
+    number = tokens[token].astype(np.int64) - first
+    old = number // unit % len(ALPHABET)
+    new = (old + move) % len(ALPHABET)
+    tokens[token] = (first + number + (new - old) * unit).astype(np.uint16)
+    return tokens
+
+
 class SixMers(Tokenizer):
     """Nucleotide Transformer v2: text of bases to six-mers, `<cls>` first."""
 
@@ -195,6 +220,9 @@ class SixMers(Tokenizer):
 
     def augment(self, ids, offsets, reverse, skip):
         return augment(ids, offsets, reverse, skip)
+
+    def substitute(self, ids, offsets, place, step):
+        return substitute(ids, offsets, place, step)
 
 
 SIX_MERS = SixMers()

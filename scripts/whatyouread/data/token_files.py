@@ -13,14 +13,13 @@ import numpy as np
 import pyarrow as pa
 
 from whatyouread.data.batch import Batch, padded
-from whatyouread.data.six_mers import SIX_MERS
 from whatyouread.data.tokenizer import Tokenizer
 from whatyouread.data.tokenizers import find_tokenizer
 from whatyouread.support.cli import UserError
 from whatyouread.support.files import atomic
 
 
-def schema(ranks: list[str], tokenizer: Tokenizer = SIX_MERS) -> pa.Schema:
+def schema(ranks: list[str], tokenizer: Tokenizer) -> pa.Schema:
     """The columns of a token file; the rank columns hold class indices, the metadata the tokenizer."""
     kind = pa.from_numpy_dtype(tokenizer.dtype)
     columns = [("id", pa.string()), ("key", pa.uint64()), ("tokens", pa.list_(kind))]
@@ -30,7 +29,7 @@ def schema(ranks: list[str], tokenizer: Tokenizer = SIX_MERS) -> pa.Schema:
 
 @contextmanager
 def write_token_files(
-    paths: list[Path], ranks: list[str], tokenizer: Tokenizer = SIX_MERS
+    paths: list[Path], ranks: list[str], tokenizer: Tokenizer
 ) -> Iterator[list[pa.ipc.RecordBatchFileWriter]]:
     """Open Arrow writers for `paths`, all of which appear when the block succeeds, or none."""
     if not paths:
@@ -42,6 +41,15 @@ def write_token_files(
         write_token_files(paths[1:], ranks, tokenizer) as others,
     ):
         yield [writer, *others]
+
+
+def common_tokenizer(*files: "TokenFile") -> Tokenizer:
+    """The tokenizer of all these files. Raises UserError where they have several."""
+    names = {file.tokenizer.name: file.path for file in files}
+    if len(names) > 1:
+        found = " and ".join(f"{path} has {name}" for name, path in names.items())
+        raise UserError(f"token files of one model need one tokenizer: {found}")
+    return files[0].tokenizer
 
 
 class TokenFile:

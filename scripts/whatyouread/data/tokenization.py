@@ -11,7 +11,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from whatyouread.data.sequences import SequenceBatch, read_sequences
-from whatyouread.data.six_mers import SIX_MERS
 from whatyouread.data.token_files import schema, write_token_files
 from whatyouread.data.tokenizer import Tokenizer
 from whatyouread.support.cli import UserError, log
@@ -38,7 +37,7 @@ def tokenize_dataset(
     splits: Path,
     levels: list[str],
     outputs: dict[str, Path],
-    tokenizer: Tokenizer = SIX_MERS,
+    tokenizer: Tokenizer,
 ) -> pd.DataFrame:
     """Tokenize the sequences of `dataset` into the token files `outputs` (keys of `OUTPUTS`).
 

@@ -9,16 +9,28 @@ from typing import ClassVar
 
 import numpy as np
 
+from whatyouread.support.cli import UserError
+
+
+class NothingToExchange(ValueError):
+    """A sequence of a batch has nothing that `Tokenizer.substitute` could exchange."""
+
+    def __init__(self, row: int, lacking: str):
+        self.row, self.lacking = row, lacking
+        super().__init__(f"sequence {row} has no {lacking}")
+
 
 class Tokenizer(ABC):
     """From text to ids and back, a whole batch of sequences at a time.
 
     A batch is two arrays: the characters (or ids) of all its sequences back to back, and offsets, so
-    that sequence i is `values[offsets[i]:offsets[i + 1]]`.
+    that sequence i is `values[offsets[i]:offsets[i + 1]]`. Characters are the bytes of the file, in
+    Latin-1, as they stand there.
 
-    vocabulary: the text of each token, by id. pad: the id that fills sequences up. special: ids that
-    stand for no text; they are never masked, ranked or counted. before, after: the special ids that
-    frame every sequence. frames: the characters further on after which a text reads the same again.
+    name: what token files and models call it. vocabulary: the text of each token, by id. pad: the id
+    that fills sequences up. special: ids that stand for no text; they are no content, which is what is
+    ranked, counted and shown. before, after: the special ids that frame every sequence; `tokenize` puts
+    them there. frames: the characters further on after which a text reads the same again.
     """
 
     name: ClassVar[str]
@@ -34,7 +46,7 @@ class Tokenizer(ABC):
 
     @property
     def dtype(self) -> np.dtype:
-        """The integer type of token files: the smallest unsigned one that holds every id."""
+        """The integer type of token files: uint16, or uint32 where that does not hold every id."""
         return np.min_scalar_type(len(self) - 1 if len(self) > 256 else 256)
 
     @property
@@ -58,8 +70,36 @@ class Tokenizer(ABC):
     def augment(
         self, ids: np.ndarray, offsets: np.ndarray, reverse: np.ndarray, skip: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """The same sequences read from the other strand or from another character, if that exists."""
-        raise NotImplementedError(f"{self.name} tokens cannot be read in another frame")
+        """The same sequences read from the other strand or from another character.
+
+        reverse: bool (n,), read the other strand; skip: int (n,), characters left out at its start.
+        Returns ids and offsets. Raises UserError where such a reading makes no sense.
+        """
+        raise UserError(
+            f"{self.name} tokens have no other strand or frame: set explanandum.reverse_complement and "
+            "explanandum.reading_offset to false"
+        )
+
+    def substitute(
+        self, ids: np.ndarray, offsets: np.ndarray, place: np.ndarray, step: np.ndarray
+    ) -> np.ndarray:
+        """The ids of the same sequences with one token of each exchanged; offsets stay.
+
+        place: float (n,) in [0, 1), which token of the content; step: float (n,) in [0, 1), which other
+        one takes its place. A tokenizer whose tokens are fixed in length may exchange one character
+        instead. Raises NothingToExchange for a sequence without content.
+        """
+        ordinary = np.flatnonzero(~self.is_special)
+        content = np.flatnonzero(~self.is_special[ids])
+        first, ends = np.searchsorted(content, offsets[:-1]), np.searchsorted(content, offsets[1:])
+        if (first == ends).any():
+            raise NothingToExchange(int((ends - first).argmin()), "content")
+        chosen = content[first + np.floor(place * (ends - first)).astype(np.int64)]
+        move = 1 + np.floor(step * (len(ordinary) - 1)).astype(np.int64)
+        number = np.searchsorted(ordinary, ids[chosen])
+        changed = ids.copy()
+        changed[chosen] = ordinary[(number + move) % len(ordinary)]
+        return changed
 
 
 def spans(tokenizer: Tokenizer, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:

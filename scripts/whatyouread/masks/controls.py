@@ -1,9 +1,9 @@
 """Control masks: a mask is informative about its sequence only if it beats these.
 
 Each control has the signature (masks, content, keys, seed) -> masks, float32 (n, length). It keeps the
-mean of the mask but changes the places. content: bool (n, length), the tokens that are neither special
-nor padding. Controls that move values within a sequence leave those of special tokens in place. Draws
-depend on the sequence's key, not on its row.
+size of the masks, each mask's own or that of all together, but changes the places. content: bool (n,
+length), the tokens that are neither special nor padding. Controls that move values within a sequence leave
+those of special tokens in place. Draws depend on the sequence's key, not on its row.
 """
 
 import numpy as np

@@ -4,6 +4,7 @@ To add a family, write a module beside this one and add a line to `adapters.ADAP
 """
 
 from abc import ABC, abstractmethod
+from pathlib import Path
 from typing import ClassVar
 
 import torch
@@ -15,7 +16,9 @@ from whatyouread.data.batch import Batch
 class EncoderAdapter(ABC):
     """Runs an encoder of one family, from token embeddings to last hidden states.
 
-    encoder: the module itself. The Explanandum owns it; the adapter only calls it.
+    encoder: the module itself. The Explanandum owns it; the adapter only calls it. Its `config` has
+    `hidden_size`, and its forward pass returns an object with `last_hidden_state` (the passes of the
+    methods are counted there): transformers' models do.
     """
 
     model_type: ClassVar[str]
@@ -25,8 +28,21 @@ class EncoderAdapter(ABC):
 
     @classmethod
     @abstractmethod
+    def check(cls, config: dict, path: Path) -> None:
+        """Raise UserError where this family has no place for the configuration in `path`."""
+
+    @classmethod
+    @abstractmethod
     def build(cls, config: dict) -> nn.Module:
         """Make a freshly initialised encoder; config: a checked config.json. Raises UserError."""
+
+    @abstractmethod
+    def load(self, folder: str | Path) -> dict[str, list[str]]:
+        """Load the tensors in `folder` (`weights.read_tensors`) into the encoder.
+
+        Returns the names of all tensors as {"loaded": ..., "unused": ...}. Raises UserError where one is
+        missing, unknown or of another shape.
+        """
 
     @property
     def hidden_size(self) -> int:
@@ -35,11 +51,17 @@ class EncoderAdapter(ABC):
 
     @abstractmethod
     def embed(self, ids: Tensor) -> Tensor:
-        """int64 (batch, length) -> token embeddings (batch, length, hidden)."""
+        """int64 (batch, length) -> token embeddings (batch, length, hidden).
+
+        The mask multiplies these, so positions and the like belong into `encode`.
+        """
 
     @abstractmethod
     def encode(self, embeddings: Tensor, batch: Batch) -> Tensor:
-        """Token embeddings of a batch -> last hidden states, both (batch, length, hidden)."""
+        """Token embeddings of a batch -> last hidden states, both (batch, length, hidden).
+
+        States at padding may be anything; padding must not change the others.
+        """
 
     @abstractmethod
     def encode_relaxed(self, embeddings: Tensor, mask: Tensor, batch: Batch) -> Tensor:

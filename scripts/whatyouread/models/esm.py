@@ -5,7 +5,6 @@ transformers 5. The architecture is ESM's with rotary positions and, in each lay
 block gated as SiLU(x1) * x2 from one bias-free matrix; the published tensors are loaded by name.
 """
 
-import json
 import re
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 
 from whatyouread.data.six_mers import VOCABULARY
 from whatyouread.models.adapter import EncoderAdapter
+from whatyouread.models.weights import read_tensors
 from whatyouread.support.cli import UserError, log
 
 # The published files also hold tensors that this encoder does not use: the language-model and contact
@@ -56,32 +56,6 @@ class Attention(nn.Module):
         return self.output(attended, hidden)
 
 
-def read_config(folder: str | Path) -> dict:
-    """Read config.json from a checkpoint folder. Raises UserError if this encoder does not fit it."""
-    path = Path(folder) / "config.json"
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"no config.json in {folder}: is it a checkpoint folder?") from None
-    except ValueError as error:
-        raise UserError(f"{path} is not JSON: {error}") from None
-    if not isinstance(config, dict):
-        raise UserError(f"{path} is not a model's configuration, a JSON object")
-    required = {
-        "position_embedding_type": "rotary",
-        "token_dropout": False,
-        "emb_layer_norm_before": False,
-        "vocab_size": len(VOCABULARY),
-    }
-    for key, value in required.items():
-        if (config.get(key) or False) != value:
-            given = config.get(key)
-            raise UserError(
-                f"{path}: {key} is {given!r}, and Nucleotide Transformer v2 has {value!r}"
-            )
-    return config
-
-
 def build_encoder(config: dict) -> nn.Module:
     """Make a freshly initialised encoder with the layout in `config` (a config.json).
 
@@ -119,8 +93,26 @@ class EsmAdapter(EncoderAdapter):
     model_type = "esm"
 
     @classmethod
+    def check(cls, config, path):
+        required = {
+            "position_embedding_type": "rotary",
+            "token_dropout": False,
+            "emb_layer_norm_before": False,
+            "vocab_size": len(VOCABULARY),
+        }
+        for key, value in required.items():
+            if (config.get(key) or False) != value:
+                given = config.get(key)
+                raise UserError(
+                    f"{path}: {key} is {given!r}, and Nucleotide Transformer v2 has {value!r}"
+                )
+
+    @classmethod
     def build(cls, config):
         return build_encoder(config)
+
+    def load(self, folder):
+        return load_checkpoint(self.encoder, folder)
 
     def embed(self, ids):
         return self.encoder.get_input_embeddings()(ids)
@@ -164,7 +156,7 @@ def load_checkpoint(encoder: nn.Module, folder: str | Path) -> dict[str, list[st
     Returns the names of all tensors as {"loaded": ..., "unused": ...}. Raises UserError if a tensor is
     missing, unknown or of another shape, or if a file is damaged.
     """
-    tensors = _read_tensors(Path(folder))
+    tensors = read_tensors(Path(folder))
     state = dict(encoder.state_dict())
     loaded, unused, problems = {}, [], []
     for name, tensor in tensors.items():
@@ -199,21 +191,6 @@ def load_checkpoint(encoder: nn.Module, folder: str | Path) -> dict[str, list[st
     return {"loaded": sorted(loaded), "unused": sorted(unused)}
 
 
-def _read_tensors(folder: Path) -> dict[str, Tensor]:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    tensors: dict[str, Tensor] = {}
-    for path in weight_files(folder):
-        try:
-            tensors |= load_file(path)
-        except SafetensorError as error:
-            raise UserError(f"{path} is damaged ({error}): retrieve it again") from None
-    if not tensors:
-        raise UserError(f"no model.safetensors in {folder}")
-    return {name: t.float() if t.is_floating_point() else t for name, t in tensors.items()}
-
-
 def _check_inverse_frequencies(name: str, tensor: Tensor, encoder: nn.Module) -> None:
     """Raise UserError if the rotary frequencies in a file differ from those of the configuration."""
     own = [value for key, value in encoder.state_dict().items() if _INVERSE_FREQUENCIES.search(key)]
@@ -222,12 +199,3 @@ def _check_inverse_frequencies(name: str, tensor: Tensor, encoder: nn.Module) ->
         own[0].shape != tensor.shape or not torch.allclose(own[0].float(), tensor, rtol=1e-2)
     ):
         raise UserError(f"{name} does not fit the rotary positions that config.json asks for")
-
-
-def weight_files(folder: str | Path) -> list[Path]:
-    """`model.safetensors`, or its parts; an empty list for a fresh encoder."""
-    return sorted(
-        path
-        for pattern in ("model.safetensors", "model-*-of-*.safetensors")
-        for path in Path(folder).glob(pattern)
-    )

@@ -1,7 +1,7 @@
 """Loss, probabilities and decision of a level, computed from the classifier's logits.
 
 A level is a taxonomic rank or another set of classes; one head of the classifier chooses from it. No
-other module calls softmax or argmax.
+other module calls softmax, or argmax of logits.
 """
 
 import math

@@ -1,4 +1,4 @@
-"""Sequences token by token, coloured by their mask (paper, Figure 5): one HTML page, and a drawing."""
+"""Sequences token by token, coloured by their mask (paper, Figure 5), as one HTML page."""
 
 import dataclasses
 from html import escape
