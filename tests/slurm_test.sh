@@ -35,9 +35,12 @@ for name in undisturbed disturbed; do
     cp -r .test/config "$folder/$name/config"
 done
 options=("$@")
+# longer than the minute that it will get
+echo 'explainers: {paper: {epochs: 15}}' >"$folder/longer.yaml"
 run() {  # NAME [TARGET]; the environments are those of envs_test.sh, the jobs are short
     # shellcheck disable=SC2086
     exec snakemake --profile slurm --directory "$folder/$1" --conda-prefix "$PWD/runs/conda" \
+        --configfile "$folder/longer.yaml" \
         --slurm-init-seconds-before-status-checks 5 "${options[@]}" ${SLURM_TEST_OPTIONS:-} \
         -- "${2:-all}" >"$folder/$1.log" 2>&1
 }
