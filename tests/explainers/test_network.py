@@ -234,6 +234,14 @@ def test_a_gate_keeps_the_share_with_the_highest_scores():
     assert alone.tolist() == [[1], [1]]
 
 
+def test_a_gate_that_keeps_everything_does_not_depend_on_padding():
+    scores = torch.tensor([[0.3, -1.0, 2.0, 0.1, 0.0]])
+    content = torch.tensor([[True, True, True, True, False]])
+    whole = gate(scores[:, :4], content[:, :4], content[:, :4], 1.0)
+    assert (whole > 0.5).all()
+    assert torch.equal(gate(scores, content, content, 1.0)[:, :4], whole)
+
+
 def test_a_gate_leaves_every_special_token():
     """Whatever the scores of `[CLS]` and `[SEP]`, the mask is 1 there, and they count for nothing."""
     batch = letters("abcde", "ab").to("cpu")

@@ -138,3 +138,13 @@ def test_draws_leave_every_special_token():
     for row, tokens in enumerate((16, 7, 1)):
         allowed = {max(round(share * tokens), 1) for share in (0.1, 0.5)}
         assert set(kept[:, row].tolist()) == allowed
+
+
+def test_compiled_code_may_draw_for_batches_of_several_shapes():
+    def total(batch):
+        return draw_occlusions(batch, [0.5], [1, 2]).sum(1)
+
+    compiled = torch.compile(total, backend="eager", dynamic=True)
+    for size, length in ((4, 8), (3, 12), (2, 6)):
+        batch = letters(*["a" * length] * size).to(torch.device("cpu"))
+        assert compiled(batch).tolist() == [length // 2 + 2] * size  # and both special tokens

@@ -104,8 +104,12 @@ def test_a_bug_leaves_its_traceback_in_the_log_file_alone(program, tmp_path):
         ),
         ("Path('x').touch(); Path('x', 'y').mkdir()", r"Not a directory \(x/y\)"),
         ("raise MemoryError", "out of memory: give the job more memory or lower the batch size"),
+        (
+            "import torch; raise torch.OutOfMemoryError('CUDA out of memory. Tried to allocate')",
+            "out of memory: give the job more memory or lower the batch size",
+        ),
     ],
-    ids=["missing", "folder", "full", "forbidden", "parent", "memory"],
+    ids=["missing", "folder", "full", "forbidden", "parent", "memory", "memory of a GPU"],
 )
 def test_what_the_machine_lacks_is_one_line(program, body, line):
     process, log = program(body)

@@ -1,4 +1,6 @@
+import errno
 import json
+import shutil
 
 import pandas as pd
 import pyarrow as pa
@@ -68,6 +70,19 @@ def test_a_folder_is_replaced_as_a_whole(tmp_path):
             (temporary / "sub" / content).write_text(content)
         assert names(path / "sub") == [content]
     assert names(tmp_path) == ["model"]
+
+
+def test_the_new_folder_is_in_place_before_the_old_one_is_deleted(tmp_path, monkeypatch):
+    # deleting takes a while, and a kill meanwhile must not leave neither of them
+    path, seen = tmp_path / "model", []
+    with atomic(path) as temporary:
+        temporary.mkdir()
+        (temporary / "old").touch()
+    monkeypatch.setattr(shutil, "rmtree", lambda gone, **_: seen.append((names(gone), names(path))))
+    with atomic(path) as temporary:
+        temporary.mkdir()
+        (temporary / "new").touch()
+    assert seen == [(["old"], ["new"])]
 
 
 def test_a_failure_leaves_the_folder_that_was_there(tmp_path):
@@ -200,7 +215,14 @@ def test_what_pyarrow_raises_is_one_line_for_the_user(error, words):
     assert str(made.value) == words
 
 
-@pytest.mark.parametrize("error", [UserError("mend this"), KeyError("x"), KeyboardInterrupt()])
+@pytest.mark.parametrize(
+    "error",
+    [
+        UserError("mend this"), KeyError("x"), KeyboardInterrupt(), pa.ArrowMemoryError("malloc"),
+        OSError(errno.ENOSPC, "full"), PermissionError(errno.EACCES, "forbidden"),
+        OSError(errno.EFBIG, "File too large"),
+    ],
+)  # fmt: skip
 def test_other_errors_stay_what_they_are(error):
     with pytest.raises(type(error)) as made, parquet_errors("t.parquet"):
         raise error

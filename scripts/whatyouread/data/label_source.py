@@ -61,7 +61,7 @@ class LabelSource(ABC):
     def summary(
         self, table: pd.DataFrame, level_rows: list[tuple[str, int, str]]
     ) -> list[tuple[str, int, str]]:
-        """The rows of the summary about keys (quantity, value, detail), those about levels among them.
+        """The rows of the summary about keys (quantity, value, detail), including those about levels.
 
         table: see `labels.label_table`.
         """

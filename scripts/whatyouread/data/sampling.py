@@ -9,7 +9,7 @@ from whatyouread.support.keyed_random import draw
 
 
 def stratified_sample(labels: np.ndarray, keys: np.ndarray, size: int, seed: int) -> np.ndarray:
-    """Row numbers of at most `size` sequences, as even over the classes as their numbers allow.
+    """Row numbers of at most `size` sequences, spread as evenly over the classes as possible.
 
     labels: int64 (n,); keys: uint64 (n,). Every class gives one sequence before any gives a second,
     and so on; in the last round, and within a class, the draw decides. Ascending.

@@ -3,8 +3,8 @@
 A batch is two arrays: the bases (or tokens) of all its sequences back to back, and offsets, so that
 sequence i is `values[offsets[i]:offsets[i + 1]]`. The ids are those of Hugging Face's
 `EsmTokenizer` with the published vocabulary (Dalla-Torre et al. 2024): `<cls>` first, then six-mers
-from the left; N is a token of its own and the walk restarts after it; what is left over before an N
-or the end goes base by base; a run of other characters is one `<unk>`, white space parts such runs.
+from the left; N is a token of its own and a new six-mer starts after it; what is left over before an N
+or the end goes base by base; a run of other characters is one `<unk>`, white space separates such runs.
 """
 
 from itertools import pairwise, product
@@ -24,7 +24,7 @@ N = FIRST_BASE + len(ALPHABET)
 VOCABULARY = [*SPECIAL, *map("".join, product(ALPHABET, repeat=K)), *ALPHABET, "N"]
 # How a byte takes part: a base (its code is its place in the alphabet), an N, white space, or other.
 _BASE, _N, _SPACE, _OTHER = range(4)
-_FIRST_SPECIAL_GROUP = 4  # the special tokens, should one be spelt out in a sequence
+_FIRST_SPECIAL_GROUP = 4  # the special tokens, if one is spelled out in a sequence
 _TOKEN_OF_GROUP = np.array([FIRST_BASE, N, PAD, UNK, *range(len(SPECIAL))], np.uint16)
 _GROUP = np.full(256, _OTHER, np.uint8)
 _GROUP[list(b"ATCG")] = _BASE
@@ -142,7 +142,7 @@ def _latin1(text: str) -> str:
 
 
 def decode(tokens: np.ndarray, offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Bases of a batch of token sequences: the inverse of `tokenize` but for `<unk>` (one "?").
+    """Bases of a batch of token sequences: the inverse of `tokenize` except for `<unk>` (one "?").
 
     tokens: (total tokens,); offsets: int64 (n + 1,). Returns uint8 bases and int64 offsets.
     """

@@ -16,7 +16,7 @@ from whatyouread.data.batch import Batch, padded
 from whatyouread.data.tokenizer import Tokenizer
 from whatyouread.data.tokenizers import find_tokenizer
 from whatyouread.support.cli import UserError
-from whatyouread.support.files import atomic
+from whatyouread.support.files import atomic, of_the_machine
 
 
 def schema(ranks: list[str], tokenizer: Tokenizer) -> pa.Schema:
@@ -31,7 +31,7 @@ def schema(ranks: list[str], tokenizer: Tokenizer) -> pa.Schema:
 def write_token_files(
     paths: list[Path], ranks: list[str], tokenizer: Tokenizer
 ) -> Iterator[list[pa.ipc.RecordBatchFileWriter]]:
-    """Open Arrow writers for `paths`, all of which appear when the block succeeds, or none."""
+    """Open Arrow writers for `paths`, which appear when the block succeeds; where it fails, none does."""
     if not paths:
         yield []
         return
@@ -81,6 +81,8 @@ class TokenFile:
         except FileNotFoundError:
             raise UserError(f"{path} is not there") from None
         except (pa.ArrowException, OSError, ValueError) as error:
+            if of_the_machine(error):
+                raise
             raise self._damage(error) from None
         # The whole map as one array of ids, and where in it each row starts: Arrow aligns its
         # buffers, so a batch of any rows is one gather, without a Python object per row.

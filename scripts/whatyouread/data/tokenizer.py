@@ -24,13 +24,13 @@ class Tokenizer(ABC):
     """From text to ids and back, a whole batch of sequences at a time.
 
     A batch is two arrays: the characters (or ids) of all its sequences back to back, and offsets, so
-    that sequence i is `values[offsets[i]:offsets[i + 1]]`. Characters are the bytes of the file, in
-    Latin-1, as they stand there.
+    that sequence i is `values[offsets[i]:offsets[i + 1]]`. Characters are the bytes of the file,
+    in Latin-1, unchanged.
 
     name: what token files and models call it. vocabulary: the text of each token, by id. pad: the id
     that fills sequences up. special: ids that stand for no text; they are no content, which is what is
     ranked, counted and shown. before, after: the special ids that frame every sequence; `tokenize` puts
-    them there. frames: the characters further on after which a text reads the same again.
+    them there. frames: the number of reading frames, such as 6 for six-mers.
     """
 
     name: ClassVar[str]

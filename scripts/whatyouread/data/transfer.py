@@ -1,4 +1,4 @@
-"""HTTP downloads that survive a bad network: resumed, retried, held to what the server announced.
+"""HTTP downloads that survive a bad network: resumed, retried, checked against what the server announced.
 
 A transfer keeps two files in a folder of partial files: the bytes received so far, and beside them
 a JSON with what identifies them (validators and total size). Bytes are appended only when the

@@ -38,7 +38,7 @@ def gate(scores: Tensor, content: Tensor, valid: Tensor, area: float) -> Tensor:
     count = (area * content.sum(1, keepdim=True)).round().long().clamp(min=1)
     order = scores.masked_fill(~content, -torch.inf).sort(1, descending=True).values
     last = order.gather(1, count - 1)
-    following = order.gather(1, count.clamp(max=scores.shape[1] - 1))
+    following = F.pad(order, (0, 1), value=-torch.inf).gather(1, count)
     # if the gate keeps every token, there is no next score: put the threshold below the last one
     following = torch.where(following.isinf(), last - 1, following)
     mask = (STEEPNESS * (scores - (last + following) / 2)).sigmoid()

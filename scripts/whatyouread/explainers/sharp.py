@@ -66,7 +66,9 @@ class SharpObjective(Objective):
         if self.settings.target == "sequence":
             return predicted, torch.ones_like(predicted, dtype=torch.bool)
         batch, levels = predicted.shape
-        place = {"generator": generator, "device": predicted.device}
+        place = {"device": predicted.device}
+        if generator is not None:  # see `draw_occlusions`
+            place["generator"] = generator
         counts = self.explanandum_on(predicted.device).class_counts
         counts = torch.tensor(counts, device=predicted.device)
         any_class = (torch.rand(batch, levels, **place) * counts).long()

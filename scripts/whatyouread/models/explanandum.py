@@ -37,6 +37,12 @@ class Explanandum(nn.Module):
             "tokenizer": tokenizer,
         }
         self.pooling, self.tokenizer = pooling, find_tokenizer(tokenizer)
+        rows = backbone.get("vocab_size", len(self.tokenizer))
+        if len(self.tokenizer) > rows:
+            raise UserError(
+                f"the tokenizer {tokenizer} makes {len(self.tokenizer)} tokens and the backbone knows "
+                f"{rows} (vocab_size): choose the backbone's own `tokenizer`"
+            )
         self.levels = [HeadLevel(name, count) for name, count in classes.items()]
         family = find_adapter(backbone)
         self.encoder = family.build(backbone)

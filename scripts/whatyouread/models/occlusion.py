@@ -22,12 +22,12 @@ def occlusion(batch: Batch, noise: Tensor, area: Tensor, window: Tensor) -> Tens
 
     Only content is masked; special tokens stay 1, and padding is 0. noise: float (batch, length). area:
     float (batch,), the share of the content that each sequence keeps, at least one token. window:
-    int64 (batch,), the number of tokens over which the noise is averaged; kept stretches are about as
+    int64 (batch,), the number of tokens over which the noise is summed; kept stretches are about as
     long.
     """
     content = batch.content
     place = torch.arange(content.shape[1], device=content.device)
-    # average `window` neighbours by a cumulative sum, up to the end of the content
+    # sum `window` neighbours by a cumulative sum, up to the end of the content, at equal variance
     total = F.pad(noise.cumsum(1), (1, 0))
     last = (content * (place + 1)).amax(1, keepdim=True)
     end = torch.minimum(place + window.unsqueeze(1), last)
@@ -46,7 +46,9 @@ def draw_occlusions(
     generator: torch.Generator | None = None,
 ) -> Tensor:
     """Draw an `occlusion` for each sequence, with a random one of `areas` and of `windows`."""
-    size, place = len(batch), {"generator": generator, "device": batch.device}
+    size, place = len(batch), {"device": batch.device}
+    if generator is not None:  # torch.compile fails at an argument of None once shapes change
+        place["generator"] = generator
     noise = torch.randn(batch.ids.shape, **place)
     area = torch.tensor(areas, device=batch.device)[torch.randint(len(areas), (size,), **place)]
     window = torch.tensor(windows, device=batch.device)

@@ -17,6 +17,7 @@ RIGHTS = "see who may read and write there"
 ADVICE = {
     errno.ENOSPC: ROOM,
     errno.EDQUOT: ROOM,
+    errno.EFBIG: ROOM,
     errno.EACCES: RIGHTS,
     errno.EPERM: RIGHTS,
     errno.EROFS: RIGHTS,
@@ -75,10 +76,12 @@ def run(arguments: argparse.ArgumentParser, main) -> None:
         _end(f"{error.strerror or error}{where}{advice and ': '}{advice}", 1)
     except KeyboardInterrupt:
         _end("interrupted", 130)
-    except MemoryError:
+    except Exception as error:
+        # a GPU's error has no class in common with Python's, and torch need not be there to look for it
+        if not isinstance(error, MemoryError) and type(error).__name__ != "OutOfMemoryError":
+            _end_bug(args.log)
+        log.debug("%s", traceback.format_exc())
         _end("out of memory: give the job more memory or lower the batch size", 1)
-    except Exception:
-        _end_bug(args.log)
 
 
 def settings(cls, values: dict):

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from whatyouread.support.cli import UserError
+from whatyouread.support.cli import ADVICE, UserError
 
 
 @contextmanager
@@ -26,8 +26,13 @@ def atomic(path: str | Path) -> Iterator[Path]:
     try:
         yield temporary
         if temporary.is_dir() and path.is_dir():
-            shutil.rmtree(path)
-        os.replace(temporary, path)
+            # a folder takes no other's place: the old one steps aside, for the time of two renames
+            aside = temporary.with_name(f"{temporary.name}.old")
+            os.replace(path, aside)
+            os.replace(temporary, path)
+            shutil.rmtree(aside, ignore_errors=True)
+        else:
+            os.replace(temporary, path)
     finally:
         if temporary.is_dir():
             shutil.rmtree(temporary, ignore_errors=True)
@@ -50,9 +55,17 @@ def write_tsv(path: str | Path, frame, float_format: str | None = None) -> None:
         )
 
 
+def of_the_machine(error: Exception) -> bool:
+    """Whether an error is the machine's (disk, rights, memory) and says nothing of a file's contents."""
+    return isinstance(error, MemoryError) or getattr(error, "errno", None) in ADVICE
+
+
 @contextmanager
 def parquet_errors(path: str | Path) -> Iterator[None]:
-    """Turn pyarrow's exceptions for a missing or damaged file into a `UserError`."""
+    """Turn pyarrow's exceptions for a missing or damaged file into a `UserError`.
+
+    A full disk, a missing right or too little memory is no damage: such errors pass.
+    """
     import pyarrow as pa
 
     try:
@@ -60,6 +73,8 @@ def parquet_errors(path: str | Path) -> Iterator[None]:
     except FileNotFoundError:
         raise UserError(f"{path} is not there") from None
     except (pa.ArrowException, OSError, ValueError) as error:
+        if of_the_machine(error):
+            raise
         reason = " ".join(str(error).split())
         raise UserError(f"{path} is damaged ({reason}): delete it and run again") from None
 

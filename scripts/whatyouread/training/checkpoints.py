@@ -3,6 +3,7 @@
 A checkpoint is a folder with tensors (safetensors), JSON, and the digests of these files.
 """
 
+import errno
 import fcntl
 import hashlib
 import json
@@ -136,6 +137,12 @@ def write(folder: Path, steps: int, tensors: dict[str, dict[str, Tensor]], state
             (scratch / STATE).write_text(json.dumps(state, indent=2), encoding="utf-8")
             seal(scratch)
     except (OSError, SafetensorError) as error:
+        if isinstance(error, OSError) and error.errno not in (
+            errno.ENOSPC,
+            errno.EDQUOT,
+            errno.EFBIG,
+        ):
+            raise
         free = shutil.disk_usage(folder).free
         raise UserError(
             f"{final}: cannot be written ({error}); {free:,} bytes are free there: make room"
