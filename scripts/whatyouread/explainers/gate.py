@@ -54,5 +54,5 @@ def standardised(values: Tensor, content: Tensor) -> Tensor:
     values = values.masked_fill(~content, 0)
     centred = (values - values.sum(1, keepdim=True) / size) * content
     variance = centred.pow(2).sum(1, keepdim=True) / size
-    # rsqrt of the smallest normal number is finite: no NaN where nothing varies
+    # the clamp keeps rsqrt finite where all values are equal
     return centred * variance.clamp(min=torch.finfo(variance.dtype).tiny).rsqrt()

@@ -10,7 +10,7 @@ from whatyouread.explainers.losses import correlation_loss
 from whatyouread.explainers.network import Explainer
 from whatyouread.explainers.objective import NetworkSettings, Objective
 from whatyouread.models.mask_operator import read
-from whatyouread.models.occlusion import draw_occlusions, occlusion_gradient
+from whatyouread.models.occlusion import draw_occlusions, draw_options, occlusion_gradient
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,9 +66,7 @@ class SharpObjective(Objective):
         if self.settings.target == "sequence":
             return predicted, torch.ones_like(predicted, dtype=torch.bool)
         batch, levels = predicted.shape
-        place = {"device": predicted.device}
-        if generator is not None:  # see `draw_occlusions`
-            place["generator"] = generator
+        place = draw_options(predicted.device, generator)
         counts = self.explanandum_on(predicted.device).class_counts
         counts = torch.tensor(counts, device=predicted.device)
         any_class = (torch.rand(batch, levels, **place) * counts).long()

@@ -39,6 +39,14 @@ def occlusion(batch: Batch, noise: Tensor, area: Tensor, window: Tensor) -> Tens
     return (torch.where(content, kept, batch.valid)).float()
 
 
+def draw_options(device: torch.device, generator: torch.Generator | None) -> dict:
+    """The options of torch's random functions for a device and, where there is one, a generator.
+
+    An argument `generator=None` makes torch.compile fail once shapes change.
+    """
+    return {"device": device} | ({} if generator is None else {"generator": generator})
+
+
 def draw_occlusions(
     batch: Batch,
     areas: Sequence[float],
@@ -46,9 +54,7 @@ def draw_occlusions(
     generator: torch.Generator | None = None,
 ) -> Tensor:
     """Draw an `occlusion` for each sequence, with a random one of `areas` and of `windows`."""
-    size, place = len(batch), {"device": batch.device}
-    if generator is not None:  # torch.compile fails at an argument of None once shapes change
-        place["generator"] = generator
+    size, place = len(batch), draw_options(batch.device, generator)
     noise = torch.randn(batch.ids.shape, **place)
     area = torch.tensor(areas, device=batch.device)[torch.randint(len(areas), (size,), **place)]
     window = torch.tensor(windows, device=batch.device)

@@ -38,14 +38,14 @@ def grid(count: int, height: float, title: str):
     panels = figure.subplots(rows, COLUMNS, squeeze=False).ravel()
     for axes in panels[count:]:
         axes.set_visible(False)
-    return figure, panels
+    return figure, panels[:count]
 
 
 def draw_bars(items: pd.DataFrame, classes: list[int], title: str):
     """The best items of each class, blue where no other class of the rank has them."""
     figure, panels = grid(len(classes), 2.0, title)
     alone = items.groupby("item")["class"].transform("nunique") == 1
-    for axes, number in zip(panels, classes, strict=False):
+    for axes, number in zip(panels, classes, strict=True):
         own = items[items["class"] == number].nsmallest(BARS, "position")
         colours = [BLUE if alone[i] else GREY for i in own.index]
         axes.barh(range(len(own)), own["mean"], xerr=own["sd"], color=colours, error_kw={"lw": 0.8})
@@ -63,7 +63,7 @@ def draw_logos(items: pd.DataFrame, classes: list[int], title: str):
     figure, panels = grid(len(classes), 1.5, title)
     motifs = {key[2]: made for key, made in class_motifs(items).items()}
     names = items.drop_duplicates("class").set_index("class")["name"]
-    for axes, number in zip(panels, classes, strict=False):
+    for axes, number in zip(panels, classes, strict=True):
         counts = max(motifs[number], key=lambda motif: (len(motif), motif.sum()))
         logo(axes, counts)
         axes.set_title(f"{names[number]} ({len(motifs[number])} motifs)", fontsize=9)

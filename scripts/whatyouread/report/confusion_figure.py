@@ -1,5 +1,7 @@
 """The figure of confusion matrices without and with the masks."""
 
+from string import ascii_lowercase
+
 import numpy as np
 from matplotlib.colors import LinearSegmentedColormap, PowerNorm
 
@@ -37,7 +39,8 @@ def draw_confusion(
     width = max(labelled + len(predicted) * (panel + 0.3) + 0.9, 6.5)
     figure = new_figure(width, panel + letter_width * max(map(len, text)) + 1.3)
     axes = figure.subplots(1, len(predicted), sharey=True, squeeze=False)[0]
-    for letter, ax, (condition, guess) in zip("abcdefgh", axes, predicted.items(), strict=False):
+    letters = ascii_lowercase[: len(predicted)]
+    for letter, ax, (condition, guess) in zip(letters, axes, predicted.items(), strict=True):
         shares = row_percentages(confusion(labels, guess, classes), sizes)
         image = _matrix(ax, shares, len(classes) <= MOST_WITH_NUMBERS)
         _separate(ax, classes, labels, parents)

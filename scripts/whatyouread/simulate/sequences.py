@@ -143,7 +143,7 @@ class Simulation:
         self.segments = self._background(signing, owners, s.segment_length)
 
     def sources(self) -> Iterator[Source]:
-        """One `Source` per superkingdom, made when it is asked for."""
+        """Yield one `Source` per superkingdom; each is made on demand."""
         for superkingdom, name in enumerate(list(SUPERKINGDOMS)[: self.settings.superkingdoms]):
             rng = np.random.default_rng(self._streams[superkingdom])
             yield self._source(superkingdom, f"{name}.fa", rng)

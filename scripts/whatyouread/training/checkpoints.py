@@ -3,7 +3,6 @@
 A checkpoint is a folder with tensors (safetensors), JSON, and the digests of these files.
 """
 
-import errno
 import fcntl
 import hashlib
 import json
@@ -18,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from whatyouread.data.token_files import TokenFile
-from whatyouread.support.cli import UserError, log
+from whatyouread.support.cli import ADVICE, ROOM, UserError, log
 from whatyouread.support.files import atomic, sha256, write_json
 
 DIGESTS, STATE = "digests.json", "state.json"
@@ -137,11 +136,7 @@ def write(folder: Path, steps: int, tensors: dict[str, dict[str, Tensor]], state
             (scratch / STATE).write_text(json.dumps(state, indent=2), encoding="utf-8")
             seal(scratch)
     except (OSError, SafetensorError) as error:
-        if isinstance(error, OSError) and error.errno not in (
-            errno.ENOSPC,
-            errno.EDQUOT,
-            errno.EFBIG,
-        ):
+        if isinstance(error, OSError) and ADVICE.get(error.errno) != ROOM:
             raise
         free = shutil.disk_usage(folder).free
         raise UserError(
