@@ -13,9 +13,11 @@ PROJECT = Path(__file__).resolve().parents[1]
 BENCH = PROJECT / "tests" / "bench"
 sys.path.insert(0, str(BENCH))
 
+import data_stages  # noqa: E402
 import flops  # noqa: E402
 import gpu  # noqa: E402
 import made_up  # noqa: E402
+import paper_size  # noqa: E402
 import papers_cost  # noqa: E402
 import profiling  # noqa: E402
 
@@ -151,6 +153,14 @@ def bench(*arguments):
     return subprocess.run(
         [sys.executable, BENCH / "bench.py", *map(str, arguments)], capture_output=True, text=True
     )
+
+
+def test_the_data_stages_take_the_options_that_the_programs_have(tmp_path):
+    taxids = paper_size.write_dump(tmp_path / "dump.zip", 20_000)
+    paper_size.write_archive(tmp_path / "dataset.zip", taxids, 3_000)
+    used = data_stages.stages(tmp_path / "made", tmp_path / "dataset.zip", tmp_path / "dump.zip")
+    assert list(used) == list(data_stages.STAGES)
+    assert (tmp_path / "made/test.arrow").stat().st_size
 
 
 @pytest.mark.slow

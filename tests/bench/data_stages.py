@@ -41,7 +41,7 @@ def stages(folder: Path, archive: Path, dump: Path) -> dict[str, Cost]:
         ],
         "tokenize_sequences": [
             "--dataset", made["dataset"], "--sequences", index, "--splits", splits,
-            "--ranks", *RANKS, "--summary", folder / "c.tsv",
+            "--ranks", *RANKS, "--tokenizer", "six_mers", "--summary", folder / "c.tsv",
         ],
     }  # fmt: skip
     for name in ("dataset", "taxdump"):
