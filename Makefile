@@ -20,6 +20,10 @@ THREADS = --max-threads 1
 # Tests share the cores by file.
 WORKERS = --numprocesses $(CORES) --dist loadfile
 QUIET = --quiet rules host
+# by Python, because the functions of make divide a path at its blanks
+URL = python -c 'import json, os, sys; print(sys.argv[1] + "=" + json.dumps({"url": os.path.abspath(sys.argv[2])}))'
+SOURCES = --config "$$($(URL) dataset $(call quoted,$(DATASET)))" "$$($(URL) taxdump $(call quoted,$(TAXDUMP)))"
+quoted = '$(subst ','\'',$(1))'
 
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 unexport PYTHONPATH PYTHONHOME
@@ -90,15 +94,12 @@ format: venv
 	ruff format .
 
 real: venv
-	@test -e "$(DATASET)" -a -e "$(TAXDUMP)" || { echo "make real: no $(DATASET) or no $(TAXDUMP); give DATA=FOLDER, or DATASET=FILE TAXDUMP=FILE" >&2; exit 2; }
-	mkdir -p $(RUN)
-	snakemake --directory $(RUN) $(JOBS) --configfile config/small.yaml \
-	  --config 'dataset={"url": "$(abspath $(DATASET))"}' 'taxdump={"url": "$(abspath $(TAXDUMP))"}'
-	snakemake --directory $(RUN) --configfile config/small.yaml \
-	  --config 'dataset={"url": "$(abspath $(DATASET))"}' 'taxdump={"url": "$(abspath $(TAXDUMP))"}' \
-	  --report report.html
+	@test -e $(call quoted,$(DATASET)) -a -e $(call quoted,$(TAXDUMP)) || { echo 'make real: no '$(call quoted,$(DATASET))' or no '$(call quoted,$(TAXDUMP))'; give DATA=FOLDER, or DATASET=FILE TAXDUMP=FILE' >&2; exit 2; }
+	mkdir -p $(call quoted,$(RUN))
+	snakemake --directory $(call quoted,$(RUN)) $(JOBS) --configfile config/small.yaml $(SOURCES)
+	snakemake --directory $(call quoted,$(RUN)) --configfile config/small.yaml $(SOURCES) --report report.html
 	@echo
-	@cat $(RUN)/results/summary.md
+	@cat $(call quoted,$(RUN))/results/summary.md
 	@echo "Everything on one page, with pictures: $(RUN)/report.html"
 
 # CONFIG= (empty) takes the tiny configuration of the tests

@@ -1,6 +1,5 @@
 """Compare the methods: accuracy with top tokens kept or removed, faithfulness, and cost."""
 
-import json
 from pathlib import Path
 
 import pandas as pd
@@ -21,7 +20,7 @@ def main(args):
     methods = {path.stem: read_attributions(path, ranks)["plain"] for path in args.attributions}
     if missing := [n for n in (args.explainer, *args.explainers) if n not in methods]:
         raise cli.UserError(f"--explainers: {missing[0]} is not among the attributions")
-    costs = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in args.costs}
+    costs = {path.stem: files.read_json(path) for path in args.costs}
     faithfulness = pd.concat(
         [pd.read_csv(path, sep="\t") for path in args.faithfulness], ignore_index=True
     )

@@ -1,6 +1,5 @@
 """Record how the results were made: configuration, versions, seeds, digests."""
 
-import json
 import subprocess
 from pathlib import Path
 
@@ -24,7 +23,7 @@ def commit() -> str | None:
 
 
 def main(args):
-    steps = {str(path): json.loads(path.read_text(encoding="utf-8")) for path in args.records}
+    steps = {str(path): files.read_json(path) for path in args.records}
     results = {str(path): files.sha256(path) for path in args.results}
     record = {"pipeline": __version__, "commit": commit(), "config": args.config}
     files.write_json(args.output, record | {"steps": steps, "results": results})

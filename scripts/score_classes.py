@@ -35,7 +35,7 @@ def main(args):
     selections, sequences = [], []
     passes = Passes(explanandum, args.batch_size, device)
     for own, batch, scores, good in class_scores(
-        args.source, passes, explainer, file, rows, steps=settings["steps"],
+        args.source, passes, explainer, file, rows, steps=settings.get("steps", 0),
         min_probability=settings["min_probability"], seed=args.seed,
     ):  # fmt: skip
         for i, rank in enumerate(file.ranks):

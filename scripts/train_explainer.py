@@ -24,11 +24,11 @@ from whatyouread.training.train import add_arguments, train, write_results
 class Settings(TrainingSettings):
     """The settings that all Explainers share (config/README.md, `explainer`)."""
 
-    embedding_size: int
     hidden_size: int
     layers: int
     patience: int
     min_delta: float
+    embedding_size: int = 100  # not of an objective that starts from the classifier's embeddings
 
     @property
     def network(self) -> NetworkSettings:

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import yaml
@@ -101,19 +102,42 @@ def copy_checkout(folder: Path) -> Path:
     return folder / "workflow" / "Snakefile"
 
 
-def complaint(folder: Path, *targets: str) -> str:
-    """What planning some targets says where it fails, else nothing; in this process, so quickly."""
-    from snakemake.api import SnakemakeApi
-    from snakemake.exceptions import RuleException, WorkflowError
-    from snakemake.settings.types import DAGSettings, OutputSettings, ResourceSettings
+def complaint(folder: Path, *targets: str, files: list[Path] = (), values: list[str] = ()) -> str:
+    """What planning some targets says where it fails, else nothing; in this process, so quickly.
 
-    with SnakemakeApi(OutputSettings(quiet={"all"}, dryrun=True)) as api:
-        workflow = api.workflow(
-            resource_settings=ResourceSettings(cores=1), snakefile=SNAKEFILE, workdir=folder
-        )
+    files, values: as for --configfile and --config.
+    """
+    from snakemake.exceptions import RuleException, WorkflowError
+    from snakemake.settings.types import DAGSettings
+
+    with _workflow(folder, files, values) as workflow:
         try:
             dag = workflow.dag(dag_settings=DAGSettings(targets=set(targets)))
             dag.execute_workflow(executor="dryrun")
         except (RuleException, WorkflowError) as error:
             return str(error)
     return ""
+
+
+def understood(folder: Path, files: list[Path] = (), values: list[str] = ()) -> dict:
+    """The variables of the workflow, such as `config` and `MAIN`, after it has read all of these.
+
+    Its functions are to be called before the next workflow is read: all share their global variables.
+    """
+    with _workflow(folder, files, values) as workflow:
+        return dict(workflow._workflow.globals)
+
+
+@contextmanager
+def _workflow(folder, files, values):
+    from snakemake.api import SnakemakeApi
+    from snakemake.cli import parse_config
+    from snakemake.settings.types import ConfigSettings, OutputSettings, ResourceSettings
+
+    with SnakemakeApi(OutputSettings(quiet={"all"}, dryrun=True)) as api:
+        yield api.workflow(
+            resource_settings=ResourceSettings(cores=1),
+            config_settings=ConfigSettings(config=parse_config(values), configfiles=files),
+            snakefile=SNAKEFILE,
+            workdir=folder,
+        )

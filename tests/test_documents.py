@@ -121,10 +121,14 @@ def test_ci_runs_what_the_readme_names():
 
 def test_the_snakemake_commands_within_make_are_planned(folder):
     """Those of the demo and of `make real`, with the options that the Makefile gives them."""
-    data = {"DATASET": folder / "sequences.fa", "TAXDUMP": folder / "taxdmp.zip"}
+    own = folder / "my $data, 'mine'"
+    data = {"DATASET": own / "sequences (1).fa", "TAXDUMP": own / "taxdmp.zip"}
+    own.mkdir()
     for path in data.values():
         path.write_text("")
-    named = " ".join(f"{key}={path}" for key, path in data.items())
+    named = " ".join(
+        f"{key}={shlex.quote(str(path).replace('$', '$$'))}" for key, path in data.items()
+    )
     for target in ("demo", "demo-all", f"real {named}"):
         done = run(f"make {target} --dry-run", PROJECT)
         lines = done.stdout.replace("\\\n", " ").splitlines()
@@ -133,12 +137,13 @@ def test_the_snakemake_commands_within_make_are_planned(folder):
         for command in called:
             if "--report" in command:
                 continue
-            command = re.sub(r"--directory \S+", "", command.strip())
+            command = re.sub(r"--directory ('[^']*'|\S+)", "", command.strip())
             if not target.startswith("real"):
                 write_config(folder, TINY)
             head, _, targets = command.partition(" -- ")
             snakefile = f"--snakefile {PROJECT}/workflow/Snakefile --dry-run"
-            done = run(f"{head} {snakefile}" + (f" -- {targets}" if targets else ""), folder)
+            command = f"{head} {snakefile}" + (f" -- {targets}" if targets else "")
+            done = run(f"bash -c {shlex.quote(command)}", folder)
             assert done.returncode == 0, done.stderr + done.stdout
 
 

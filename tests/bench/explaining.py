@@ -59,7 +59,7 @@ class Costs:
         self.explainers = {
             "paper's": Explainer(classes, hidden_size=states),
             "sharp": Explainer(
-                classes, size, states, target="sequence", reads=size, area=0.3, smoothing=5
+                classes, size, states, target="sequence", reads=size, gated=True
             ).start_from(self.explanandum),
         }
 

@@ -98,7 +98,7 @@ def test_robustness_compares_the_sequences_that_are_there(plain):
 
 def reading_explainer(explanandum, seed):
     torch.manual_seed(seed)
-    made = Explainer(CLASSES, 6, 5, 1, target="sequence", reads=16, area=0.3, smoothing=3)
+    made = Explainer(CLASSES, 6, 5, 1, target="sequence", reads=16, gated=True)
     return made.attach(explanandum).eval()
 
 

@@ -5,8 +5,10 @@ from helpers_batches import LETTERS, batch_of, letters, narrowed
 from whatyouread.data.tokenizers import TOKENIZERS
 from whatyouread.explainers.gate import gate, smoothed
 from whatyouread.explainers.network import Explainer, load_explainer
+from whatyouread.masks.gate_settings import GateSettings
 from whatyouread.models.saving import save_model
 from whatyouread.support.cli import UserError
+from whatyouread.support.files import write_json
 
 CLASSES = {"superkingdom": 3, "phylum": 5, "genus": 7}
 LENGTHS = [9, 1, 5, 14, 2]
@@ -209,8 +211,10 @@ def test_the_configuration_makes_the_same_model(explainer):
 # The sharp variant
 
 
-def sharp(seed=0, target="sequence", **more):
-    return make(seed, target=target, area=0.3, **more)
+def sharp(seed=0, target="sequence", smoothing=1, **more):
+    explainer = make(seed, target=target, gated=True, **more)
+    explainer.gate = GateSettings(0.3, smoothing)
+    return explainer
 
 
 def test_a_gate_keeps_the_share_with_the_highest_scores():
@@ -309,9 +313,15 @@ def test_hidden_states_are_read_where_it_is_asked(token_batch, make_explanandum,
     assert not torch.allclose(one, other)
     assert not any(name.startswith("explanandum") for name in explainer.state_dict())
     save_model(tmp_path, explainer)
+    write_json(tmp_path / "gate.json", {"area": 0.3, "smoothing": 1})
     again = load_explainer(tmp_path, make_explanandum(seed=1)).eval()
     with torch.inference_mode():
         torch.testing.assert_close(again(tokens), one)
+    write_json(tmp_path / "gate.json", {"area": 0.5})
+    wider = load_explainer(tmp_path, make_explanandum(seed=1)).eval()
+    assert wider.gate == GateSettings(0.5, 5)
+    with torch.inference_mode():
+        assert (wider(tokens) > 0.5).sum() > (one > 0.5).sum()
     save_model(tmp_path, sharp(reads=17))
     with pytest.raises(UserError, match="another Explanandum"):
         load_explainer(tmp_path, make_explanandum())

@@ -8,6 +8,7 @@ from torch import nn
 
 from whatyouread.explainers.network import Explainer
 from whatyouread.explainers.sharp import Settings, SharpObjective
+from whatyouread.masks.gate_settings import GateSettings
 from whatyouread.models.levels import HeadLevel, decisions
 from whatyouread.models.mask_operator import masked_logits
 from whatyouread.models.occlusion import draw_occlusions, occlusion_gradient
@@ -17,7 +18,7 @@ RANKS = {"superkingdom": 3, "phylum": 5, "genus": 7}
 
 def settings(**changed):
     given = {
-        "target": "sequence", "reads": "tokens", "area": 0.3, "smoothing": 1,
+        "target": "sequence", "reads": "tokens",
         "occlusion_areas": [0.3], "occlusion_windows": [1],
     }  # fmt: skip
     return Settings(**given | changed)
@@ -26,7 +27,7 @@ def settings(**changed):
 def task_of(explanandum, **changed):
     torch.manual_seed(1)
     explainer = Explainer(
-        RANKS, 8, 6, 1, target=changed.get("target", "sequence"), area=0.3
+        RANKS, 8, 6, 1, target=changed.get("target", "sequence"), gated=True
     ).attach(explanandum)
     return SharpObjective(explainer, explanandum, settings(**changed), seed=5)
 
@@ -106,7 +107,8 @@ class Spotter(nn.Module):
 def test_it_learns_which_token_is_read():
     """From sequences in which one six-mer of several decides, to sequences it has not seen."""
     torch.manual_seed(0)
-    explainer = Explainer({"rank": 2}, 8, 8, 1, target="sequence", area=0.2)
+    explainer = Explainer({"rank": 2}, 8, 8, 1, target="sequence", gated=True)
+    explainer.gate = GateSettings(0.2, 1)
     task = SharpObjective(explainer, Spotter(), settings(occlusion_areas=[0.2, 0.5]), 1).train()
     optimizer = torch.optim.Adam(task.parameters(), 0.02)
 

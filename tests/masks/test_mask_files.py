@@ -345,7 +345,7 @@ def test_masks_of_a_tokenizer_with_a_token_at_the_end(monkeypatch, tmp_path):
     backbone = BACKBONE | {"vocab_size": len(LETTERS), "pad_token_id": LETTERS.pad}
     torch.manual_seed(0)
     explanandum = Explanandum(backbone, CLASSES, tokenizer="letters")
-    explainer = Explainer(CLASSES, 6, 5, 1, area=0.4, tokenizer="letters")
+    explainer = Explainer(CLASSES, 6, 5, 1, gated=True, tokenizer="letters")
     masks = generate(explainer, explanandum, file, tmp_path / "m.parquet")
     np.testing.assert_array_equal(masks.content, batch.content)
     np.testing.assert_array_equal(masks.lengths, batch.lengths)

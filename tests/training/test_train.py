@@ -261,7 +261,7 @@ def kill_after_the_first_checkpoint(command, environment, checkpoints):
         ("train_explanandum", {}),
         ("train_explanandum", {"occlusion": 0.5}),
         ("train_explainer", {}),
-        ("train_explainer", {"objective": "sharp", "smoothing": 3}),
+        ("train_explainer", {"objective": "sharp", "occlusion_windows": [3]}),
     ],
 )
 def test_killed_and_started_again(inputs, tmp_path, caplog, name, more):

@@ -1,10 +1,17 @@
 """What a configuration may hold: every mistake stops at planning, in one line."""
 
+import inspect
+import json
+import math
 import re
 
 import pytest
 import yaml
-from helpers_workflow import PROJECT, TINY, complaint, snakemake, write_config
+from helpers_workflow import PROJECT, TINY, complaint, snakemake, understood, write_config
+
+
+def methods(values) -> dict:
+    return {"attributions": {"methods": values}}
 
 
 def only(name: str, **settings) -> dict:
@@ -20,12 +27,18 @@ def only(name: str, **settings) -> dict:
         ({"split": {"test": 1.5}}, "config: split.test: 1.5"),
         ({"explanandum": {"epochs": "five"}}, "config: explanandum.epochs: 'five'"),
         ({"explanandum": {"precision": "fp16"}}, "config: explanandum.precision: 'fp16'"),
-        ({"backbone": {"repository": "x/y", "revision": "main"}}, "config: backbone: "),
+        (
+            {"backbone": {"repository": "x/y", "revision": "main"}},
+            "config: backbone.revision: 'main'",
+        ),
         ({"seed": -1}, "config: seed: -1"),
         ({"parts": 0}, "config: parts: 0"),
         ({"checkpoint_minutes": 0}, "config: checkpoint_minutes: 0"),
         ({"split": {"test": 0.6, "validation": 0.5}}, "leave nothing to train on"),
-        ({"explainer": {"gpus": 5}}, "explainers.paper: batch_size 48 is no multiple of gpus 5"),
+        (
+            only("p", objective="paper", gpus=5),
+            "explainers.p: batch_size 48 is no multiple of gpus 5",
+        ),
         ({"explainers": {}}, "config: explainers: "),
         (only("p.1", objective="paper"), "config: explainers: 'p.1'"),
         (only("p", epochs=2), "config: explainers.p: 'objective' is a required"),
@@ -34,7 +47,52 @@ def only(name: str, **settings) -> dict:
         (only("p", objective="sharp", epoch=1), "config: explainers.p: .*'epoch'"),
         (only("p", objective="sharp", smoothing=2), "config: explainers.p.smoothing: 2"),
         (only("p", objective="new", epochs=0), "config: explainers.p.epochs: 0"),
-        (only("p", objective="paper", min_area=0.4, max_area=0.3), "p: min_area is above max_area"),
+        (only("p", objective="papper"), "explainers.p.objective: 'papper' is none of paper, sharp"),
+        (
+            only("p", objective="paper", min_area=0.4, max_area=0.3),
+            "p: min_area 0.4 is above max_area",
+        ),
+        (only("p", objective="paper", min_area=0.5), "p: min_area 0.5 is above max_area 0.3"),
+        (only("p", objective="paper", max_area=0.04), "p: min_area 0.05 is above max_area 0.04"),
+        (only("p", objective="new", min_area="low"), "explainers.p.objective: 'new' is none of"),
+        (
+            only("p", objective="paper", min_area="low"),
+            "explainers.p.min_area: 'low' is not of type",
+        ),
+        (only("p", objective="paper", learning_rate=math.nan), "explainers: p: learning_rate: nan"),
+        ({"evaluation": {"batch_size": math.inf}}, "evaluation: batch_size: inf"),
+        (only("paper\n", objective="paper"), "config: explainers: 'paper.n'"),
+        ({"explainers": {0: {"objective": "paper"}}}, "config: explainers: the key 0 is no text"),
+        ({"explainers": {True: {"objective": "paper"}}}, "config: explainers: the key True is no"),
+        ({"explainers": {None: {"objective": "paper"}}}, "config: explainers: the key None is no"),
+        ({"explainers": ["paper"]}, "config: explainers: .* is not of type 'object'"),
+        (methods({1: {}}), "config: attributions: methods: the key 1 is no text"),
+        (methods(["lime"]), "config: attributions.methods: .* is not of type 'object'"),
+        (methods({"lmie": {}}), "config: attributions.methods.lmie.method: 'lmie' is not one of"),
+        (methods({"a": {"method": "shap"}}), "config: attributions.methods.a.method: 'shap'"),
+        (methods({"lime": {"sample": 10}}), "config: attributions.methods.lime: .*'sample'"),
+        (methods({"lime": {"samples": "many"}}), "attributions.methods.lime.samples: 'many'"),
+        (methods({"lime": {"samples": 0}}), "config: attributions.methods.lime.samples: 0"),
+        (methods({"lime": {"preset": "best"}}), "config: attributions.methods.lime.preset: 'best'"),
+        (methods({"random": {"seed": 1}}), "config: attributions.methods.random: .*'seed'"),
+        (methods({"ablation": {"window": 1.5}}), "attributions.methods.ablation.window: 1.5"),
+        (methods({"occlusion_gradients": {"areas": [2]}}), "occlusion_gradients.areas.0: 2"),
+        (methods({"random": None}), "config: attributions.methods.random: None"),
+        ({"split": {"explainer_train": 1.5}}, "split.explainer_train: 1.5 is neither a share"),
+        ({"split": {"explainer_validation": 2.25}}, "split.explainer_validation: 2.25 is neither"),
+        ({"backbone": TINY["backbone"] | {"hidden_size": 18}}, "hidden_size: 18 is no multiple"),
+        ({"backbone": {"hidden_size": 18}}, "config: backbone: 'num_hidden_layers' is a required"),
+        ({"backbone": TINY["backbone"] | {"hiden": 18}}, "config: backbone: .*'hiden'"),
+        ({"backbone": {"path": "x", "revision": "y"}}, "config: backbone: .*'path'"),
+        ({"backbone": {"revision": "0" * 40}}, "config: backbone: 'repository' is a required"),
+        ({"backbone": {}}, "config: backbone: {}"),
+        ({"tokenizer": "bpe"}, "config: tokenizer: 'bpe' is none of six_mers"),
+        ({"labels": {"source": "gtbd"}}, "config: labels.source: 'gtbd' is none of ncbi"),
+        ({"class_explanations": {"sources": 3}}, "config: class_explanations.sources: 3"),
+        (
+            {"class_explanations": {"sources": "explainer_paper"}},
+            "class_explanations.sources: 'expl",
+        ),
         ({"attributions": {"methods": {"explainer_paper": {}}}}, "'explainer_paper'"),
         ({"class_explanations": {"sources": ["explainer_shrap"]}}, "there is no explainer_shrap"),
     ],
@@ -51,8 +109,9 @@ def test_a_mistake_is_one_line(tmp_path, change, expected):
         {},
         {"explainer": {"epochs": 1}},
         only("sharp", objective="sharp", epochs=4, area=0.2),
-        # the settings of an objective that the schema does not know are left to its program
-        only("new", objective="new", anything=[1], epochs=4),
+        {"explainer": {"weight_decay": 1, "epochs": 2.0}},
+        {"split": TINY["split"] | {"explainer_train": 30.0}},
+        {"attributions": {"methods": {"a": {"method": "ablation", "window": 3}, "random": {}}}},
         {"class_explanations": {"sources": ["explainer_sharp"]}},
         {"attributions": {"methods": {}}},
     ],
@@ -100,6 +159,181 @@ def test_results_of_an_older_version_are_left_alone(tmp_path, made):
     assert path.read_text() == "weeks of work"
 
 
+@pytest.mark.parametrize(
+    "theirs", ["runs/mine/table.tsv", "variants/calls.vcf", "masks/mask.bed", "explainer/notes.md"]
+)
+def test_results_of_another_workflow_are_no_old_ones(tmp_path, theirs):
+    path = tmp_path / "results" / theirs
+    path.parent.mkdir(parents=True)
+    path.write_text("theirs")
+    assert complaint(write_config(tmp_path, TINY)) == ""
+
+
+def test_all_old_keys_are_named_at_once(tmp_path):
+    old = {"scatter": 2, "explainer": {"both": True, "variant": "sharp"}}
+    lines = complaint(write_config(tmp_path, TINY | old)).splitlines()
+    assert len(lines) == 3
+    assert all(line.startswith("config: ") for line in lines)
+
+
+def folder_with(tmp_path, *files: dict):
+    """A run's folder with the paper's configuration, and further files for --configfile."""
+    write_config(tmp_path, yaml.safe_load((PROJECT / "config" / "config.yaml").read_text()))
+    paths = [tmp_path / f"{number}.yaml" for number in range(len(files))]
+    for path, values in zip(paths, files, strict=True):
+        path.write_text(yaml.safe_dump(values, sort_keys=False))
+    return tmp_path, paths
+
+
+@pytest.mark.parametrize(
+    ("files", "names"),
+    [
+        ([], ["paper", "sharp"]),
+        ([{"explainers": {"sharp": {"epochs": 3}}}], ["paper", "sharp"]),
+        ([{"explainers": {"mine": {"objective": "sharp"}}}], ["paper", "sharp", "mine"]),
+        (
+            [{"explainers": {"b": {"objective": "sharp"}}}, {"explainers": {"a": {"objective": "paper"}}}],
+            ["paper", "sharp", "b", "a"],
+        ),
+    ],
+)  # fmt: skip
+def test_the_first_explainer_of_the_configuration_stays_the_main_one(tmp_path, files, names):
+    found = understood(*folder_with(tmp_path, *files))
+    assert list(found["EXPLAINERS"]) == names
+    assert found["MAIN"] == "paper"
+
+
+SIZES = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 9}
+
+
+@pytest.mark.parametrize(
+    ("files", "values", "backbone"),
+    [
+        ([{"backbone": SIZES}], [], SIZES),
+        ([{"backbone": {"path": "x"}}], [], {"path": "x"}),
+        ([], ['backbone={"path": "x"}'], {"path": "x"}),
+        ([{"backbone": SIZES}], ['backbone={"hidden_size": 16}'], SIZES | {"hidden_size": 16}),
+        ([{"backbone": SIZES}], ['backbone={"path": "x"}'], {"path": "x"}),
+        ([{"backbone": {"path": "x"}}, {"backbone": SIZES}], [], SIZES),
+        (
+            [],
+            [f'backbone={{"revision": "{"1a" * 20}"}}'],
+            {
+                "repository": "InstaDeepAI/nucleotide-transformer-v2-50m-multi-species",
+                "revision": "1a" * 20,
+            },
+        ),
+    ],
+)
+def test_another_way_to_give_the_backbone_replaces_the_first(tmp_path, files, values, backbone):
+    found = understood(*folder_with(tmp_path, *files), values)
+    assert found["config"]["backbone"] == backbone
+
+
+def test_methods_that_are_given_are_all_methods(tmp_path):
+    two = {"lime": {"samples": 30}, "chance": {"method": "random"}}
+    found = understood(*folder_with(tmp_path, {"attributions": {"methods": two}}))
+    assert found["METHODS"] == ["explainer_paper", "explainer_sharp", "lime", "chance"]
+    assert found["config"]["attributions"]["methods"]["lime"] == {"method": "lime", "samples": 30}
+    assert found["config"]["attributions"]["again"] == 200
+    value = f"attributions={json.dumps({'methods': {'random': {}}})}"
+    found = understood(*folder_with(tmp_path, {"attributions": {"methods": two}}), [value])
+    assert found["METHODS"] == ["explainer_paper", "explainer_sharp", "random"]
+
+
+@pytest.mark.parametrize(
+    ("value", "key", "expected"),
+    [
+        ('explainer={"epochs": 10}', "explainer.epochs", 10),
+        ('explainer={"epochs": "10"}', "explainer.epochs", 10),
+        ('explainer={"learning_rate": 2e-4}', "explainer.learning_rate", 0.0002),
+        ('explainer={"learning_rate": 1}', "explainer.learning_rate", 1),
+        ("explainer={epochs: 3.0}", "explainer.epochs", 3),
+        ("explanandum={compile: True, reverse_complement: false}", "explanandum.compile", True),
+        ('explainers={"sharp": {"smoothing": 3}}', "explainers.sharp.smoothing", 3),
+        ('explainers={"sharp": {"occlusion_windows": [1, 4]}}', "explainers.sharp.occlusion_windows", [1, 4]),
+        ('explainers={"paper": {"entropy_weight": 0.5}}', "explainers.paper.entropy_weight", 0.5),
+        ('attributions={"methods": {"lime": {"samples": 50}}}', "attributions.methods.lime.samples", 50),
+        ('dataset={"url": "12", "size": 12}', "dataset.size", 12),
+        ('dataset={"url": "12", "size": 12}', "dataset.url", "12"),
+        ("seed=7", "seed", 7),
+        ("parts=2.0", "parts", 2),
+        ('runs={"number": 2.0}', "runs.number", 2),
+        ("ranks=[phylum, genus]", "ranks", ["phylum", "genus"]),
+        ('faithfulness={"fractions": [0.5, 1]}', "faithfulness.fractions", [0.5, 1]),
+        ('split={"explainer_train": 1e3}', "split.explainer_train", 1000),
+    ],
+)  # fmt: skip
+def test_values_of_the_command_line_get_the_types_of_the_schema(tmp_path, value, key, expected):
+    found = understood(*folder_with(tmp_path), [value])
+    made = found["look_up"](found["config"], key)
+    assert made == expected
+    assert type(made) is type(expected)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ('explainer={"epochs": 1.5}', "config: explainer.epochs: 1.5 is not of type 'integer'"),
+        ('explainer={"epochs": ten}', "config: explainer.epochs: 'ten' is not of type 'integer'"),
+        ('explainer={"learning_rate": nan}', "config: explainer.learning_rate: 'nan'"),
+        ("explanandum={compile: 1}", "config: explanandum.compile: '1' is not of type 'boolean'"),
+        ("ranks=genus", "config: ranks: 'genus' is not of type 'array'"),
+        (
+            'explainers={"a": {"objective": "sharp", "smoothing": 4}}',
+            "config: explainers.a.smoothing",
+        ),
+        ('explainers={"a": {"smoothing": 3}}', "config: explainers.a: 'objective' is a required"),
+    ],
+)
+def test_what_is_no_such_value_stays_a_mistake(tmp_path, value, expected):
+    line = complaint(write_config(tmp_path, TINY), values=[value])
+    assert line.startswith(expected)
+    assert "\n" not in line
+
+
+def test_the_data_alone_make_the_papers_configuration(tmp_path):
+    """A key that is left out has the paper's value, the backbone included."""
+    papers = understood(*folder_with(tmp_path / "whole"))
+    data = {key: papers["config"][key] for key in ("dataset", "taxdump")}
+    short = understood(write_config(tmp_path / "short", data))
+    for name in ("METHODS", "MAIN", "RANKS", "CLASS_SOURCES", "RUNS"):
+        assert short[name] == papers[name]
+    for key, value in short["config"].items():
+        if key != "explainers":
+            assert (
+                {"sources": papers["CLASS_SOURCES"]} | value == papers["config"][key]
+                if (key == "class_explanations")
+                else value == papers["config"][key]
+            ), key
+
+
+def test_whole_numbers_are_the_same_however_they_are_written(tmp_path):
+    """`0` and `0.0` must not be two settings, or a training is run again."""
+    one, two = (
+        understood(*folder_with(tmp_path, {"explainer": {"weight_decay": x, "max_grad_norm": y}}))
+        for x, y in ((0, 1), (0.0, 1.0))
+    )
+    assert repr(one["EXPLAINERS"]) == repr(two["EXPLAINERS"])
+
+
+def test_the_schema_knows_every_method_and_its_settings():
+    from whatyouread.methods.registry import METHODS
+
+    schema = yaml.safe_load((PROJECT / "workflow/schemas/config.schema.yaml").read_text())
+    method = schema["$defs"]["method"]
+    known = {
+        entry["if"]["properties"]["method"]["const"]: entry["then"]["properties"]
+        for entry in method["allOf"]
+    }
+    assert set(method["properties"]["method"]["enum"]) == METHODS.keys() - {"explainer"}
+    for name, (_, documented) in METHODS.items():
+        if name != "explainer":
+            given = set(inspect.signature(documented).parameters)
+            settings = given - {"question", "explanandum", "batch"}
+            assert set(known.get(name, {})) == settings, name
+
+
 def test_the_command_line_says_it_without_a_traceback(tmp_path):
     done = snakemake(write_config(tmp_path, TINY | {"scatter": 2}), "--dry-run")
     assert done.returncode == 1
@@ -110,9 +344,13 @@ def test_the_command_line_says_it_without_a_traceback(tmp_path):
 def test_defaults_are_the_papers_configuration():
     """config.yaml spells out every default; the two must not drift apart."""
     from whatyouread.explainers.objectives import find_objective
+    from whatyouread.masks.gate_settings import GateSettings
 
     schema = yaml.safe_load((PROJECT / "workflow/schemas/config.schema.yaml").read_text())
     config = yaml.safe_load((PROJECT / "config/config.yaml").read_text())
+    methods = config["attributions"]["methods"]
+    for name, entry in methods.items():  # as the workflow does
+        methods[name] = {"method": name} | entry
 
     def compare(properties, values, where):
         for key, entry in properties.items():
@@ -127,6 +365,8 @@ def test_defaults_are_the_papers_configuration():
     for name, entry in config["explainers"].items():
         assert names[name] == {"objective": entry.pop("objective")}
         defaults = vars(find_objective(names[name]["objective"]).Settings())
+        if name == "sharp":
+            defaults |= vars(GateSettings())
         assert {k: tuple(v) if isinstance(v, list) else v for k, v in entry.items()} == defaults
 
 

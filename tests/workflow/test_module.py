@@ -1,5 +1,6 @@
 """The workflow from elsewhere: imported by another one, and seen through links."""
 
+import re
 import shutil
 from pathlib import Path
 
@@ -70,6 +71,24 @@ def test_another_workflow_may_import_it(importing):
     assert str(PROJECT) not in done.stdout.replace(str(SNAKEFILE), "")
     everything = jobs(snakemake(importing, *arguments, "wyr_all", snakefile=snakefile))
     assert {"wyr_plot_training", "wyr_render_table", "wyr_localize_masks"} <= set(everything)
+
+
+def test_all_that_it_writes_follows_a_prefix(importing):
+    snakefile = importing / "workflow" / "Snakefile"
+    text = snakefile.read_text().replace("config: config", 'config: config\n    prefix: "theirs"')
+    snakefile.write_text(text)
+    old = importing / "theirs" / "results" / "table1_controls.tsv"
+    arguments = ("--quiet", "host", "--dry-run", "--printshellcmds")
+    done = snakemake(importing, *arguments, snakefile=snakefile)
+    assert "wyr_train_explainer" in jobs(done)
+    found = re.findall(r"(?<![\w/])(?:resources|results|checkpoints|logs)/\S*", done.stdout)
+    assert [path for path in found if not path.startswith("resources/paper/")] == []
+    assert "--url theirs/resources/simulated/dataset.zip" in done.stdout
+    assert "--checkpoints theirs/checkpoints/explainers/sharp/0" in done.stdout
+    old.parent.mkdir(parents=True)
+    old.write_text("old")
+    done = snakemake(importing, *arguments, snakefile=snakefile)
+    assert "theirs/results/table1_controls.tsv was made by an older" in done.stdout + done.stderr
 
 
 def test_rules_without_the_programs_are_refused(tmp_path):

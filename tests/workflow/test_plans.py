@@ -1,10 +1,13 @@
 """What Snakemake plans for a configuration, and which targets it refuses."""
 
+import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from helpers_workflow import (
@@ -14,6 +17,7 @@ from helpers_workflow import (
     complaint,
     jobs,
     snakemake,
+    understood,
     write_config,
 )
 
@@ -182,3 +186,116 @@ def test_the_slurm_profile_plans_the_papers_run(papers_folder):
                 if block.startswith("rule train_explainer:") and f"wildcards: {wildcards}" in block
             )
             assert f"gpu={gpus}" in re.search(r"resources: (.*)", job)[1].split(", ")
+
+
+def test_a_snakemake_that_is_called_by_its_path_uses_its_own_python(tmp_path):
+    """The `python` first in the search path may be another one, without torch."""
+    write_config(tmp_path, TINY)
+    other = tmp_path / "bin" / "python"
+    other.parent.mkdir()
+    other.write_text("#!/bin/sh\necho no torch here >&2\nexit 1\n")
+    other.chmod(0o755)
+    wanted = "results/explainers/sharp/0/gate.json"
+    command = [sys.executable, "-m", "snakemake", "--snakefile", SNAKEFILE, "-j1", wanted]
+    done = subprocess.run(
+        list(map(str, command)),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PATH": f"{other.parent}{os.pathsep}/usr/bin{os.pathsep}/bin"},
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / wanted).read_text()) == {"area": 0.3, "smoothing": 5}
+
+
+SECTION = {
+    "area": ("explainers", {"sharp": {"objective": "sharp", "area": 0.2}}),
+    "smoothing": ("explainers", {"sharp": {"objective": "sharp", "smoothing": 1}}),
+    "embedding_size": ("explainer", TINY["explainer"] | {"embedding_size": 7}),
+}
+
+
+@pytest.mark.parametrize("key", SECTION)
+def test_a_training_depends_on_what_it_uses_and_on_no_more(tmp_path, key):
+    """Changed, none of these keys gives the sharp Explainer other weights."""
+    section, values = SECTION[key]
+    given = TINY | {"explainers": {name: {"objective": name} for name in ("sharp", "paper")}}
+    changed = given | {section: given.get(section, {}) | values}
+
+    def settings(name, config):
+        found = understood(write_config(tmp_path / name, config))
+        wildcards = [SimpleNamespace(explainer=name) for name in ("sharp", "paper")]
+        trained = [found["explainer_settings"](one) for one in wildcards]
+        return *trained, found["gate_settings"](wildcards[0])
+
+    pairs = zip(settings("before", given), settings("after", changed), strict=True)
+    sharp, paper, gate = (one == other for one, other in pairs)
+    assert sharp
+    assert paper == (key != "embedding_size")
+    assert gate == (key == "embedding_size")
+
+
+@pytest.mark.parametrize(
+    ("key", "selection", "stability"),
+    [
+        ("max_q", False, False), ("min_sequences", False, False), ("min_run_share", False, False),
+        ("sequences", True, True), ("best", True, True), ("min_probability", True, True),
+        ("steps", True, False),
+    ],
+)  # fmt: skip
+def test_selections_depend_on_what_they_use(tmp_path, key, selection, stability):
+    """selection: whether Integrated Gradients select others; stability: whether an Explainer does."""
+    changed = TINY["class_explanations"] | {key: 1}
+
+    def settings(name, config):
+        found = understood(write_config(tmp_path / name, config))
+        sources = ("integrated_gradients", "explainer_paper")
+        selected = [found["selection_settings"](SimpleNamespace(source=one)) for one in sources]
+        return *selected, found["stability_settings"](None)
+
+    before = settings("before", TINY)
+    after = settings("after", TINY | {"class_explanations": changed})
+    gradients, explainer, stable = (a == b for a, b in zip(before, after, strict=True))
+    assert gradients != selection
+    assert explainer != stability
+    assert stable == (key not in ("max_q", "min_sequences", "min_run_share"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("change", "rerun", "kept"),
+    [
+        (
+            {"explainers": {"paper": {"objective": "paper"}, **SECTION["area"][1]}},
+            {"set_gate": 2, "generate_masks": 1, "attribute_tokens": 1},
+            {"train_explainer", "train_explanandum", "explain_classes"},
+        ),
+        (
+            {"explainer": TINY["explainer"] | {"embedding_size": 7}},
+            {"train_explainer": 2},
+            {"train_explanandum", "set_gate"},
+        ),
+        (
+            {"class_explanations": TINY["class_explanations"] | {"max_q": 0.05}},
+            {"explain_classes": 1},
+            {"score_classes", "train_explainer", "generate_masks"},
+        ),
+        (
+            {"class_explanations": TINY["class_explanations"] | {"steps": 3}},
+            {"score_classes": 2},
+            {"train_explainer", "generate_masks"},
+        ),
+        (
+            {"explanandum": TINY["explanandum"] | {"weight_decay": 0, "max_grad_norm": 0.0}},
+            {},
+            {"train_explanandum", "train_explainer"},
+        ),
+    ],
+)
+def test_a_change_reruns_what_uses_it(tiny_run, tmp_path, change, rerun, kept):
+    run = tmp_path / "run"
+    shutil.copytree(tiny_run, run)
+    done = snakemake(write_config(run, TINY | change), *PLAN)
+    planned = jobs(done)
+    assert {rule: planned.get(rule) for rule in rerun} == rerun
+    assert not kept & set(planned)

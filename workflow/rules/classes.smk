@@ -5,6 +5,7 @@ rule score_classes:
     input:
         explanandum=explanandum_of_run,
         explainer=explainer_of_source,
+        gate=gate_of_source,
         test="results/tokens/test.arrow",
     output:
         selections="results/classes/{run}/{source}.parquet",
@@ -21,7 +22,7 @@ rule score_classes:
         mem_mb=16000,
         runtime=720,
     params:
-        settings=settings("class_explanations"),
+        settings=selection_settings,
         batch_size=config["evaluation"]["batch_size"],
         seed=run_seed,
         explanandum=subpath(input.explanandum, parent=True),
@@ -60,7 +61,7 @@ rule explain_classes:
         runtime=120,
     params:
         ranks=RANKS,
-        settings=settings("class_explanations"),
+        settings=stability_settings,
         seed=config["seed"],
         planted=lambda wildcards, input: option("--planted", input.planted),
         test=lambda wildcards, input: option("--test", input.test),

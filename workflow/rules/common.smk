@@ -1,110 +1,15 @@
-# The configuration, checked and with its defaults, and the functions that rules use.
+# The functions that rules use, and the constraints of their wildcards.
 
+import importlib.util
 import json
 import os
 import re
+import shutil
+import sys
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from snakemake.exceptions import WorkflowError
-from snakemake.utils import validate
-
-# key of an older version -> what to do now
-RENAMED_KEYS = {
-    "scatter": "is now `parts`",
-    "explainer.variant": "is gone: the first entry of `explainers` is the main one",
-    "explainer.both": "is gone: every entry of `explainers` is trained",
-    "explainer.objective": "is now in the entries of `explainers`, as in explainers.paper.min_area",
-    "explainer.sharp": "is now in the entries of `explainers`, as in explainers.sharp.area",
-    "attributions.methods.explainer": "is gone: every entry of `explainers` joins by itself",
-}
-# what an older version made in results/ and this one would neither use nor overwrite
-OLD_RESULTS = (
-    "results/explainer",
-    "results/variants",
-    "results/runs",
-    "results/masks",
-    "results/explanandum/model.safetensors",
-)
-
-
-def configured(key):
-    """The value of a key like `explainer.both`; None where it is not in the configuration."""
-    value = config
-    for name in key.split("."):
-        value = value.get(name) if isinstance(value, dict) else None
-    return value
-
-
-def leftovers():
-    """Keys and results of older versions, each as a line that says what to do."""
-    for key, advice in RENAMED_KEYS.items():
-        if configured(key) is not None:
-            yield f"config: {key} {advice} (config/README.md)"
-    if "explainer" in (configured("class_explanations.sources") or []):
-        yield "config: class_explanations.sources: `explainer` is now `explainer_NAME`, as in explainer_paper"
-    for path in filter(os.path.exists, OLD_RESULTS):
-        yield (
-            f"{path} was made by an older version, whose files lie elsewhere: rename the folder "
-            "(mv results old_results) and run again; downloads in resources/ are kept"
-        )
-
-
-def contradictions():
-    """What the schema cannot see: values that do not go together, in words."""
-    split = config["split"]
-    if split["test"] + split["validation"] >= 1:
-        yield "split.test and split.validation leave nothing to train on: lower one"
-    trained = {"explanandum": config["explanandum"]}
-    trained |= {f"explainers.{name}": entry for name, entry in EXPLAINERS.items()}
-    for section, entry in trained.items():
-        if entry["batch_size"] % entry["gpus"]:
-            yield f"{section}: batch_size {entry['batch_size']} is no multiple of gpus {entry['gpus']}"
-        if entry.get("min_area", 0) > entry.get("max_area", 1):
-            yield f"{section}: min_area is above max_area: exchange them"
-    for source in set(CLASS_SOURCES) - {"integrated_gradients", *EXPLAINER_METHODS}:
-        yield (
-            f"class_explanations.sources: there is no {source}, only integrated_gradients, "
-            f"{', '.join(EXPLAINER_METHODS)}"
-        )
-
-
-for line in leftovers():
-    raise WorkflowError(line)
-
-try:
-    validate(config, "../schemas/config.schema.yaml")
-except WorkflowError as error:
-    wrong = error.__context__  # of jsonschema, which prints the schema as well
-    if not hasattr(wrong, "absolute_path"):
-        raise
-    key = ".".join(map(str, wrong.absolute_path))
-    raise WorkflowError(
-        ": ".join(filter(None, ["config", key, wrong.message]))
-    ) from None
-
-RANKS = config["ranks"]
-# name -> its whole settings, what all of them share included
-EXPLAINERS = {
-    name: config["explainer"] | own for name, own in config["explainers"].items()
-}
-MAIN = next(iter(EXPLAINERS))
-EXPLAINER_METHODS = [f"explainer_{name}" for name in EXPLAINERS]
-METHODS = [*EXPLAINER_METHODS, *config["attributions"]["methods"]]
-# those with the loss that `compare_losses` also fits other masks to
-WITH_PAPERS_LOSS = [
-    name for name, entry in EXPLAINERS.items() if entry["objective"] == "paper"
-]
-RUNS = range(config["runs"]["number"])
-CLASSIFIERS = RUNS if config["runs"]["kind"] == "explanandum" else [0]
-PARTS = [f"{number}-of-{config['parts']}" for number in range(1, config["parts"] + 1)]
-CLASS_SOURCES = config["class_explanations"].get(
-    "sources", ["integrated_gradients", f"explainer_{MAIN}"]
-)
-COMPILE = "--compile" if config["evaluation"]["compile"] else ""
-
-for problem in contradictions():
-    raise WorkflowError(f"config: {problem}")
 
 
 def one_of(names):
@@ -124,11 +29,12 @@ wildcard_constraints:
 # The environment of all jobs, and neither input nor parameters: a checkout that moves, or is seen
 # through a link, must not rerun anything, nor must another number of minutes. Not by `shell.prefix`,
 # which a workflow that imports this one would share.
-PROJECT = Path(workflow.current_basedir.get_path_or_uri(secret_free=True)).parents[1]
-if not (PROJECT / "scripts").is_dir():
-    raise WorkflowError(
-        f"{PROJECT}/scripts is no folder: run or import the workflow from a local checkout"
-    )
+# Rules call `python`. A Snakemake that is called by its path, its environment not activated, means its
+# own; one that lives apart from torch (pipx) means that of the environment.
+own = Path(sys.executable).parent
+found = shutil.which("python")
+if found is None or (Path(found).parent != own and importlib.util.find_spec("torch")):
+    os.environ.update(PATH=os.pathsep.join([str(own), *os.get_exec_path()]))
 os.environ.update(
     WHATYOUREAD=str(PROJECT), CHECKPOINT_MINUTES=str(config["checkpoint_minutes"])
 )
@@ -180,26 +86,51 @@ def label_settings(wildcards):
     return json.dumps(own, sort_keys=True)
 
 
+def chosen(values, keys):
+    """Some of the settings in a section as JSON: a job depends on what it uses, and on no more."""
+    return json.dumps(
+        {key: values[key] for key in keys if key in values}, sort_keys=True
+    )
+
+
 def explainer_settings(wildcards):
-    """The whole settings of an Explainer as JSON."""
-    return json.dumps(EXPLAINERS[wildcards.explainer], sort_keys=True)
+    """The settings of an Explainer that enter its training, as JSON."""
+    entry = EXPLAINERS[wildcards.explainer]
+    unused = UNUSED_IN_TRAINING.get(entry["objective"], GATE_KEYS)
+    return chosen(entry, entry.keys() - unused)
 
 
 def objective_settings(wildcards):
     """The settings that an Explainer's objective has for itself, as JSON."""
-    shared = {"objective", *config["explainer"]}
-    entry = EXPLAINERS[wildcards.explainer].items()
-    return json.dumps(
-        {key: value for key, value in entry if key not in shared}, sort_keys=True
-    )
+    entry = EXPLAINERS[wildcards.explainer]
+    return chosen(entry, entry.keys() - {"objective", *config["explainer"]})
+
+
+def gate_settings(wildcards):
+    """The settings of an Explainer's gate as JSON."""
+    return chosen(EXPLAINERS[wildcards.explainer], GATE_KEYS)
 
 
 def method_settings(wildcards):
     """The settings of a method of the comparison as JSON."""
-    given = config["attributions"]["methods"].get(
+    own = config["attributions"]["methods"].get(
         wildcards.method, {"method": "explainer"}
     )
-    return json.dumps(given, sort_keys=True)
+    return chosen(own, own)
+
+
+def selection_settings(wildcards):
+    """What decides which tokens and k-mers of a sequence are selected, as JSON."""
+    keys = {"sequences", "k", "best", "min_probability"}
+    if wildcards.source == "integrated_gradients":
+        keys.add("steps")
+    return chosen(config["class_explanations"], keys)
+
+
+def stability_settings(wildcards):
+    """What decides which of the selected ones are stable, as JSON."""
+    keys = {"k", "min_run_share", "min_sequences", "max_q"}
+    return chosen(config["class_explanations"], keys)
 
 
 def local_source(section):
@@ -211,9 +142,23 @@ def local_source(section):
     return [] if parts.scheme in ("http", "https", "ftp") else [url]
 
 
+def source_url(section):
+    """The address to read from; that of a local file follows a prefix, as the input does."""
+    url = config[section]["url"]
+    moved = [path for path in local_source(section) if placed(path) != path]
+    return placed(moved[0]) if moved else url
+
+
 def backbone_path(wildcards):
     """The local folder of a backbone, so that a change in it is seen; else nothing."""
     return [config["backbone"]["path"]] if "path" in config["backbone"] else []
+
+
+def backbone_settings(wildcards, input):
+    """How to get the backbone, as JSON; a local folder where the input is."""
+    return json.dumps(
+        config["backbone"] | {"path": path for path in input}, sort_keys=True
+    )
 
 
 def checks(section):
@@ -280,17 +225,44 @@ def explainer_of(method, run=0):
     return [f"results/explainers/{name}/{run}/model.safetensors"]
 
 
+def gates_of(weights):
+    """The settings of the gates of some Explainers, by their weights; the paper's has none."""
+    folders = (Path(path).parent for path in weights)
+    return [
+        str(folder / "gate.json")
+        for folder in folders
+        if folder.parent.name not in WITH_PAPERS_LOSS
+    ]
+
+
 def explainer_of_method(wildcards):
     return explainer_of(wildcards.method)
+
+
+def gate_of_method(wildcards):
+    return gates_of(explainer_of_method(wildcards))
+
+
+def gate_of_main_run(wildcards):
+    return gates_of(explainer_of(f"explainer_{wildcards.explainer}"))
 
 
 def explainer_of_source(wildcards):
     return explainer_of(wildcards.source, wildcards.run)
 
 
+def gate_of_source(wildcards):
+    return gates_of(explainer_of_source(wildcards))
+
+
 def other_explainers(wildcards):
     """The Explainers of the further runs, for the agreement between seeds."""
     return [path for run in RUNS[1:] for path in explainer_of(wildcards.method, run)]
+
+
+def other_gates(wildcards):
+    """The settings of their gates."""
+    return gates_of(other_explainers(wildcards))
 
 
 def other_explananda(wildcards):

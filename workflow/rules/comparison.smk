@@ -29,6 +29,7 @@ rule attribute_tokens:
     input:
         explanandum="results/explanandum/0/model.safetensors",
         explainer=explainer_of_method,
+        gate=gate_of_method,
         sequences="results/attributions/sequences.arrow",
         substituted="results/attributions/substituted.arrow",
     output:
@@ -72,6 +73,7 @@ rule measure_faithfulness:
         scores="results/attributions/{method}.parquet",
         planted=if_simulated("resources/simulated/planted.parquet"),
         explainers=other_explainers,
+        gates=other_gates,
         explananda=other_explananda,
     output:
         table="results/faithfulness/{method}.tsv",

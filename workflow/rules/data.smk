@@ -19,9 +19,9 @@ rule download_dataset:
         mem_mb=2000,
         runtime=720,
     params:
-        url=config["dataset"]["url"],
+        url=source_url("dataset"),
         checks=checks("dataset"),
-        partial="resources/partial",
+        partial=placed("resources/partial"),
     shell:
         'python "$WHATYOUREAD/scripts/download_dataset.py" --url {params.url:q} {params.checks}'
         " --partial {params.partial} --output-dir {output.folder} --record {output.record}"
@@ -45,9 +45,9 @@ rule download_taxdump:
         mem_mb=2000,
         runtime=240,
     params:
-        url=config["taxdump"]["url"],
+        url=source_url("taxdump"),
         checks=checks("taxdump"),
-        partial="resources/partial",
+        partial=placed("resources/partial"),
     shell:
         'python "$WHATYOUREAD/scripts/download_taxdump.py" --url {params.url:q} {params.checks}'
         " --partial {params.partial} --output-dir {output.folder} --record {output.record}"
@@ -69,7 +69,7 @@ rule download_backbone:
         mem_mb=2000,
         runtime=120,
     params:
-        settings=settings("backbone"),
+        settings=backbone_settings,
     shell:
         'python "$WHATYOUREAD/scripts/download_backbone.py" --settings {params.settings:q}'
         " --output-dir {output.folder} --record {output.record} --log {log}"

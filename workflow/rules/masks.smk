@@ -6,6 +6,7 @@ rule generate_masks:
     input:
         explanandum="results/explanandum/0/model.safetensors",
         explainer="results/explainers/{explainer}/0/model.safetensors",
+        gate=gate_of_main_run,
         test="results/tokens/test.arrow",
     output:
         masks=temp("results/explainers/{explainer}/parts/{part}/masks.parquet"),

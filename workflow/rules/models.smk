@@ -31,7 +31,7 @@ rule train_explanandum:
         settings=settings("explanandum"),
         seed=run_seed,
         folder=subpath(output.weights, parent=True),
-        checkpoints="checkpoints/explanandum/{run}",
+        checkpoints=placed("checkpoints/explanandum/{run}"),
     shell:
         '{params.launcher} "$WHATYOUREAD/scripts/train_explanandum.py" --backbone {input.backbone}'
         " --classes {input.classes} --train {input.train} --validation {input.validation}"
@@ -97,13 +97,32 @@ rule train_explainer:
         seed=run_seed,
         explanandum=subpath(input.explanandum, parent=True),
         folder=subpath(output.weights, parent=True),
-        checkpoints="checkpoints/explainers/{explainer}/{run}",
+        checkpoints=placed("checkpoints/explainers/{explainer}/{run}"),
     shell:
         '{params.launcher} "$WHATYOUREAD/scripts/train_explainer.py"'
         " --explanandum {params.explanandum} --train {input.train}"
         " --validation {input.validation} --settings {params.settings:q} --seed {params.seed}"
         " --threads {threads} --checkpoints {params.checkpoints} --output-dir {params.folder}"
         " --log {log}"
+
+
+# Another area needs new masks, and no new Explainer.
+rule set_gate:
+    output:
+        gate="results/explainers/{explainer}/{run}/gate.json",
+    log:
+        "logs/set_gate/{explainer}_{run}.log",
+    localrule: True
+    conda:
+        "../../envs/set_gate.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        settings=gate_settings,
+    shell:
+        'python "$WHATYOUREAD/scripts/set_gate.py" --settings {params.settings:q}'
+        " --gate {output.gate} --log {log}"
 
 
 rule compare_losses:

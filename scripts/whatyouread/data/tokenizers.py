@@ -4,7 +4,9 @@ from whatyouread.data.six_mers import SIX_MERS
 from whatyouread.data.tokenizer import Tokenizer
 from whatyouread.support.cli import UserError
 
-TOKENIZERS: dict[str, Tokenizer] = {SIX_MERS.name: SIX_MERS}
+TOKENIZERS: dict[str, Tokenizer] = {
+    "six_mers": SIX_MERS,
+}
 
 
 def find_tokenizer(name: str) -> Tokenizer:

@@ -9,6 +9,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from whatyouread.data.batch import Batch
 from whatyouread.data.tokenizers import find_tokenizer
 from whatyouread.explainers.gate import gate, smoothed
+from whatyouread.masks.gate_settings import GateSettings, read_gate
 from whatyouread.models.explanandum import Explanandum
 from whatyouread.models.mask_operator import read
 from whatyouread.models.saving import load_model
@@ -26,8 +27,8 @@ class Explainer(nn.Module):
     target: "class", or "sequence" for one mask that all classes share.
     reads: the size of the Explanandum's last hidden states if the LSTM also reads them (see `attach`),
     else 0.
-    area: the share of the content that `gate` keeps, or 0 for the paper's plain sigmoid.
-    smoothing: the number of neighbouring tokens over which the gate averages scores.
+    gated: whether masks come from the scores by `gate`, as its settings (the attribute `gate`) say; else
+    by the paper's plain sigmoid.
     tokenizer: the name of the tokenizer that made the ids.
     """
 
@@ -39,8 +40,7 @@ class Explainer(nn.Module):
         layers: int = 2,
         target: str = "class",
         reads: int = 0,
-        area: float = 0.0,
-        smoothing: int = 1,
+        gated: bool = False,
         tokenizer: str = "six_mers",
     ):
         super().__init__()
@@ -53,11 +53,10 @@ class Explainer(nn.Module):
             "layers": layers,
             "target": target,
             "reads": reads,
-            "area": area,
-            "smoothing": smoothing,
+            "gated": gated,
             "tokenizer": tokenizer,
         }
-        self.target, self.reads, self.area, self.smoothing = target, reads, area, smoothing
+        self.target, self.reads, self.gated, self.gate = target, reads, gated, GateSettings()
         counts = torch.tensor(list(classes.values()))
         columns = int(counts.sum()) if target == "class" else 1
         first = counts.cumsum(0) - counts
@@ -158,15 +157,15 @@ class Explainer(nn.Module):
 
     def _masks(self, scores: Tensor, batch: Batch, smooth: bool = True) -> Tensor:
         """Apply the paper's sigmoid, or one gate per column: (batch, length, columns)."""
-        if not self.area:
+        if not self.gated:
             return scores.sigmoid()
         columns = scores.shape[2]
         rows = scores.movedim(2, 1).flatten(0, 1)
         content, valid = (
             flags.repeat_interleave(columns, 0) for flags in (batch.content, batch.valid)
         )
-        rows = smoothed(rows, content, self.smoothing) if smooth else rows
-        masks = gate(rows, content, valid, self.area)
+        rows = smoothed(rows, content, self.gate.smoothing) if smooth else rows
+        masks = gate(rows, content, valid, self.gate.area)
         return masks.view(len(scores), columns, -1).movedim(1, 2)
 
 
@@ -181,8 +180,9 @@ def _for_all(column: Tensor, classes: Tensor) -> Tensor:
 
 
 def load_explainer(folder: str | Path, explanandum: Explanandum) -> Explainer:
-    """Read a trained Explainer and attach the Explanandum it explains. Raises UserError."""
+    """Read a trained Explainer with its gate, and attach the Explanandum it explains. Raises UserError."""
     explainer = load_model(Explainer, folder)
+    explainer.gate = read_gate(folder)
     if explainer.reads and explainer.reads != explanandum.adapter.hidden_size:
         raise UserError(f"the Explainer in {folder} was trained for another Explanandum")
     return explainer.attach(explanandum)

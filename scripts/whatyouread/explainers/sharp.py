@@ -15,12 +15,10 @@ from whatyouread.models.occlusion import draw_occlusions, draw_options, occlusio
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """Settings for training a sharp Explainer and for its masks (config/README.md, `explainers`)."""
+    """Settings for training a sharp Explainer (config/README.md, `explainers`)."""
 
     target: str = "sequence"
     reads: str = "hidden"
-    area: float = 0.3
-    smoothing: int = 5
     occlusion_areas: Sequence[float] = (0.1, 0.3, 0.9)
     occlusion_windows: Sequence[int] = (1, 8)
 
@@ -41,8 +39,8 @@ class SharpObjective(Objective):
         size = explanandum.adapter.hidden_size
         return Explainer(
             explanandum.config["classes"], size, network.hidden_size, network.layers,
-            settings.target, size if settings.reads == "hidden" else 0, settings.area,
-            settings.smoothing, explanandum.tokenizer.name,
+            settings.target, size if settings.reads == "hidden" else 0, True,
+            explanandum.tokenizer.name,
         ).start_from(explanandum)  # fmt: skip
 
     def forward(self, batch, labels):

@@ -47,6 +47,19 @@ def write_json(path: str | Path, value) -> None:
         temporary.write_text(text + "\n", encoding="utf-8")
 
 
+def read_json(path: str | Path) -> dict:
+    """Read a JSON object. Raises UserError if the file is missing or holds something else."""
+    try:
+        value = json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path} is not there") from None
+    except ValueError as error:
+        raise UserError(f"{path} is not JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise UserError(f"{path} is JSON, but no object")
+    return value
+
+
 def write_tsv(path: str | Path, frame, float_format: str | None = None) -> None:
     """Write a pandas frame as TSV with a header and without the index, atomically."""
     with atomic(path) as temporary:

@@ -1,0 +1,269 @@
+# The configuration: merged, converted to the types of the schema, checked, and with its defaults.
+
+import ast
+import glob
+import math
+from pathlib import Path
+
+import jsonschema
+from snakemake.common.configfile import load_configfile
+from snakemake.exceptions import WorkflowError
+from snakemake.utils import validate
+
+PROJECT = Path(workflow.current_basedir.get_path_or_uri(secret_free=True)).parents[1]
+if not (PROJECT / "scripts").is_dir():
+    raise WorkflowError(
+        f"{PROJECT}/scripts is no folder: run or import the workflow from a local checkout"
+    )
+
+# key of an older version -> what to do now
+RENAMED_KEYS = {
+    "scatter": "is now `parts`",
+    "explainer.variant": "is gone: the first entry of `explainers` is the main one",
+    "explainer.both": "is gone: every entry of `explainers` is trained",
+    "explainer.objective": "is now in the entries of `explainers`, as in explainers.paper.min_area",
+    "explainer.sharp": "is now in the entries of `explainers`, as in explainers.sharp.area",
+    "attributions.methods.explainer": "is gone: every entry of `explainers` joins by itself",
+}
+# what an older version made in results/ and this one would neither use nor overwrite; files that a
+# workflow which imports this one would not make itself
+OLD_RESULTS = (
+    "results/explainer/model.safetensors",
+    "results/explainer/run.json",
+    "results/variants/*/table1.tsv",
+    "results/variants/*/runs",
+    "results/runs/*/explainer",
+    "results/runs/*/explanandum",
+    "results/masks/test.parquet",
+    "results/explanandum/model.safetensors",
+    "results/table1_controls.tsv",
+    "results/attributions/explainer.parquet",
+)
+# key -> the registry that knows its values
+REGISTRIES = {
+    "tokenizer": "data/tokenizers.py",
+    "labels.source": "data/label_sources.py",
+    "objective": "explainers/objectives.py",
+}
+# settings of how masks are made of scores
+GATE_KEYS = {"area", "smoothing"}
+# an Explainer that starts from the classifier's embeddings has their size
+UNUSED_IN_TRAINING = {"paper": set(), "sharp": {*GATE_KEYS, "embedding_size"}}
+
+
+def placed(path):
+    """A path where a workflow that imports this one with a prefix has it."""
+    return str(workflow.modifier.path_modifier.replace_prefix(path))
+
+
+def look_up(values, key):
+    """The value of a key like `explainer.both`; None where there is none."""
+    for name in key.split("."):
+        values = values.get(name) if isinstance(values, dict) else None
+    return values
+
+
+def layers():
+    """What the configuration was merged from: the workflow's file, --configfile, --config, in this order."""
+    if (
+        workflow.modifier.namespace is not None
+    ):  # imported, with a configuration of its own
+        return [config]
+    given = workflow.config_settings
+    own = workflow.configfiles[len(given.configfiles) :]
+    files = [*([] if given.replace_workflow_config else own), *given.configfiles]
+    return [*map(load_configfile, files), dict(given.config)]
+
+
+def kind_of_backbone(values):
+    """Which of the three ways to give a backbone a layer uses."""
+    if "path" in values:
+        return "path"
+    return "repository" if {"repository", "revision"} & values.keys() else "sizes"
+
+
+def merge():
+    """Undo what Snakemake merges wrongly: another way to give the backbone, other methods."""
+    backbone, names = {}, []
+    for layer in layers():
+        given = look_up(layer, "backbone")
+        if isinstance(given, dict):
+            same = kind_of_backbone(backbone) == kind_of_backbone(given)
+            backbone = backbone | given if same else dict(given)
+        if isinstance(methods := look_up(layer, "attributions.methods"), dict):
+            config["attributions"]["methods"] = dict(methods)
+        if isinstance(explainers := look_up(layer, "explainers"), dict):
+            names += explainers
+    if backbone:
+        config["backbone"] = backbone
+    # Snakemake puts the names of --configfile first, but the first of config.yaml is the main one
+    if isinstance(explainers := config.get("explainers"), dict):
+        ordered = [name for name in dict.fromkeys(names) if name in explainers]
+        config["explainers"] = {name: explainers[name] for name in ordered} | explainers
+    if isinstance(methods := look_up(config, "attributions.methods"), dict):
+        for name, own in methods.items():
+            if isinstance(own, dict):
+                methods[name] = {"method": name} | own
+
+
+def plain(value, place="config"):
+    """A value with whole numbers as integers. Raises WorkflowError for what JSON cannot hold."""
+    if isinstance(value, dict):
+        for key in value:
+            if not isinstance(key, str):
+                raise WorkflowError(f"{place}: the key {key} is no text: quote it")
+        return {key: plain(own, f"{place}: {key}") for key, own in value.items()}
+    if isinstance(value, list):
+        return [plain(own, place) for own in value]
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise WorkflowError(f"{place}: {value} is no number that can be used")
+        return int(value) if value.is_integer() else value
+    return value
+
+
+def converted(text, error):
+    """What the schema wants in place of a text, which a command line gives; None if it is not that."""
+    if error.validator == "enum":
+        return next((one for one in error.validator_value if str(one) == text), None)
+    if error.validator != "type":
+        return None
+    if error.validator_value == "boolean":
+        return {"true": True, "false": False}.get(text.lower())
+    if error.validator_value in ("integer", "number"):
+        try:
+            return plain(float(text))
+        except (ValueError, WorkflowError):
+            pass
+    return None
+
+
+def convert(schema):
+    """Give the texts in the configuration the types that the schema asks for."""
+    # again after a conversion: what is checked next may depend on it
+    for error in [*jsonschema.Draft202012Validator(schema).iter_errors(config)]:
+        if isinstance(error.instance, str):
+            *parents, key = error.absolute_path
+            value = converted(error.instance, error)
+            if value is not None:
+                holder = config
+                for parent in parents:
+                    holder = holder[parent]
+                holder[key] = value
+
+
+def leftovers():
+    """Keys and results of older versions, each as a line that says what to do."""
+    for key, advice in RENAMED_KEYS.items():
+        if look_up(config, key) is not None:
+            yield f"config: {key} {advice} (config/README.md)"
+    sources = look_up(config, "class_explanations.sources")
+    if isinstance(sources, list) and "explainer" in sources:
+        yield "config: class_explanations.sources: `explainer` is now `explainer_NAME`, as in explainer_paper"
+    for pattern in OLD_RESULTS:
+        for path in glob.glob(placed(pattern)):
+            yield (
+                f"{path} was made by an older version, whose files lie elsewhere: rename the folder "
+                "(mv results old_results) and run again; downloads in resources/ are kept"
+            )
+            return
+
+
+def registered(key):
+    """The names in a registry, by its text: Snakemake's environment need not have torch."""
+    path = PROJECT / "scripts" / "whatyouread" / REGISTRIES[key]
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    [table] = (
+        node.value
+        for node in tree.body
+        if isinstance(node, ast.AnnAssign) and isinstance(node.value, ast.Dict)
+    )
+    return [name.value for name in table.keys]
+
+
+def unknown(key, place, value):
+    """A line for a value that is in no registry."""
+    names = registered(key)
+    if value not in names:
+        yield f"{place}: {value!r} is none of {', '.join(names)}"
+
+
+def contradictions():
+    """What the schema cannot see: values that do not go together, in words."""
+    split, backbone = config["split"], config["backbone"]
+    if split["test"] + split["validation"] >= 1:
+        yield "split.test and split.validation leave nothing to train on: lower one"
+    for key in ("explainer_train", "explainer_validation"):
+        if split[key] > 1 and split[key] != int(split[key]):
+            yield f"split.{key}: {split[key]} is neither a share (up to 1) nor a number of sequences"
+    heads = backbone.get("num_attention_heads", 1)
+    # rotary positions turn pairs of values
+    if backbone.get("hidden_size", 0) % (2 * heads):
+        yield (
+            f"backbone.hidden_size: {backbone['hidden_size']} is no multiple of twice the "
+            f"{heads} attention heads"
+        )
+    yield from unknown("tokenizer", "tokenizer", config["tokenizer"])
+    yield from unknown("labels.source", "labels.source", config["labels"]["source"])
+    trained = {"explanandum": config["explanandum"]}
+    trained |= {f"explainers.{name}": entry for name, entry in EXPLAINERS.items()}
+    for section, entry in trained.items():
+        if entry["batch_size"] % entry["gpus"]:
+            yield f"{section}: batch_size {entry['batch_size']} is no multiple of gpus {entry['gpus']}"
+        if "objective" in entry:
+            yield from unknown("objective", f"{section}.objective", entry["objective"])
+        if entry.get("objective") == "paper":
+            # what is not given has the default of the program
+            low, high = entry.get("min_area", 0.05), entry.get("max_area", 0.3)
+            if low > high:
+                yield f"{section}: min_area {low} is above max_area {high}: exchange them"
+    for source in set(CLASS_SOURCES) - {"integrated_gradients", *EXPLAINER_METHODS}:
+        yield (
+            f"class_explanations.sources: there is no {source}, only integrated_gradients, "
+            f"{', '.join(EXPLAINER_METHODS)}"
+        )
+
+
+def stop_at(lines):
+    """Say everything that is wrong at once."""
+    if lines := list(lines):
+        raise WorkflowError("\n".join(lines))
+
+
+SCHEMA = "../schemas/config.schema.yaml"
+merge()
+config.update(plain(config))
+stop_at(leftovers())
+convert(load_configfile(PROJECT / "workflow" / "rules" / SCHEMA))
+try:
+    validate(config, SCHEMA)
+except WorkflowError as error:
+    wrong = error.__context__  # of jsonschema, which prints the schema as well
+    if not hasattr(wrong, "absolute_path"):
+        raise
+    key = ".".join(map(str, wrong.absolute_path))
+    raise WorkflowError(
+        ": ".join(filter(None, ["config", key, wrong.message]))
+    ) from None
+
+RANKS = config["ranks"]
+# name -> its whole settings, what all of them share included
+EXPLAINERS = {
+    name: config["explainer"] | own for name, own in config["explainers"].items()
+}
+MAIN = next(iter(EXPLAINERS))
+EXPLAINER_METHODS = [f"explainer_{name}" for name in EXPLAINERS]
+METHODS = [*EXPLAINER_METHODS, *config["attributions"]["methods"]]
+# those with the loss that `compare_losses` also fits other masks to
+WITH_PAPERS_LOSS = [
+    name for name, entry in EXPLAINERS.items() if entry["objective"] == "paper"
+]
+RUNS = range(config["runs"]["number"])
+CLASSIFIERS = RUNS if config["runs"]["kind"] == "explanandum" else [0]
+PARTS = [f"{number}-of-{config['parts']}" for number in range(1, config["parts"] + 1)]
+CLASS_SOURCES = config["class_explanations"].get(
+    "sources", ["integrated_gradients", f"explainer_{MAIN}"]
+)
+COMPILE = "--compile" if config["evaluation"]["compile"] else ""
+
+stop_at(f"config: {problem}" for problem in contradictions())
