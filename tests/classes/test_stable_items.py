@@ -194,6 +194,17 @@ def test_planted_items_are_found_among_all_tests_and_only_these(seed):
     assert (again["tests"] == totals.loc[0, "tests"]).all()
 
 
+def test_too_few_sequences_to_test_anything_are_tables_without_items():
+    selections, sequences = tables(per_class=1, classes=2)
+    for chosen in (selections, selections.head(0)):
+        assert len(stable_items(candidates(chosen, sequences, LOOSE), LOOSE)) == 0
+        totals, wrong = null_table(chosen, sequences, LOOSE, seed=3)
+        assert len(wrong) == 0
+        counts = ["tests", "stable_items", "stable_items_shuffled", "without_test"]
+        assert (totals[counts] == 0).all(axis=None)
+    assert null_table(selections, sequences, LOOSE, seed=3)[0]["runs"].tolist() == [3]
+
+
 def test_the_share_of_the_runs_is_of_the_sources_own_runs():
     """A source that is scored once, because its runs would all be of one classifier, has one run."""
     selections, sequences = tables()

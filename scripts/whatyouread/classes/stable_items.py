@@ -100,8 +100,9 @@ def corrected(
     table = pooled(selections, sequences)
     table = table[table["support"] + table["elsewhere"] > thresholds.min_sequences].copy()
     classes = sequences.groupby(["source", "rank"])["class"].nunique().rename("classes")
-    items = table.groupby(GROUP)["item"].transform("nunique")
-    table["tests"] = items * table.join(classes, on=["source", "rank"])["classes"]
+    items = table.drop_duplicates([*GROUP, "item"]).groupby(GROUP).size().rename("items")
+    table = table.join(classes, on=["source", "rank"]).join(items, on=GROUP)
+    table["tests"] = table.pop("items") * table.pop("classes")
     table["p"] = enrichment(table)
     table["q"] = 1.0
     for _, part in table.groupby(GROUP):
@@ -118,7 +119,8 @@ def candidates(
 
 def _agreed(table: pd.DataFrame, sequences: pd.DataFrame, thresholds: Thresholds) -> pd.DataFrame:
     # the tolerance absorbs rounding: 0.6 of 5 runs is 3, not 3.0000000000000004
-    needed = thresholds.min_run_share * table["source"].map(runs_of(sequences)) - 1e-9
+    runs = table[["source"]].join(runs_of(sequences).rename("made"), on="source")["made"]
+    needed = thresholds.min_run_share * runs - 1e-9
     return table[(table["runs"] >= needed) & (table["support"] > thresholds.min_sequences)]
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from whatyouread.masks.choices import THRESHOLD
-from whatyouread.report.conditions import CONDITIONS, is_clear
+from whatyouread.report.conditions import CONDITIONS, FEWEST, is_clear
 from whatyouread.support.cli import UserError
 
 CONTROL = "shifted"
@@ -121,6 +121,8 @@ def sentence(measured: Measured, ranks: list[str]) -> str:
     if np.isnan([own, moved, rest, moved_rest]).any():
         return f"{measured.name}: some of the numbers are missing, so nothing can be said."
     n = int(rows[0]["sequences"])
+    if n < FEWEST:
+        return f"{measured.name}: {n} sequences are too few, so nothing can be said."
     keep, leave = _verdict(own, moved, 1, n), _verdict(rest, moved_rest, -1, n)
     conclusion = CONCLUSIONS[keep, leave]
     whole = _mean(measured.row("explanandum"), ranks)
