@@ -6,6 +6,7 @@ import pandas as pd
 
 from whatyouread.data.token_files import TokenFile
 from whatyouread.evaluate.comparison import Comparison, markdown, with_measures
+from whatyouread.masks.choices import OTHERS, warn_of_none_wrong
 from whatyouread.methods.files import read_attributions
 from whatyouread.models.explanandum import Explanandum
 from whatyouread.models.inference import Passes, choose_device
@@ -26,6 +27,11 @@ def main(args):
     )
     passes = Passes(explanandum, args.batch_size, device)
     file = TokenFile(args.sequences, ranks)
+    for other in OTHERS:  # all methods were asked about the same classes
+        asked = getattr(next(iter(methods.values())), other)
+        warn_of_none_wrong(
+            asked, file.labels, ranks, f"the rows of {other} classes in {args.comparison}"
+        )
     table, curves = Comparison(passes, file, methods, args.seed, args.explainer).tables()
     table = with_measures(table, faithfulness, costs, args.explainer)
     text = markdown(table, ranks, args.explainer, args.explainers)

@@ -6,6 +6,7 @@ import numpy as np
 
 from whatyouread.evaluate.prediction_files import read_predictions
 from whatyouread.evaluate.table1 import beside_paper, controls, markdown, table
+from whatyouread.masks.choices import warn_of_none_wrong
 from whatyouread.masks.mask_files import MaskFile
 from whatyouread.support import cli, files
 
@@ -15,9 +16,11 @@ def main(args):
     masks = MaskFile(args.masks, args.ranks)
     if not np.array_equal(masks.keys, made.keys):
         raise cli.UserError(f"{args.predictions} is not of the sequences of {args.masks}")
+    wrong = masks.classes["wrong"]
+    warn_of_none_wrong(wrong, made.labels, made.ranks, f"wrong_class rows of {args.controls}")
     main_table = beside_paper(table(made, "labels"), args.ranks, args.paper)
     files.write_tsv(args.table, main_table, float_format="%.2f")
-    files.write_tsv(args.controls, controls(made, masks.classes["wrong"]), float_format="%.2f")
+    files.write_tsv(args.controls, controls(made, wrong), float_format="%.2f")
     with files.atomic(args.markdown) as temporary:
         temporary.write_text(markdown(main_table, args.ranks, masks), encoding="utf-8")
 

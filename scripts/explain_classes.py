@@ -14,7 +14,7 @@ from whatyouread.classes.stable_items import (
     summary,
     with_names,
 )
-from whatyouread.classes.truth import planted_table
+from whatyouread.classes.truth import TOP, planted_table
 from whatyouread.data.levels import read_classes
 from whatyouread.data.planted import planted_segments, read_planted
 from whatyouread.data.token_files import TokenFile
@@ -56,10 +56,10 @@ def main(args):
         kmers = items[items["kind"] == "kmer"]
         table = planted_table(kmers, classes, segments, lineages, args.ranks, args.settings["k"])
         for (source, rank), part in table.groupby(["source", "rank"]):
-            right = (part["planted"] == 5).mean()
+            five = part[part["listed"] == TOP]
             cli.log.info(
-                "%s, %s: the five best k-mers are planted in %.0f %% of the classes",
-                source, rank, 100 * right,
+                "%s, %s: the %d best k-mers are planted in %d of the %d classes that have as many",
+                source, rank, TOP, (five["planted"] == TOP).sum(), len(five),
             )  # fmt: skip
         files.write_tsv(args.planted_table, with_names(table, classes), float_format="%.4g")
 

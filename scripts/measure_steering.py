@@ -4,6 +4,7 @@ from pathlib import Path
 
 from whatyouread.data.token_files import TokenFile
 from whatyouread.evaluate.steering import Steering, markdown
+from whatyouread.masks.choices import OTHERS, warn_of_none_wrong
 from whatyouread.methods.files import read_attributions
 from whatyouread.models.explanandum import Explanandum
 from whatyouread.models.inference import Passes, choose_device
@@ -20,6 +21,11 @@ def main(args):
         raise cli.UserError(f"--explainers: {missing[0]} is not among the attributions")
     passes = Passes(explanandum, args.batch_size, device)
     file = TokenFile(args.sequences, ranks)
+    for other in OTHERS:  # all methods were asked about the same classes
+        asked = getattr(next(iter(methods.values())), other)
+        warn_of_none_wrong(
+            asked, file.labels, ranks, f"the rows of {other} classes in {args.table}"
+        )
     table = Steering(passes, file, methods, args.seed, args.resamples).table()
     text = markdown(table, args.explainers)
     files.write_tsv(args.table, table, float_format="%.2f")

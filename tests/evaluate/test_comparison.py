@@ -136,6 +136,24 @@ def test_steering_is_judged_by_the_wrong_class(file, passes):
     assert scores["wrong_class"] is methods["other"].scores["wrong"]
 
 
+def test_what_is_true_at_a_higher_rank_is_not_wrong_there(file, passes):
+    """Another genus may share the phylum; here two sequences' other classes share the superkingdom."""
+    methods = methods_of(file)
+    other, labels = methods["other"], file.labels
+    other.wrong[:2, 0] = labels[:2, 0]
+    other.runner_up[:, 0] = labels[:, 0]  # one superkingdom
+    comparison = Comparison(passes, file, methods, seed=3, explainer="explainer_paper")
+    truths = {name: truth for name, _, truth in comparison.variants("other")}
+    for name, classes in (("wrong_class", labels), ("wrong_class_steering", other.wrong)):
+        assert truths[name][:, 0].tolist() == [-1, -1, *classes[2:, 0]]
+        np.testing.assert_array_equal(truths[name][:, 1:], classes[:, 1:])
+    table, _ = comparison.tables()
+    rows = table[table["method"] == "other"].set_index("control")
+    for name in ("runner_up_class", "runner_up_class_steering"):
+        assert np.isnan(rows.loc[name, "keep_10_superkingdom"])
+        assert rows.loc[name, ["keep_10_phylum", "remove_area_genus"]].notna().all()
+
+
 def small_table():
     rows = []
     for method, keep, shifted in (
@@ -186,3 +204,15 @@ def test_the_text_says_of_each_explainer_who_is_ahead_and_by_how_much():
     text = markdown(table, ["genus"], "explainer_paper", ["explainer_paper"])
     assert "Ahead of explainer paper by keeping the top 10 % (points): none." in text
     assert "Ahead of lime" not in text
+
+
+def test_a_method_without_a_number_is_neither_ahead_nor_behind():
+    table = small_table()
+    table.loc[(table["method"] == "lime") & (table["control"] == "none"), "keep_10_genus"] = np.nan
+    text = markdown(table, ["genus"], "explainer_paper", ["explainer_paper", "lime"])
+    said = (
+        "Ahead of explainer paper by keeping the top 10 % (points): none. Without a number: lime."
+    )
+    assert said in text
+    assert "lime: its top 10 % of tokens keep an unknown number of points" in text
+    assert "nan" not in text

@@ -108,3 +108,12 @@ def test_areas_by_loops(tmp_path):
     assert made["auroc"] == pytest.approx(auroc, abs=1e-9)
     assert made["auprc"] == pytest.approx(area, abs=1e-9)
     assert 0.55 < auroc < 0.95
+
+
+def test_where_nothing_is_planted_there_is_nothing_to_find(tmp_path):
+    _, file, _truth, read = scored(tmp_path, masks_of=simple)
+    for planted in (segments([]), segments([("elsewhere", "phylum", 3, 20)])):
+        table = localization(file, read, planted, 3)
+        assert table["auprc"].isna().all()
+        assert table["auroc"].isna().all()
+        assert (table["base_rate"] == 0).all()

@@ -120,7 +120,7 @@ def test_the_text_says_which_methods_are_ahead_of_an_explainer():
     assert "chance is 10." in text
     lines = text.splitlines()
     assert lines[-4:] == [
-        "- explainer sharp, kept: lime (4, by 10.0).",
+        "- explainer sharp, kept: lime (4 of 4, by 10.0).",
         "- explainer sharp, net, random class: none.",
         "- explainer sharp, net, runner-up: none.",
         "- explainer sharp, removed: none.",
@@ -137,4 +137,28 @@ def test_a_point_without_a_number_does_not_count():
     here = (table["percent"] == 30) & (table["measure"] == "kept") & (table["method"] == "lime")
     table.loc[here, "value"] = np.nan
     text = markdown(table, ["explainer_sharp"])
-    assert "kept: lime (3, by 10.0)." in text
+    assert "kept: lime (3 of 3, by 10.0)." in text
+
+
+@pytest.mark.parametrize("method", ["lime", "explainer_sharp"])
+@pytest.mark.parametrize("undefined", [1, 2, 3])
+def test_points_without_a_number_are_in_no_number(method, undefined):
+    """Where no class is wrong, there is nothing to be ahead in, nor to be level in."""
+    table = small_table()
+    here = (table["measure"] == "net_wrong") & (table["method"] == method)
+    table.loc[here & table["percent"].isin(PERCENTS[:undefined]), "value"] = np.nan
+    text = markdown(table, ["explainer_sharp"])
+    assert f"net, random class: none (of {4 - undefined} points)." in text
+    assert "net, runner-up: none." in text
+    table.loc[(table["measure"] == "net_wrong") & (table["method"] == "lime"), "value"] += 70
+    assert f"net, random class: lime ({4 - undefined} of {4 - undefined}, by 15.0)." in markdown(
+        table, ["explainer_sharp"]
+    )
+
+
+def test_without_any_number_nothing_is_said():
+    table = small_table()
+    table.loc[table["measure"].str.contains("wrong"), "value"] = np.nan
+    text = markdown(table, ["explainer_sharp"])
+    assert "net, random class: no point has a number." in text
+    assert "| explainer sharp | 80 | - | 70 | - | 30 |" in text

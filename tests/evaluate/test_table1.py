@@ -17,7 +17,13 @@ from helpers_evaluation import (
 
 from whatyouread.data.six_mers import CLS, FIRST_KMER
 from whatyouread.evaluate.masked_predictions import MaskedSequences
-from whatyouread.evaluate.prediction_files import MASK_CONDITIONS, Predictions, read_predictions
+from whatyouread.evaluate.prediction_files import (
+    CASES,
+    MASK_CONDITIONS,
+    Case,
+    Predictions,
+    read_predictions,
+)
 from whatyouread.evaluate.table1 import beside_paper, controls, markdown, table
 from whatyouread.explainers.generation import generate_masks
 from whatyouread.masks.mask_files import MaskFile
@@ -166,6 +172,7 @@ def test_every_control_is_there_in_every_condition(control_rows):
         expected += [("wrong", name, condition) for condition in masked]
     assert found == expected
     names = ["classes", "control", "condition", *RANKS, "sequences", "left_out"]
+    names += [f"sequences_{rank}" for rank in RANKS]
     assert control_rows.columns.tolist() == names
 
 
@@ -183,33 +190,80 @@ def test_controls_by_hand(control_rows):
         np.testing.assert_allclose(rows.loc["predicted", control, "inverted_masks"], [50, 100 / 3])
 
 
-def of(predicted, truth=LABELS):
-    """Balanced accuracies in per cent by plain loops."""
+def of(predicted, truth=LABELS, counts=lambda row, rank: True):
+    """Balanced accuracies in per cent by plain loops, of the sequences that count."""
     result = []
     for rank in range(2):
+        rows = [i for i in range(len(truth)) if counts(i, rank)]
         recalls = []
-        for label in {row[rank] for row in truth}:
-            own = [i for i, row in enumerate(truth) if row[rank] == label]
+        for label in {truth[i][rank] for i in rows}:
+            own = [i for i in rows if truth[i][rank] == label]
             recalls.append(sum(predicted[i][rank] == label for i in own) / len(own))
-        result.append(100 * sum(recalls) / len(recalls))
+        result.append(100 * sum(recalls) / len(recalls) if recalls else float("nan"))
     return result
+
+
+def is_wrong(row, rank):
+    return WRONG[row][rank] != LABELS[row][rank]
 
 
 def test_wrong_masks_are_judged_twice(control_rows):
     rows = control_rows.set_index(["control", "condition"])[RANKS]
     # the mask leaves B of sequence 0, A of 1, nothing of 2 and C of 3
     answers = [[0, 1], [0, 0], [1, 2], [1, 2]]
-    assert of(answers) == pytest.approx([100 / 6, 0])
-    assert of(answers, WRONG) == pytest.approx([250 / 3, 250 / 3])
     inverted = [[0, 0], [1, 2], [0, 1], [0, 0]]
-    for condition in ("masks", "rounded_masks"):
-        assert rows.loc["wrong_class", condition].tolist() == pytest.approx(of(answers))
-        steered = rows.loc["wrong_class_steering", condition].tolist()
-        assert steered == pytest.approx(of(answers, WRONG))
-    for condition in ("inverted_masks", "inverted_rounded_masks"):
-        assert rows.loc["wrong_class", condition].tolist() == pytest.approx(of(inverted))
-        steered = rows.loc["wrong_class_steering", condition].tolist()
-        assert steered == pytest.approx(of(inverted, WRONG))
+    # the wrong genera of sequences 0 and 3 are of the true kingdom: 1 and 2 count there
+    assert [[is_wrong(i, rank) for i in range(4)] for rank in (0, 1)] == [
+        [False, True, True, False],
+        [True, True, True, True],
+    ]
+    assert of(answers, WRONG, is_wrong) == pytest.approx([100, 250 / 3])
+    assert of(answers, LABELS, is_wrong) == [0, 0]
+    assert of(inverted, LABELS, is_wrong)[0] == 100
+    for made, conditions in (
+        (answers, ("masks", "rounded_masks")),
+        (inverted, ("inverted_masks", "inverted_rounded_masks")),
+    ):
+        for condition in conditions:
+            for name, truth in (("wrong_class", LABELS), ("wrong_class_steering", WRONG)):
+                got = rows.loc[(name, condition)].tolist()
+                assert got == pytest.approx(of(made, truth, is_wrong))
+
+
+def test_the_sequences_that_count_at_a_rank_stand_beside(control_rows):
+    wrong = control_rows["classes"] == "wrong"
+    counts = control_rows[["sequences", "sequences_rank0", "sequences_rank1", "left_out"]]
+    assert (counts[wrong] == [4, 2, 4, 0]).all(axis=None)
+    others = counts[~wrong]
+    for rank in RANKS:
+        assert others[f"sequences_{rank}"].equals(others["sequences"])
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_class_is_wrong_at_each_rank_by_itself(seed):
+    """Random lineages, labels, wrong classes and predictions, against plain loops."""
+    generator = np.random.default_rng(seed)
+    n = 40
+    parent = np.arange(7) % (1 + seed % 3)  # with seeds 0 and 3 there is one kingdom
+
+    def lineages(genera):
+        return np.stack([parent[genera], genera], axis=1)
+
+    labels = generator.integers(0, 7, n)
+    wrong = lineages((labels + generator.integers(1, 7, n)) % 7)
+    labels = lineages(labels)
+    answers = {case: lineages(generator.integers(0, 7, n)) for case in CASES}
+    made = Predictions(pa.array(["x"] * n), np.arange(n), RANKS, labels, answers)
+    rows = controls(made, wrong)
+    rows = rows[rows["classes"] == "wrong"].set_index(["control", "condition"])
+    for condition in MASK_CONDITIONS:
+        said = answers[Case("wrong", "wrong_class", condition)].tolist()
+        for name, truth in (("wrong_class", labels), ("wrong_class_steering", wrong)):
+            expected = of(said, truth.tolist(), lambda i, r: wrong[i, r] != labels[i, r])
+            got = rows.loc[(name, condition), RANKS].astype(float).tolist()
+            assert got == pytest.approx(expected, nan_ok=True)
+            assert np.isnan(got[0]) == (seed % 3 == 0)
+            assert rows.loc[(name, condition), "sequences_rank1"] == n
 
 
 def test_written_and_read_back(tmp_path):

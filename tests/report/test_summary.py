@@ -96,6 +96,34 @@ def test_masks_that_steer_are_not_said_to_point_at_anything():
         assert ("(64 / 56 against 44 / 36), so they steer it." in text) == steers
 
 
+@pytest.mark.parametrize(
+    ("steered", "n", "steers"),
+    [(60, N, True), (42, N, False), (60, 5, False), (np.nan, 0, False)],
+)
+def test_a_rank_without_a_wrong_class_counts_neither_for_nor_against_steering(steered, n, steers):
+    """With one kingdom no mask is of a wrong one: the genus decides, by the sequences that count."""
+    made = measured()
+    wrong = [
+        pd.DataFrame(
+            [{"condition": "rounded_masks", "kingdom": np.nan, "genus": value, "sequences": N,
+              "sequences_kingdom": 0, "sequences_genus": n}]
+        ).assign(classes="wrong", control=control)
+        for control, value in (("wrong_class_steering", steered), ("wrong_class", 40))
+    ]  # fmt: skip
+    text = sentence(Measured("sharp", made.table, pd.concat([made.controls, *wrong])), RANKS)
+    assert ("(– / 60 against – / 40), so they steer it." in text) == steers
+    assert ("point at" in text) != steers
+
+
+@pytest.mark.parametrize("n", [1, 2, 5])
+def test_a_handful_of_sequences_shows_nothing(n):
+    made = measured(changed={"rounded_masks": 96, "inverted_rounded_masks": 4})
+    controls = made.controls.assign(kingdom=0.0, genus=0.0, sequences=n)
+    table = made.table.assign(sequences=n)
+    text = sentence(Measured("sharp", table, controls), RANKS)
+    assert text == f"sharp: {n} sequences are too few, so nothing can be said."
+
+
 def test_a_missing_number_leaves_nothing_to_say():
     text = sentence(measured(changed={"rounded_masks": np.nan}), RANKS)
     assert text == "sharp: some of the numbers are missing, so nothing can be said."

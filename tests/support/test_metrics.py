@@ -39,3 +39,14 @@ def test_rare_classes_weigh_as_much_as_frequent_ones():
 def test_nothing_to_judge_is_nan():
     nothing = np.zeros(0, np.int64)
     assert math.isnan(balanced_accuracy(nothing, nothing))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_labels_below_0_do_not_count(seed):
+    generator = np.random.default_rng(seed)
+    labels, predicted = generator.integers(0, 5, (2, 60))
+    labels[generator.random(60) < 0.4] = -1
+    counted = labels >= 0
+    expected = balanced_accuracy_score(labels[counted], predicted[counted])
+    assert balanced_accuracy(labels, predicted) == pytest.approx(expected, abs=1e-12)
+    assert math.isnan(balanced_accuracy(np.full(60, -1), predicted))

@@ -130,6 +130,19 @@ def test_runs_may_train_another_classifier_on_another_split(tmp_path):
     assert "--validation results/tokens/2/validation.arrow" in command
 
 
+@pytest.mark.parametrize(("kind", "by_gradients"), [("explainer", [0]), ("explanandum", [0, 1, 2])])
+def test_runs_that_share_a_classifier_are_one_run_of_what_explains_it(tmp_path, kind, by_gradients):
+    write_config(tmp_path, TINY | {"runs": {"kind": kind, "number": 3}})
+    done = snakemake(tmp_path, *PLAN, "results/class_explanations.tsv")
+    assert done.returncode == 0, done.stderr
+    command = next(line for line in done.stdout.splitlines() if "explain_classes.py" in line)
+    found = re.search("--selections (.*?) --", command)[1].split()
+    expected = {f"results/classes/{run}/integrated_gradients.parquet" for run in by_gradients}
+    expected |= {f"results/classes/{run}/explainer_paper.parquet" for run in range(3)}
+    assert set(found) == expected
+    assert len(found) == len(expected)
+
+
 @pytest.mark.parametrize(
     "target",
     [
@@ -282,7 +295,7 @@ def test_selections_depend_on_what_they_use(tmp_path, key, selection, stability)
         ),
         (
             {"class_explanations": TINY["class_explanations"] | {"steps": 3}},
-            {"score_classes": 2},
+            {"score_classes": 1},
             {"train_explainer", "generate_masks"},
         ),
         (

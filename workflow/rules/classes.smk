@@ -38,9 +38,7 @@ rule score_classes:
 
 rule explain_classes:
     input:
-        selections=expand(
-            "results/classes/{run}/{source}.parquet", run=RUNS, source=CLASS_SOURCES
-        ),
+        selections=class_selections,
         classes="results/taxonomy/classes.tsv",
         planted=if_simulated("resources/simulated/planted.parquet"),
         test=if_simulated("results/tokens/test.arrow"),

@@ -255,6 +255,21 @@ def gate_of_source(wildcards):
     return gates_of(explainer_of_source(wildcards))
 
 
+def runs_of_source(source):
+    """The runs that a source of scores for classes differs in: of one classifier, only the first."""
+    return RUNS if source in EXPLAINER_METHODS else CLASSIFIERS
+
+
+def class_selections(wildcards):
+    """What `score_classes` selects, by each source in each run."""
+    return [
+        f"results/classes/{run}/{source}.parquet"
+        for run in RUNS
+        for source in CLASS_SOURCES
+        if run in runs_of_source(source)
+    ]
+
+
 def other_explainers(wildcards):
     """The Explainers of the further runs, for the agreement between seeds."""
     return [path for run in RUNS[1:] for path in explainer_of(wildcards.method, run)]

@@ -4,6 +4,11 @@ Stable Attribution Class Explanation (Rönnqvist et al. 2022) pools the best ite
 runs, keeps items that enough runs and enough sequences select, and orders them by mean score. This
 module adds one condition: an item must be selected in a larger share of the class's sequences than of
 the other classes' sequences.
+
+Every class is tested with every item, and q-values count all these tests. Only items that too few
+sequences of all classes together select are left out, because that number knows no class. The numbers of
+runs and of the class's sequences do: they are thresholds for what was tested. Chosen by them before,
+tests with small p-values would be common by chance alone.
 """
 
 import dataclasses
@@ -71,29 +76,57 @@ def enrichment(table: pd.DataFrame) -> np.ndarray:
     )
 
 
-def false_discovery(p: np.ndarray) -> np.ndarray:
-    """The q-value of each p-value by Benjamini and Hochberg, float64 (n,)."""
+def false_discovery(p: np.ndarray, tests: int | None = None) -> np.ndarray:
+    """The q-value of each p-value by Benjamini and Hochberg, float64 (n,).
+
+    tests: the number of all tests, n by default; the p-values of those that are not given are 1.
+    """
     order = np.argsort(p)[::-1]
-    scaled = p[order] * len(p) / np.arange(len(p), 0, -1)
+    scaled = p[order] * (tests or len(p)) / np.arange(len(p), 0, -1)
     q = np.empty(len(p))
     q[order] = np.minimum(np.minimum.accumulate(scaled), 1)
     return q
 
 
+def corrected(
+    selections: pd.DataFrame, sequences: pd.DataFrame, thresholds: Thresholds
+) -> pd.DataFrame:
+    """The rows of `pooled` that are tested, with their p- and q-values and the number of `tests`.
+
+    `tests` is the number of items times the number of classes. It includes the pairs that have no row,
+    because no sequence of the class selects the item: their p-value is 1. Items that are selected in
+    `min_sequences` sequences or fewer, whatever their class, cannot be stable and are not tested.
+    """
+    table = pooled(selections, sequences)
+    table = table[table["support"] + table["elsewhere"] > thresholds.min_sequences].copy()
+    classes = sequences.groupby(["source", "rank"])["class"].nunique().rename("classes")
+    items = table.drop_duplicates([*GROUP, "item"]).groupby(GROUP).size().rename("items")
+    table = table.join(classes, on=["source", "rank"]).join(items, on=GROUP)
+    table["tests"] = table.pop("items") * table.pop("classes")
+    table["p"] = enrichment(table)
+    table["q"] = 1.0
+    for _, part in table.groupby(GROUP):
+        table.loc[part.index, "q"] = false_discovery(part["p"].to_numpy(), part["tests"].iloc[0])
+    return table
+
+
 def candidates(
     selections: pd.DataFrame, sequences: pd.DataFrame, thresholds: Thresholds
 ) -> pd.DataFrame:
-    """The items that enough runs and sequences select, with q-values; see `pooled` for the columns."""
-    runs = sequences["run"].nunique()
-    table = pooled(selections, sequences)
+    """The items that enough runs and sequences of the class select, with the columns of `corrected`."""
+    return _agreed(corrected(selections, sequences, thresholds), sequences, thresholds)
+
+
+def _agreed(table: pd.DataFrame, sequences: pd.DataFrame, thresholds: Thresholds) -> pd.DataFrame:
     # the tolerance absorbs rounding: 0.6 of 5 runs is 3, not 3.0000000000000004
-    enough = table["runs"] >= thresholds.min_run_share * runs - 1e-9
-    table = table[enough & (table["support"] > thresholds.min_sequences)].copy()
-    table["q"] = 1.0
-    table["p"] = enrichment(table)
-    for _, part in table.groupby(GROUP):
-        table.loc[part.index, "q"] = false_discovery(part["p"].to_numpy())
-    return table
+    runs = table[["source"]].join(runs_of(sequences).rename("made"), on="source")["made"]
+    needed = thresholds.min_run_share * runs - 1e-9
+    return table[(table["runs"] >= needed) & (table["support"] > thresholds.min_sequences)]
+
+
+def runs_of(sequences: pd.DataFrame) -> pd.Series:
+    """source -> the number of runs that it was scored in; sources may differ."""
+    return sequences.groupby("source")["run"].nunique()
 
 
 def stable_items(table: pd.DataFrame, thresholds: Thresholds) -> pd.DataFrame:
@@ -131,20 +164,28 @@ def null_table(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Count the stable items with true and with shuffled labels.
 
-    Returns totals per source, kind and rank, with and without the test of enrichment, and the stable
-    items for the shuffled labels.
+    Returns totals per source, kind and rank: `runs` of the source, `tests` (see `corrected`), and the items
+    with and without the test of enrichment; and the stable items for the shuffled labels.
     """
-    labels = shuffled_labels(sequences, seed)
-    true = candidates(selections, sequences, thresholds)
-    wrong = candidates(relabelled(selections, labels), relabelled(sequences, labels), thresholds)
-    counts = {}
-    for name, table in (("", true), ("_shuffled", wrong)):
-        counts["without_test" + name] = table.groupby(GROUP).size()
-        counts["stable_items" + name] = stable_items(table, thresholds).groupby(GROUP).size()
+    labels, counts = shuffled_labels(sequences, seed), {}
+    frames = {
+        "": (selections, sequences),
+        "_shuffled": (relabelled(selections, labels), relabelled(sequences, labels)),
+    }
+    for name, (chosen, looked_at) in frames.items():
+        table = corrected(chosen, looked_at, thresholds)
+        kept = _agreed(table, looked_at, thresholds)
+        items = stable_items(kept, thresholds)
+        # shuffling changes neither the classes nor the items: both have as many tests
+        counts["tests"] = table.groupby(GROUP)["tests"].first()
+        counts["without_test" + name] = kept.groupby(GROUP).size()
+        counts["stable_items" + name] = items.groupby(GROUP).size()
     groups = selections.drop_duplicates(GROUP).sort_values(GROUP)[GROUP]
     frame = groups.set_index(GROUP).assign(**counts).fillna(0).astype(int).reset_index()
-    order = ["stable_items", "stable_items_shuffled", "without_test", "without_test_shuffled"]
-    return frame[[*GROUP, *order]], stable_items(wrong, thresholds)
+    frame["runs"] = frame["source"].map(runs_of(sequences))
+    order = ["runs", "tests", "stable_items", "stable_items_shuffled"]
+    order += ["without_test", "without_test_shuffled"]
+    return frame[[*GROUP, *order]], items
 
 
 def summary(

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from whatyouread.data.token_files import TokenFile
-from whatyouread.masks.choices import OTHERS, THRESHOLD
+from whatyouread.masks.choices import OTHERS, THRESHOLD, where_wrong
 from whatyouread.masks.controls import CONTROLS
 from whatyouread.masks.top_tokens import keep_mask, ordered, remove_mask, share
 from whatyouread.methods.files import COMBINED, Attributions
@@ -50,15 +50,19 @@ class Comparison:
         return share(percent / 100, self.content)
 
     def variants(self, method: str) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
-        """The control's name, the scores and the expected classes for all table rows of a method."""
+        """The control's name, the scores and the expected classes for all table rows of a method.
+
+        Masks for another class are judged at the ranks where it is wrong (`choices.wrong_at`).
+        """
         scores, file = self.methods[method].scores, self.file
         yield "none", scores[COMBINED], self.labels
         for name, control in CONTROLS.items():
             changed = control(scores[COMBINED], self.content, file.keys, self.seed)
             yield name, changed, self.labels
         for other in OTHERS:
-            yield f"{other}_class", scores[other], self.labels
-            yield f"{other}_class_steering", scores[other], getattr(self.methods[method], other)
+            asked = getattr(self.methods[method], other)
+            for name, classes in (("class", self.labels), ("class_steering", asked)):
+                yield f"{other}_{name}", scores[other], where_wrong(classes, asked, self.labels)
 
     def accuracy(self, order: np.ndarray, percent: int | str, action: str, truth: np.ndarray):
         """Balanced accuracy at each rank, in per cent, with the top tokens kept or removed."""
@@ -135,7 +139,7 @@ def markdown(table: pd.DataFrame, ranks: list[str], explainer: str, explainers: 
     whole = table.iloc[0]
 
     def cell(row, name: str) -> str:
-        return " / ".join(f"{row[f'{name}_{rank}']:.0f}" for rank in ranks)
+        return " / ".join(_number(row[f"{name}_{rank}"], ".0f") for rank in ranks)
 
     extra = [name for name in ("comprehensiveness", "insertion_auc", "auprc") if name in own]
     heads = ["method", "top 10 % kept", "shifted", "top 10 % removed", "shifted", *extra]
@@ -147,8 +151,9 @@ def markdown(table: pd.DataFrame, ranks: list[str], explainer: str, explainers: 
         for action in ACTIONS:
             name = f"{action}_10"
             cells += [cell(row, name), cell(shifted.loc[method], name)]
-        cells += [f"{row[name]:.3f}" for name in extra]
-        cells += [f"{row['seconds_per_sequence']:.2g}", f"{row['times_the_explainer']:.3g}"]
+        cells += [_number(row[name], ".3f") for name in extra]
+        cells.append(_number(row["seconds_per_sequence"], ".2g"))
+        cells.append(_number(row["times_the_explainer"], ".3g"))
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(
         [
@@ -168,7 +173,10 @@ def markdown(table: pd.DataFrame, ranks: list[str], explainer: str, explainers: 
 def verdicts(
     own: pd.DataFrame, shifted: pd.DataFrame, ranks: list[str], explainer: str
 ) -> list[str]:
-    """Describe in sentences how one Explainer compares; own, shifted: table rows by method."""
+    """Describe in sentences how one Explainer compares; own, shifted: table rows by method.
+
+    A method with a missing number is neither ahead nor not, and is named.
+    """
 
     def mean(row, action: str) -> float:
         return float(np.mean([row[f"{action}_10_{rank}"] for rank in ranks]))
@@ -189,9 +197,19 @@ def verdicts(
             for m, gain in sorted(ahead.items(), key=lambda item: -item[1])
             if gain > 0
         )
-        said.append(f"  Ahead of {name} by {verb} the top 10 % (points): {names or 'none'}.")
+        unknown = [m.replace("_", " ") for m, gain in ahead.items() if np.isnan(gain)]
+        without = f" Without a number: {', '.join(unknown)}." if unknown else ""
+        said.append(
+            f"  Ahead of {name} by {verb} the top 10 % (points): {names or 'none'}.{without}"
+        )
     return said
 
 
 def _more(points: float) -> str:
+    if np.isnan(points):
+        return "an unknown number of points more or less"
     return f"{abs(points):.1f} points {'more' if points > 0 else 'less'}"
+
+
+def _number(value: float, form: str) -> str:
+    return "-" if np.isnan(value) else f"{value:{form}}"

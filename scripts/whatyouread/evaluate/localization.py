@@ -1,5 +1,6 @@
 """How well masks find planted segments; needs data with a known signal, such as simulated data."""
 
+import numpy as np
 import pandas as pd
 
 from whatyouread.data.planted import planted_tokens
@@ -14,7 +15,7 @@ def localization(
     """AUPRC and AUROC of mask values for planted tokens, pooled over all tokens of all sequences.
 
     One row per choice of classes, control, and truth: the segments of one rank, or of "any". The
-    base rate is the AUPRC of a random mask.
+    base rate is the AUPRC of a random mask. AUPRC and AUROC are NaN where no token is planted, or all are.
     """
     from sklearn.metrics import average_precision_score, roc_auc_score
 
@@ -32,14 +33,15 @@ def localization(
     for (choice, name), score in scores.items():
         for truth_name, truth in truths.items():
             y, s = truth[counted], score[counted]
+            known = y.any() and not y.all()
             rows.append(
                 {
                     "classes": choice,
                     "control": name,
                     "planted": truth_name,
-                    "auprc": average_precision_score(y, s),
-                    "auroc": roc_auc_score(y, s),
-                    "base_rate": y.mean(),
+                    "auprc": average_precision_score(y, s) if known else np.nan,
+                    "auroc": roc_auc_score(y, s) if known else np.nan,
+                    "base_rate": y.mean() if len(y) else np.nan,
                     "tokens": len(y),
                     "sequences": len(file),
                 }

@@ -4,8 +4,8 @@ A mask made for a class can pick the few tokens that speak for that class in any
 al. 2021). To detect this, masks are also made for classes that the sequence does not have, with the same
 share of kept tokens. The steering rate is how often the classifier then predicts such a class. The net
 accuracy is the accuracy with masks for the predicted classes, minus the steering rate. At each rank,
-only sequences whose other class is wrong at that rank count. A mask that does not depend on a class
-cannot steer. All numbers are shares of the sequences, in per cent.
+only sequences whose other class is wrong at that rank count (`choices.wrong_at`). A mask that does not
+depend on a class cannot steer. All numbers are shares of the sequences, in per cent.
 """
 
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ import pandas as pd
 
 from whatyouread.data.token_files import TokenFile
 from whatyouread.evaluate.leakage import label_leakage, mask_features
-from whatyouread.masks.choices import OTHERS
+from whatyouread.masks.choices import OTHERS, wrong_at
 from whatyouread.masks.controls import CONTROLS
 from whatyouread.masks.top_tokens import keep_mask, ordered, remove_mask, share
 from whatyouread.methods.files import COMBINED, Attributions
@@ -88,8 +88,7 @@ class Steering:
             for percent, right, said in zip(
                 PERCENTS, kept, self.said(own.scores[other], keep_mask), strict=True
             ):
-                # another genus can share the phylum: then the phylum is not wrong
-                steered = np.where(asked == labels, np.nan, said == asked)
+                steered = np.where(wrong_at(asked, labels), said == asked, np.nan)
                 yield f"steered_{other}", "none", percent, steered
                 yield f"net_{other}", "none", percent, net_hits(right, steered)
         leaked, chance = zip(*self.leakage(own.scores[COMBINED]), strict=True)
@@ -176,7 +175,8 @@ def verdicts(values: pd.Series, explainers: list[str], ranks: list[str]) -> list
     """Sentences per Explainer and measure: which methods are ahead, how often, and by how much.
 
     values: indexed by method, measure, control, percent and rank. A point is one share of tokens at one
-    rank. Explainers are not compared with one another.
+    rank; those where either has no number, as where no class is wrong, count neither for nor against.
+    Explainers are not compared with one another.
     """
     methods = values.index.get_level_values("method").unique()
     points = [(percent, rank) for percent in PERCENTS for rank in ranks]
@@ -185,21 +185,28 @@ def verdicts(values: pd.Series, explainers: list[str], ranks: list[str]) -> list
         return np.array([values[method, measure, "none", p, rank] for p, rank in points])
 
     said = [
-        f"Which other methods are ahead of an Explainer: at how many of the {len(points)} points"
-        f" ({', '.join(map(str, PERCENTS))} % of the tokens, each rank), and by how much at most.",
+        "Which other methods are ahead of an Explainer: at how many of the points where both have a"
+        f" number (of {len(points)}: {', '.join(map(str, PERCENTS))} % of the tokens, each rank), and by"
+        " how much at most.",
         "",
     ]
     for explainer in explainers:
         for measure in JUDGED:
             sign = -1 if measure in LOWER else 1
-            ahead = []
+            ahead, compared = [], []
             for other in methods.drop(explainers):
                 gains = sign * (numbers(other, measure) - numbers(explainer, measure))
+                gains = gains[~np.isnan(gains)]
+                compared.append(len(gains))
                 if often := int((gains > 0).sum()):
-                    ahead.append((often, np.nanmax(gains), other.replace("_", " ")))
+                    ahead.append((often, gains.max(), len(gains), other.replace("_", " ")))
             names = [
-                f"{name} ({often}, by {most:.1f})" for often, most, name in sorted(ahead)[::-1]
+                f"{name} ({often} of {of}, by {most:.1f})"
+                for often, most, of, name in sorted(ahead)[::-1]
             ]
+            none = "none" if any(compared) or not compared else "no point has a number"
+            if 0 < min(compared, default=0) < len(points):
+                none += f" (of {min(compared)} points)"
             about = f"{explainer.replace('_', ' ')}, {TITLES[measure]}"
-            said.append(f"- {about}: {', '.join(names) or 'none'}.")
+            said.append(f"- {about}: {', '.join(names) or none}.")
     return said

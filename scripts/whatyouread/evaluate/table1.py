@@ -16,25 +16,23 @@ from whatyouread.evaluate.prediction_files import (
     Case,
     Predictions,
 )
-from whatyouread.masks.choices import THRESHOLD
+from whatyouread.masks.choices import THRESHOLD, UNCOUNTED, where_wrong, wrong_at
 from whatyouread.masks.controls import CONTROLS
 from whatyouread.masks.mask_files import MaskFile
 from whatyouread.support.statistics import balanced_accuracy
 
 
-def row(
-    predicted: np.ndarray, truth: np.ndarray, ranks: list[str], among: np.ndarray | None = None
-) -> dict:
+def row(predicted: np.ndarray, truth: np.ndarray, ranks: list[str]) -> dict:
     """One row of numbers: the balanced accuracy at each rank in per cent, and the counts.
 
-    predicted, truth: int64 (n, ranks); among: bool (n,), the sequences that count.
+    predicted, truth: int64 (n, ranks). A truth of `UNCOUNTED` leaves the sequence out at that rank;
+    `left_out` are those that count at no rank.
     """
-    among = np.ones(len(truth), bool) if among is None else among
     numbers = {
-        rank: 100 * balanced_accuracy(truth[among, i], predicted[among, i])
-        for i, rank in enumerate(ranks)
+        rank: 100 * balanced_accuracy(truth[:, i], predicted[:, i]) for i, rank in enumerate(ranks)
     }
-    return numbers | {"sequences": int(among.sum()), "left_out": int((~among).sum())}
+    counted = (truth != UNCOUNTED).any(1)
+    return numbers | {"sequences": int(counted.sum()), "left_out": int((~counted).sum())}
 
 
 def table(made: Predictions, choice: str) -> pd.DataFrame:
@@ -45,9 +43,8 @@ def table(made: Predictions, choice: str) -> pd.DataFrame:
     rows = []
     for condition in ("explanandum", *MASK_CONDITIONS, *CHUNK_CONDITIONS):
         predicted = made.answers[Case(choice, "none", condition)]
-        answered = predicted[:, 0] >= 0
-        numbers = row(predicted, made.labels, made.ranks, answered)
-        rows.append({"condition": condition} | numbers)
+        truth = np.where(predicted[:, :1] >= 0, made.labels, UNCOUNTED)
+        rows.append({"condition": condition} | row(predicted, truth, made.ranks))
     return pd.DataFrame(rows)
 
 
@@ -56,13 +53,18 @@ def controls(made: Predictions, wrong: np.ndarray) -> pd.DataFrame:
 
     wrong: int64 (n, ranks), the wrong classes that chose a mask. Columns: `classes` (which chose the
     mask), `control`, and those of Table 1. The rows `wrong_class_steering` show how often the
-    classifier predicts the wrong class that chose the mask.
+    classifier predicts the wrong class that chose the mask, and `wrong_class` how often the true one.
+    At each rank only sequences whose class is wrong there count, `sequences_RANK` of them; NaN without
+    any. Other rows have as many at every rank.
     """
     parts = [table(made, "predicted").assign(classes="predicted", control="none")]
     judged = [
         (choice, name, made.labels) for choice in ("labels", "predicted") for name in CONTROLS
     ]
-    judged += [("wrong", "wrong_class", made.labels), ("wrong", "wrong_class_steering", wrong)]
+    judged += [
+        ("wrong", name, where_wrong(classes, wrong, made.labels))
+        for name, classes in (("wrong_class", made.labels), ("wrong_class_steering", wrong))
+    ]
     for choice, control, truth in judged:
         asked = "wrong_class" if choice == "wrong" else control
         rows = [
@@ -72,6 +74,9 @@ def controls(made: Predictions, wrong: np.ndarray) -> pd.DataFrame:
         ]
         parts.append(pd.DataFrame(rows).assign(classes=choice, control=control))
     whole = pd.concat(parts, ignore_index=True)
+    for rank, of_wrong in zip(made.ranks, wrong_at(wrong, made.labels).sum(0), strict=True):
+        counts = np.where(whole["classes"] == "wrong", of_wrong, whole["sequences"])
+        whole[f"sequences_{rank}"] = counts
     return whole[["classes", "control", *whole.columns.drop(["classes", "control"])]]
 
 

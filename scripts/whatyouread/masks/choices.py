@@ -1,8 +1,13 @@
-"""Draw classes that a sequence does not belong to, for masks that should fail."""
+"""Draw classes that a sequence does not belong to, for masks that should fail.
+
+What is wrong at the lowest rank may be right at a higher one: another genus can share the phylum. So
+whatever judges masks for other classes counts, at each rank, only the sequences whose other class is wrong
+there (`wrong_at`). Where a rank has one class only, there is none.
+"""
 
 import numpy as np
 
-from whatyouread.support.cli import UserError
+from whatyouread.support.cli import UserError, log
 from whatyouread.support.keyed_random import draw
 
 CHOICES = ("labels", "predicted", "wrong")
@@ -11,6 +16,34 @@ THRESHOLD = 0.5
 """Mask values above this are rounded to 1 (paper, "Results")."""
 OTHERS = ("wrong", "runner_up")
 """A class drawn at random, and the classifier's second choice."""
+UNCOUNTED = -1
+"""Stands in for a class where a sequence does not count; `statistics.balanced_accuracy` leaves it out."""
+
+
+def wrong_at(asked: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Whether the classes that chose a mask are wrong, bool (n, ranks), for each rank by itself.
+
+    asked, labels: int64 (n, ranks).
+    """
+    return asked != labels
+
+
+def where_wrong(classes: np.ndarray, asked: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """The classes that predictions are compared with, `UNCOUNTED` where `asked` is not wrong.
+
+    classes: int64 (n, ranks), `labels` or `asked`, whichever is looked for in the predictions.
+    """
+    return np.where(wrong_at(asked, labels), classes, UNCOUNTED)
+
+
+def warn_of_none_wrong(asked: np.ndarray, labels: np.ndarray, ranks: list[str], cells: str) -> None:
+    """Say at which ranks no sequence has a wrong class, so that `cells` are empty there."""
+    for rank, wrong in zip(ranks, wrong_at(asked, labels).T, strict=True):
+        if not wrong.any():
+            log.warning(
+                "%s: no sequence was given a wrong class at this rank, which may have one class only: "
+                "%s are empty there", rank, cells,
+            )  # fmt: skip
 
 
 def wrong_classes(labels: np.ndarray, predicted: np.ndarray, keys: np.ndarray, seed: int,

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from whatyouread.masks.choices import THRESHOLD
-from whatyouread.report.conditions import CONDITIONS, is_clear
+from whatyouread.report.conditions import CONDITIONS, FEWEST, is_clear
 from whatyouread.support.cli import UserError
 
 CONTROL = "shifted"
@@ -121,6 +121,8 @@ def sentence(measured: Measured, ranks: list[str]) -> str:
     if np.isnan([own, moved, rest, moved_rest]).any():
         return f"{measured.name}: some of the numbers are missing, so nothing can be said."
     n = int(rows[0]["sequences"])
+    if n < FEWEST:
+        return f"{measured.name}: {n} sequences are too few, so nothing can be said."
     keep, leave = _verdict(own, moved, 1, n), _verdict(rest, moved_rest, -1, n)
     conclusion = CONCLUSIONS[keep, leave]
     whole = _mean(measured.row("explanandum"), ranks)
@@ -145,7 +147,10 @@ def _steering(measured: Measured, ranks: list[str], n: int) -> str:
         measured.control("rounded_masks", "wrong", name)
         for name in ("wrong_class_steering", "wrong_class")
     )
-    if _verdict(_mean(wrong, ranks), _mean(true, ranks), 1, n) < 1:
+    # where a rank has one class only, no class is wrong there
+    judged = [rank for rank in ranks if not (pd.isna(wrong[rank]) or pd.isna(true[rank]))]
+    counts = [int(wrong.get(f"sequences_{rank}", n)) for rank in judged]
+    if not judged or _verdict(_mean(wrong, judged), _mean(true, judged), 1, min(counts)) < 1:
         return ""
     return (
         "masks for a wrong class make the classifier name that class more often than the true one"
@@ -165,6 +170,10 @@ def _mean(row: pd.Series, ranks: list[str]) -> float:
 
 def _cell(row: pd.Series, ranks: list[str]) -> str:
     return " / ".join("–" if pd.isna(row[rank]) else f"{row[rank]:.0f}" for rank in ranks)
+
+
+def _share(value: float) -> str:
+    return "–" if pd.isna(value) else f"{value:.2f}"
 
 
 def _paragraph(text: str) -> list[str]:
@@ -215,8 +224,8 @@ def _rows(
             both = (
                 [measured.located(control) for control in ("none", CONTROL)] if known_here else []
             )
-            found.append(tuple(f"{row['auprc']:.2f}" for row in both) or ("", ""))
-            base.append((f"{both[0]['base_rate']:.2f}" if both else "", ""))
+            found.append(tuple(_share(row["auprc"]) for row in both) or ("", ""))
+            base.append((_share(both[0]["base_rate"]) if both else "", ""))
         yield f"AUPRC, {known} tokens ↑", found
         yield "its base rate", base
 

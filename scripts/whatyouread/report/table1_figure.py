@@ -71,7 +71,7 @@ def _legend(figure, has_paper: bool, has_chance: bool) -> None:
     )
     if has_chance:
         handles.append(Line2D([], [], color="black", ls=":", lw=1.2, label="guessing"))
-    note = "numbers: controls beaten; green: all of them, by more than two standard errors"
+    note = "numbers: controls beaten; green: all of them, by more than two standard errors (Wilson)"
     handles.append(Line2D([], [], ls="", label=note))
     figure.legend(handles=handles, loc="outside lower left", ncols=len(handles))
 

@@ -8,8 +8,10 @@ BLOCK = 1 << 24  # draws in memory at once
 def balanced_accuracy(labels: np.ndarray, predicted: np.ndarray) -> float:
     """The mean recall over the classes present in the labels, in [0, 1]; NaN without labels.
 
-    labels, predicted: integers (n,).
+    labels, predicted: integers (n,). Sequences with a label below 0 do not count.
     """
+    counted = labels >= 0
+    labels, predicted = labels[counted], predicted[counted]
     if len(labels) == 0:
         return float("nan")
     present, member = np.unique(labels, return_inverse=True)
@@ -17,11 +19,25 @@ def balanced_accuracy(labels: np.ndarray, predicted: np.ndarray) -> float:
     return float((hits / np.bincount(member, minlength=len(present))).mean())
 
 
+def wilson(share: np.ndarray, n: np.ndarray, z: float = 2.0) -> tuple[np.ndarray, np.ndarray]:
+    """Wilson's score interval of shares of n sequences, z standard errors to either side.
+
+    share: in [0, 1]; n: above 0. Both may be arrays. Unlike share ± z standard errors, it has a width at
+    0 and at 1, and stays between them (Wilson 1927).
+    """
+    centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z / (1 + z**2 / n) * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
+    return centre - half, centre + half
+
+
 def interval(
     values: np.ndarray, resamples: int, seed: int, level: float = 0.95
 ) -> tuple[float, float]:
-    """Percentile bootstrap interval of the mean of `values`, float (n,); NaN if n is 0."""
-    if len(values) == 0:
+    """Percentile bootstrap interval of the mean of `values`, float (n,).
+
+    NaN if n is below 2: the resamples of one value are that value, whose spread is unknown, not 0.
+    """
+    if len(values) < 2:
         return float("nan"), float("nan")
     generator = np.random.default_rng(seed)
     step = max(BLOCK // len(values), 1)
