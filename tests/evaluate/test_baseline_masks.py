@@ -257,7 +257,12 @@ def random_settings(seed: int) -> Settings:
     rng = np.random.default_rng(seed)
     low, high = np.sort(rng.uniform(0.01, 0.9, 2)).tolist()
     weights = rng.uniform(0.1, 4, 3).tolist()
-    options = (("exact", "relaxed"), ("mean", "normalised"), ("maximum", "mean"), ("tokens", "mask"))
+    options = (
+        ("exact", "relaxed"),
+        ("mean", "normalised"),
+        ("maximum", "mean"),
+        ("tokens", "mask"),
+    )
     return Settings(low, high, *weights, *(str(rng.choice(option)) for option in options))
 
 

@@ -95,7 +95,9 @@ def test_the_masked_sequences_are_drawn(file, monkeypatch):
     """Not the first ones of a file that is sorted by class, and the same again for the same seed."""
     taken = []
     batch = type(file).batch
-    monkeypatch.setattr(type(file), "batch", lambda own, rows: taken.append(rows) or batch(own, rows))
+    monkeypatch.setattr(
+        type(file), "batch", lambda own, rows: taken.append(rows) or batch(own, rows)
+    )
     model = small_explanandum(pooling="cls")
     for seed in (0, 0, 1, 2):
         blank_probabilities(Passes(model, 4, CPU), file, 4, seed)

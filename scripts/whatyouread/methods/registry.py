@@ -115,15 +115,16 @@ class Attributor:
             return
         pairs = [SAMPLES[self.kind](int(n), **self.settings) for n in file.lengths]
         short = sum(drawn < needed for drawn, needed in pairs)
-        if short:
-            drawn, needed = max(pairs)
-            log.warning(
-                "%s draws %d samples for each sequence, and %d of %d sequences need more (up to %d tokens "
-                "need %d): it cannot tell their tokens apart; set attributions.methods.%s.samples to %d "
-                "or more%s",
-                *(self.name, drawn, short, len(pairs), file.lengths.max(), needed, self.name, needed),
-                ", with preset: fair" if self.settings.get("preset") == "captum_default" else "",
-            )
+        if not short:
+            return
+        drawn, needed = max(pairs)
+        captums = self.settings.get("preset") == "captum_default"
+        log.warning(
+            f"{self.name} draws {drawn} samples for each sequence, and {short} of {len(pairs)} sequences "
+            f"need more (up to {file.lengths.max()} tokens need {needed}): it cannot tell their tokens "
+            f"apart; set attributions.methods.{self.name}.samples to {needed} or more"
+            f"{', with preset: fair' if captums else ''}"
+        )
 
     def classes(self, file: TokenFile, lineages: np.ndarray) -> dict[str, np.ndarray]:
         """The predicted, wrong and runner-up classes, int64 (n, ranks) each."""
