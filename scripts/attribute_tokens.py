@@ -27,6 +27,7 @@ def main(args):
     lineages = np.unique(plain.labels, axis=0)
     passes = Passes(explanandum, args.batch_size, device, args.precision)
     own = Attributor(args.method, args.settings, passes, explainer, args.seed)
+    own.warn_of_few_samples(plain)
     rows, again = np.arange(len(plain)), np.arange(len(substituted))
     classes = own.classes(plain, lineages)
     own.explain(plain, rows[:1], classes)  # warm up, to keep start-up time out of the cost

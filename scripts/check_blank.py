@@ -16,7 +16,7 @@ def main(args):
     explanandum = load_model(Explanandum, args.explanandum)
     file = TokenFile(args.validation, explanandum.ranks)
     passes = Passes(explanandum, args.sequences, device)
-    probabilities = blank_probabilities(passes, file, args.sequences)
+    probabilities = blank_probabilities(passes, file, args.sequences, args.seed)
     long, summary = blank_tables(probabilities, read_classes(args.classes), args.min_entropy)
     for row in summary[summary["uniform"] == "no"].to_dict("records"):
         cli.log.warning(
@@ -37,6 +37,7 @@ if __name__ == "__main__":
     arguments.add_argument("--classes", type=Path, required=True)
     arguments.add_argument("--sequences", type=int, required=True, help="how many are masked")
     arguments.add_argument("--min-entropy", type=float, required=True, help="counts as uniform")
+    arguments.add_argument("--seed", type=int, required=True)
     arguments.add_argument("--threads", type=int, default=1)
     arguments.add_argument("--probabilities", type=Path, required=True, help="TSV to write")
     arguments.add_argument("--summary", type=Path, required=True, help="TSV to write")

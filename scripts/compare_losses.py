@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from whatyouread.data.sampling import random_sample
 from whatyouread.data.token_files import TokenFile
 from whatyouread.evaluate.baseline_masks import Judge, best_by_position, best_constant
 from whatyouread.explainers.network import Explainer
@@ -27,7 +28,7 @@ def main(args):
         for path in (args.train, args.validation)
     )
     everything = np.arange(len(judge.file))
-    sample = np.arange(min(settings["search_sequences"], len(fitting.file)))
+    sample = random_sample(fitting.file.keys, settings["search_sequences"], args.seed)
     rows = {"explainer": judge.of_explainer(explainer, everything)}
     positions = {}
     for suffix, known in (("", False), ("_known_classes", True)):

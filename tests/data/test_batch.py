@@ -96,6 +96,18 @@ def test_states_go_where_their_batch_goes(tokens):
     assert torch.equal(read.alone(1).states, states[1:2, :3])
 
 
+def test_keys_go_where_their_batch_goes(tokens):
+    keys = np.array([2**63 + 5, 1, 9], np.uint64)
+    batch = Batch.of(tokens.ids, tokens.lengths, SIX_MERS, keys)
+    assert tokens.keys is None
+    for made in (batch, batch.to("cpu"), batch.with_states(None)):
+        assert made.keys.dtype == np.uint64  # on no device
+        assert made.keys.tolist() == keys.tolist()
+        assert made.take(np.array([2, 0])).keys.tolist() == [9, 2**63 + 5]
+        assert made.alone(1).keys.tolist() == [1]
+    assert batch.to("cpu").repeat(2).keys.tolist() == keys.tolist() * 2
+
+
 @pytest.mark.parametrize("times", [1, 2, 3])
 def test_repeat_goes_one_round_after_the_other(tokens, times):
     made = tokens.to("cpu").repeat(times)

@@ -7,7 +7,7 @@ import pytest
 from helpers_batches import LETTERS
 from helpers_batches import UNK as UNKNOWN
 
-from whatyouread.data.sampling import stratified_sample, substituted
+from whatyouread.data.sampling import random_sample, stratified_sample, substituted
 from whatyouread.data.six_mers import UNK, N, decode, encode
 from whatyouread.data.token_files import TokenFile
 from whatyouread.data.tokenizer import NothingToExchange
@@ -42,6 +42,37 @@ def test_the_sample_belongs_to_the_keys_and_not_to_the_order():
     other = keys[order][stratified_sample(labels[order], keys[order], 20, 3)]
     assert set(one) == set(other)
     assert set(one) != set(keys[stratified_sample(labels, keys, 20, 4)])
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_random_sample_is_none_of_the_first(seed):
+    """Of a file sorted by class each class gives about its share, and each half of the file its half."""
+    labels = np.repeat([0, 1, 2], [600, 300, 100])
+    keys = np.random.default_rng(seed).integers(0, 2**64, 1000, dtype=np.uint64)
+    rows = random_sample(keys, 500, seed)
+    assert len(np.unique(rows)) == 500
+    assert (np.diff(rows) > 0).all()
+    assert np.bincount(labels[rows]) == pytest.approx([300, 150, 50], abs=45)
+    assert set(rows) != set(random_sample(keys, 500, seed + 1))
+    # a smaller sample is a part of a larger one, and the order of the file is no matter
+    assert set(random_sample(keys, 40, seed)) < set(rows)
+    order = np.random.default_rng(seed + 1).permutation(1000)
+    assert set(keys[order][random_sample(keys[order], 500, seed)]) == set(keys[rows])
+
+
+@pytest.mark.parametrize(("n", "size"), [(0, 5), (1, 5), (7, 7), (7, 100), (7, 0)])
+def test_no_more_than_there_are(n, size):
+    rows = random_sample(np.arange(n, dtype=np.uint64), size, 0)
+    assert rows.tolist() == list(range(n))[: min(n, size)]
+
+
+def test_copies_are_drawn_one_by_one():
+    """A quarter of the file is one sequence: about a quarter of the sample, and neither all nor none."""
+    rng = np.random.default_rng(3)
+    keys = rng.integers(0, 2**64, 400, dtype=np.uint64)
+    keys[rng.permutation(400)[:100]] = 5
+    for seed in range(5):
+        assert (keys[random_sample(keys, 100, seed)] == 5).sum() == pytest.approx(25, abs=14)
 
 
 @pytest.fixture

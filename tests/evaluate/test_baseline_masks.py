@@ -1,4 +1,8 @@
+import dataclasses
+from argparse import Namespace
+
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from helpers_evaluation import (
@@ -10,11 +14,18 @@ from helpers_evaluation import (
     small_explanandum,
     write_tokens,
 )
+from helpers_training import SETTINGS, program
 
+from whatyouread.data.sampling import random_sample
 from whatyouread.data.six_mers import CLS, FIRST_KMER
 from whatyouread.evaluate.baseline_masks import Judge, best_by_position, best_constant
-from whatyouread.explainers.paper import Settings
+from whatyouread.explainers.network import Explainer
+from whatyouread.explainers.paper import PaperObjective, Settings
 from whatyouread.models.inference import Passes
+from whatyouread.models.saving import load_model, save_model
+from whatyouread.training.batches import Batches
+from whatyouread.training.loop import Loop
+from whatyouread.training.settings import TrainingSettings
 
 OBJECTIVE = Settings(0.05, 0.3, 1.0, 1.0, 1.0)
 WEIGHTED = Settings(0.1, 0.4, 0.5, 2.0, 3.0)
@@ -125,7 +136,9 @@ def naive_mean(model, objective, file, rows, masks_of):
 
 
 @pytest.mark.parametrize("batch_size", [1, 5, 64])
-@pytest.mark.parametrize("objective", [OBJECTIVE, WEIGHTED])
+@pytest.mark.parametrize(
+    "objective", [OBJECTIVE, WEIGHTED, dataclasses.replace(WEIGHTED, target_mask="mean")]
+)
 def test_of_explainer_equals_loops_over_the_formulas(file, model, objective, batch_size):
     explainer = small_explainer(3)
 
@@ -134,7 +147,8 @@ def test_of_explainer_equals_loops_over_the_formulas(file, model, objective, bat
             scores = explainer(batch)[0].double().numpy()
         own = [labels[i] + sum(list(CLASSES.values())[:i]) for i in range(2)]
         others = [column for column in range(scores.shape[1]) if column not in own]
-        return scores[:, own].max(1), scores[:, others].max(1), scores[:, own]
+        merge = np.mean if objective.target_mask == "mean" else np.max
+        return merge(scores[:, own], 1), scores[:, others].max(1), scores[:, own]
 
     rows = np.array([0, 3, 4, 9, 13])
     expected = naive_mean(model, objective, file, rows, masks_of)
@@ -236,3 +250,141 @@ def test_by_position_finds_where_the_signal_is(tmp_path):
     assert values.argmax() == 2
     assert values[2] > 0.7
     assert values[[0, 1, 3, 4, 5]].max() < 0.2
+
+
+def random_settings(seed: int) -> Settings:
+    """Settings of the paper's objective, each at random."""
+    rng = np.random.default_rng(seed)
+    low, high = np.sort(rng.uniform(0.01, 0.9, 2)).tolist()
+    weights = rng.uniform(0.1, 4, 3).tolist()
+    options = (
+        ("exact", "relaxed"),
+        ("mean", "normalised"),
+        ("maximum", "mean"),
+        ("tokens", "mask"),
+    )
+    return Settings(low, high, *weights, *(str(rng.choice(option)) for option in options))
+
+
+ONE_CLASS = [{"kingdom": 1, "genus": 4}, {"kingdom": 2, "genus": 4}, {"kingdom": 1, "genus": 2}]
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_the_judge_is_the_loss_of_the_training(tmp_path, seed):
+    """Whatever the settings and the numbers of classes: what picks the best weights is what judges."""
+    objective, classes = random_settings(seed), ONE_CLASS[seed % 3]
+    file = random_file(tmp_path / "t.arrow", 14, seed)
+    file.labels = file.labels % list(classes.values())
+    model, explainer = small_explanandum(seed, classes=classes), small_explainer(seed, classes)
+    task = PaperObjective(explainer, model, objective, 0)
+    settings = TrainingSettings(**SETTINGS | {"batch_size": 5})
+    expected = Loop(task, settings, Batches(file, 1), Batches(file, 1), tmp_path, 1, 1)._evaluate()
+    made = judge_of(model, objective, file, 4).of_explainer(explainer, np.arange(14))
+    assert made["total"] == pytest.approx(expected["validation_loss"], abs=2e-5)
+    for term in task.tracked:
+        assert made[term] == pytest.approx(expected[f"validation_{term}"], abs=2e-5)
+    assert np.isfinite(list(made.values())).all()
+
+
+@pytest.mark.parametrize("field", [field.name for field in dataclasses.fields(Settings)])
+def test_every_setting_of_the_objective_reaches_the_judge(file, model, field):
+    changed = {
+        "min_area": 0.25, "max_area": 0.8, "entropy_weight": 3.0, "area_weight": 0.2,
+        "variation_weight": 0.3, "operator": "relaxed", "entropy": "normalised",
+        "target_mask": "mean", "denominator": "mask",
+    }[field]  # fmt: skip
+    explainer, rows = small_explainer(3), np.arange(14)
+    totals = [
+        judge_of(model, settings, file, 8).of_explainer(explainer, rows)["total"]
+        for settings in (Settings(), dataclasses.replace(Settings(), **{field: changed}))
+    ]
+    assert abs(totals[0] - totals[1]) > 1e-3
+
+
+def sorted_file(path, n, seed):
+    """Sequences sorted by class, as in the token files; the counted token tells the class."""
+    rng = np.random.default_rng(seed)
+    classes = np.sort(rng.integers(0, 4, n))
+    sequences = [
+        [CLS, *np.where(rng.random(12) < 0.3, FIRST_KMER + c, FIRST_KMER + 50)] for c in classes
+    ]
+    keys = rng.integers(0, 2**63, n, dtype=np.uint64)
+    return write_tokens(path, sequences, np.stack([classes // 2, classes], axis=1), keys)
+
+
+def compared(folder, objective, batch_size=16, explainer=None, classes=CLASSES, constant=None):
+    """What the program `compare_losses` writes: its table, and the rows that it searched on.
+
+    constant: taken for the best one.
+    """
+    for name, model in (
+        ("explanandum", small_explanandum(2, classes=classes)),
+        ("explainer", explainer or small_explainer(3, classes)),
+    ):
+        (folder / name).mkdir(exist_ok=True)
+        save_model(folder / name, model)
+    settings = {"search_sequences": 40, "position_steps": 2, "position_learning_rate": 0.1}
+    made = program("compare_losses")
+    searched = []
+    search_best = made.best_constant
+    made.best_constant = lambda judge, rows, known: (
+        searched.append(rows) or constant or search_best(judge, rows, known)
+    )
+    made.main(
+        Namespace(
+            explanandum=folder / "explanandum", explainer=folder / "explainer",
+            train=folder / "train.arrow", validation=folder / "validation.arrow",
+            objective=objective, settings=settings, batch_size=batch_size, seed=7, threads=1,
+            losses=folder / "losses.tsv", positions=folder / "positions.tsv",
+        )
+    )  # fmt: skip
+    return pd.read_csv(folder / "losses.tsv", sep="\t", index_col="mask"), searched
+
+
+@pytest.mark.parametrize("batch_size", [3, 16])
+def test_the_constant_is_searched_on_a_draw_of_all_classes(tmp_path, batch_size):
+    """The first 40 of 400 sorted sequences are of one class."""
+    train = sorted_file(tmp_path / "train.arrow", 400, 0)
+    sorted_file(tmp_path / "validation.arrow", 20, 1)
+    assert set(train.labels[:40, 1]) == {0}
+    _, searched = compared(tmp_path, {}, batch_size)
+    assert len(searched) == 2
+    for rows in searched:  # whatever the batch size
+        assert rows.tolist() == random_sample(train.keys, 40, 7).tolist()
+        assert np.bincount(train.labels[rows, 1], minlength=4).min() > 3
+
+
+def test_losses_and_the_warning_are_of_the_objective_that_was_trained(tmp_path, caplog):
+    """An Explainer whose loss by the maximum is above that of a mask of 0.66, and by the mean below."""
+    sorted_file(tmp_path / "train.arrow", 60, 0)
+    sorted_file(tmp_path / "validation.arrow", 30, 1)
+    explainer = small_explainer(3)
+    with torch.no_grad():  # masks of 0 for every kingdom, and of sigmoid(1) = 0.73 for every genus
+        explainer.dense.weight.zero_()
+        explainer.dense.bias.copy_(torch.tensor([-9.0, -9.0, 1.0, 1.0, 1.0, 1.0]))
+    totals, warned = {}, {}
+    for target in ("maximum", "mean"):
+        caplog.clear()
+        table, _ = compared(tmp_path, {"target_mask": target}, explainer=explainer, constant=0.66)
+        totals[target] = table["total"]["explainer"]
+        warned[target] = [row.args for row in caplog.records if "learned nothing" in row.msg]
+        worse = table.index[table["explainer_is_better"] == "no"].tolist()
+        assert [args[1] for args in warned[target]] == worse
+        assert all(args[0] == pytest.approx(totals[target], abs=1e-6) for args in warned[target])
+    assert table["mask_mean"]["explainer"] == pytest.approx(1 / (1 + np.exp(-1)) / 2, abs=1e-4)
+    assert totals["mean"] < table["total"]["constant"] < totals["maximum"]
+    assert warned["maximum"]
+    assert not warned["mean"]
+
+
+@pytest.mark.parametrize("entropy", ["mean", "normalised"])
+def test_a_rank_with_one_class_is_judged(tmp_path, entropy):
+    for name, n in (("train", 30), ("validation", 12)):
+        file = sorted_file(tmp_path / f"{name}.arrow", n, 0)
+        labels = np.stack([np.zeros(n, np.int64), file.labels[:, 0]], axis=1)
+        tokens = [file.batch(np.array([i])).ids[0] for i in range(n)]
+        write_tokens(tmp_path / f"{name}.arrow", tokens, labels, file.keys)
+    classes = {"kingdom": 1, "genus": 2}
+    table, _ = compared(tmp_path, {"entropy": entropy}, classes=classes)
+    assert np.isfinite(table.drop(columns="explainer_is_better").to_numpy(float)).all()
+    assert load_model(Explainer, tmp_path / "explainer").config["classes"] == classes

@@ -41,7 +41,7 @@ def file(tmp_path_factory):
 
 def test_a_masked_sequence_leaves_the_head_biases(file):
     model = small_explanandum()
-    made = blank_probabilities(Passes(model, 4, CPU), file, 5)
+    made = blank_probabilities(Passes(model, 4, CPU), file, 5, 0)
     assert list(made) == ["blank", "masked"]
     for rank, p in zip(RANKS, made["masked"], strict=True):
         bias = model.heads[rank].bias.detach().double().numpy()
@@ -53,7 +53,7 @@ def test_a_blank_sequence_is_cls_alone(file):
     import torch
 
     model = small_explanandum()
-    made = blank_probabilities(Passes(model, 4, CPU), file, 5)
+    made = blank_probabilities(Passes(model, 4, CPU), file, 5, 0)
     with torch.no_grad():
         logits = model(batch_of([[CLS]]).to(CPU))
     for expected, p in zip(logits, made["blank"], strict=True):
@@ -66,7 +66,7 @@ def test_a_blank_sequence_is_every_special_token_that_frames_a_sequence(monkeypa
 
     monkeypatch.setitem(TOKENIZERS, LETTERS.name, LETTERS)
     model = lettered_explanandum()
-    made = blank_probabilities(Passes(model, 4, CPU), lettered_file(tmp_path / "t.arrow"), 3)
+    made = blank_probabilities(Passes(model, 4, CPU), lettered_file(tmp_path / "t.arrow"), 3, 0)
     with torch.no_grad():
         logits = model(letters("").to(CPU))
     for rank, expected, p in zip(RANKS, logits, made["blank"], strict=True):
@@ -79,7 +79,7 @@ def test_with_cls_pooling_masked_sequences_are_averaged(file):
     import torch
 
     model = small_explanandum(pooling="cls")
-    made = blank_probabilities(Passes(model, 4, CPU), file, 3)
+    made = blank_probabilities(Passes(model, 4, CPU), file, 3, 0)
     each = []
     for row in range(3):
         batch = file.batch(np.array([row])).to(CPU)
@@ -91,8 +91,25 @@ def test_with_cls_pooling_masked_sequences_are_averaged(file):
         np.testing.assert_allclose(made["masked"][rank], expected, atol=1e-6)
 
 
+def test_the_masked_sequences_are_drawn(file, monkeypatch):
+    """Not the first ones of a file that is sorted by class, and the same again for the same seed."""
+    taken = []
+    batch = type(file).batch
+    monkeypatch.setattr(
+        type(file), "batch", lambda own, rows: taken.append(rows) or batch(own, rows)
+    )
+    model = small_explanandum(pooling="cls")
+    for seed in (0, 0, 1, 2):
+        blank_probabilities(Passes(model, 4, CPU), file, 4, seed)
+    drawn = [tuple(rows.tolist()) for rows in taken]
+    assert all(len(set(rows)) == 4 for rows in drawn)
+    assert drawn[0] == drawn[1]
+    assert len(set(drawn)) == 3
+    assert (0, 1, 2, 3) not in drawn
+
+
 def test_more_sequences_than_there_are(file):
-    made = blank_probabilities(Passes(small_explanandum(), 4, CPU), file, 1000)
+    made = blank_probabilities(Passes(small_explanandum(), 4, CPU), file, 1000, 0)
     assert [len(p) for p in made["masked"]] == list(CLASSES.values())
 
 

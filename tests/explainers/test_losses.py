@@ -371,3 +371,17 @@ def test_normalised_entropy_is_minus_one_when_uniform():
     )
     sure = (torch.tensor([[50.0, 0, 0, 0]]),)
     assert float(entropy_loss(levels[:1], sure, normalised=True)) == pytest.approx(0, abs=1e-6)
+
+
+def test_the_size_of_the_entropy_term_at_the_papers_size():
+    """As docs/paper.md says it: -(ln C)/C for each rank, and what one C for all would give."""
+    levels = [HeadLevel(str(count), count) for count in (4, 55, 1878)]
+    uniform = tuple(torch.zeros(1, level.classes) for level in levels)
+    each = [
+        entropy_loss([level], (part,)).item() for level, part in zip(levels, uniform, strict=True)
+    ]
+    assert each == pytest.approx([-0.347, -0.073, -0.004], abs=5e-4)
+    assert entropy_loss(levels, uniform).item() == pytest.approx(-0.42, abs=5e-3)
+    one_c = sum(value * level.classes for value, level in zip(each, levels, strict=True)) / 1937
+    assert one_c == pytest.approx(-0.007, abs=5e-4)
+    assert entropy_loss(levels, uniform, normalised=True).item() == pytest.approx(-3, abs=1e-4)

@@ -1,13 +1,17 @@
 """Every method behind one interface: targets, costs, files."""
 
+import inspect
+from argparse import Namespace
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
 from helpers_batches import LETTERS
-from helpers_evaluation import CLASSES
+from helpers_evaluation import CLASSES, random_file, small_explanandum
 from helpers_letters import TEXTS, lettered_explanandum, lettered_file
+from helpers_training import program
 
 from whatyouread.data.token_files import TokenFile
 from whatyouread.data.tokenizers import TOKENIZERS
@@ -15,6 +19,7 @@ from whatyouread.explainers.network import Explainer
 from whatyouread.methods.files import read_attributions, write_attributions
 from whatyouread.methods.registry import METHODS, Attributor, reinitialised, summed
 from whatyouread.models.inference import Passes
+from whatyouread.models.saving import save_model
 from whatyouread.support.cli import UserError
 
 RANKS = {"superkingdom": 3, "phylum": 5, "genus": 7}
@@ -83,6 +88,94 @@ def test_scores_do_not_depend_on_batches_or_neighbours(tiny_explanandum, explain
     for key, scores in part.scores.items():
         own = whole.scores[key][rows, : scores.shape[1]]
         np.testing.assert_allclose(scores, own, atol=3e-4, rtol=1e-3)
+
+
+NEED = [
+    # name, settings, and of the longest sequence: samples, needed; how many sequences need more
+    ("lime", {"samples": 10}, (10, 11, 1)),
+    ("lime", {"samples": 7}, (7, 11, 2)),
+    ("lime", {"samples": 4}, (4, 11, 4)),
+    ("lime", {"samples": 11}, None),
+    ("lime", {"samples": 1000, "preset": "captum_default"}, None),  # captum's 25 are enough here
+    ("lime", {}, None),
+    ("kernel_shap", {"samples": 12}, None),
+    ("kernel_shap", {"samples": 11}, (11, 12, 1)),
+    ("kernel_shap", {"samples": 8}, (8, 12, 2)),
+    ("kernel_shap", {"samples": 1}, (1, 12, 4)),
+    ("occlusion_gradients", {"samples": 1}, None),
+    ("integrated_gradients", {"steps": 1}, None),
+    ("random", {}, None),
+]
+
+
+@pytest.mark.parametrize(("method", "settings", "expected"), NEED)
+def test_fewer_samples_than_a_surrogate_needs(
+    tiny_explanandum, file, caplog, method, settings, expected
+):
+    """LIME needs one for each token, Kernel SHAP one more, for the intercept."""
+    settings = settings | {"method": method}
+    one = Attributor("mine", settings, Passes(tiny_explanandum, 16, CPU), None, seed=9)
+    one.warn_of_few_samples(file)
+    if expected is None:
+        assert not caplog.records
+        return
+    drawn, needed, short = expected
+    [line] = [record.getMessage() for record in caplog.records]
+    assert f"mine draws {drawn} samples" in line
+    assert f"{short} of 4 sequences need more (up to 11 tokens need {needed})" in line
+    assert f"attributions.methods.mine.samples to {needed} or more" in line
+    assert caplog.records[0].levelname == "WARNING"
+
+
+def test_captums_own_lime_draws_too_few_for_long_sequences(
+    tiny_explanandum, token_file, token_batch, caplog
+):
+    from captum.attr import Lime
+
+    drawn = inspect.signature(Lime.attribute).parameters["n_samples"].default
+    rows = token_batch([drawn, drawn + 1]).ids
+    path = token_file([rows[0, :drawn].tolist(), rows[1].tolist()])
+    settings = {"method": "lime", "preset": "captum_default"}
+    one = Attributor("theirs", settings, Passes(tiny_explanandum, 16, CPU), None, seed=9)
+    one.warn_of_few_samples(TokenFile(path, list(RANKS)))
+    [line] = [record.getMessage() for record in caplog.records]
+    assert f"theirs draws {drawn} samples" in line
+    assert "1 of 2 sequences" in line
+    assert "with preset: fair" in line
+
+
+@pytest.mark.parametrize(("samples", "lines"), [(5, 1), (40, 0)])
+def test_a_run_warns_of_few_samples_once(tmp_path, caplog, samples, lines):
+    """Though the program explains its sequences three times and more."""
+    (tmp_path / "model").mkdir()
+    save_model(tmp_path / "model", small_explanandum())
+    for name, n in (("plain", 9), ("substituted", 4)):
+        random_file(tmp_path / name, n, 3)
+    program("attribute_tokens").main(
+        Namespace(
+            method="lime", settings={"samples": samples}, explanandum=tmp_path / "model",
+            explainer=None, sequences=tmp_path / "plain", substituted=tmp_path / "substituted",
+            batch_size=16, precision="fp32", compile=False, seed=1, threads=1,
+            scores=tmp_path / "scores.parquet", cost=tmp_path / "cost.json",
+        )
+    )  # fmt: skip
+    assert sum("samples" in record.getMessage() for record in caplog.records) == lines
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_with_a_level_of_one_class(name, tmp_path):
+    """Nothing speaks for the only class of a level: zeros where a method asks for it, never NaN."""
+    classes = {"kingdom": 1, "genus": 4}
+    file = random_file(tmp_path / "t.arrow", 6, 3)
+    file.labels[:, 0] = 0
+    torch.manual_seed(4)
+    explainer = Explainer(classes, embedding_size=6, hidden_size=4).eval()
+    made = explained(attributor(name, small_explanandum(1, classes=classes), explainer), file)
+    for scores in made.scores.values():
+        assert np.isfinite(scores).all()
+    if name not in ("explainer", "attention_rollout", "random"):  # they know no class, or a mask
+        assert np.abs(made.scores["kingdom"]).max() < 1e-6
+        np.testing.assert_allclose(made.scores["combined"], made.scores["genus"], atol=1e-6)
 
 
 @pytest.mark.parametrize("name", METHODS)

@@ -100,6 +100,25 @@ def test_entropies(logits, normalised):
         np.testing.assert_allclose(made, total / size, atol=1e-12)
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("normalised", [False, True])
+def test_a_level_with_one_class_has_no_entropy(normalised, dtype):
+    """ln 1 is 0, and so is p log p: a constant, without a gradient, and the others keep theirs."""
+    levels = [HeadLevel("kingdom", 1), HeadLevel("genus", 2)]
+    leaves = [
+        torch.tensor([[-70.0], [0.0], [1e4]], dtype=dtype, requires_grad=True),
+        torch.tensor([[0.0, 0.0], [-3.0, 4.0], [0.0, 900.0]], dtype=dtype, requires_grad=True),
+    ]
+    alone, two = level_entropies(levels, leaves, normalised)
+    assert alone.tolist() == [0, 0, 0]
+    assert two.tolist()[0] == pytest.approx(-1 if normalised else -math.log(2) / 2, abs=1e-6)
+    assert two.tolist()[2] == 0
+    (alone + two).sum().backward()
+    assert leaves[0].grad.tolist() == [[0], [0], [0]]
+    assert torch.isfinite(leaves[1].grad).all()
+    assert level_losses(levels, leaves, torch.tensor([[0, 1]] * 3))[0].tolist() == [0, 0, 0]
+
+
 def test_as_many_logits_as_levels(logits):
     for function in (decisions, probabilities):
         with pytest.raises(ValueError, match="shorter"):

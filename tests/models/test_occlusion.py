@@ -6,7 +6,12 @@ import torch
 from helpers_batches import letters
 
 from whatyouread.models.mask_operator import masked_logits
-from whatyouread.models.occlusion import draw_occlusions, occlusion, occlusion_gradient
+from whatyouread.models.occlusion import (
+    draw_occlusions,
+    keyed_occlusions,
+    occlusion,
+    occlusion_gradient,
+)
 
 LENGTHS = [41, 7, 30]
 
@@ -27,11 +32,27 @@ def test_an_occlusion_keeps_one_of_the_areas(token_batch, device):
 
 
 def test_what_is_drawn_follows_from_the_generator(token_batch):
-    batch = token_batch(LENGTHS)
-    one, two = (
-        draw_occlusions(batch, [0.3], [1, 8], torch.Generator().manual_seed(5)) for _ in range(2)
-    )
-    assert torch.equal(one, two)
+    batch, made = token_batch(LENGTHS), []
+    for _ in range(2):
+        torch.manual_seed(5)
+        made.append(draw_occlusions(batch, [0.3], [1, 8]))
+    assert torch.equal(*made)
+
+
+def test_keyed_occlusions_follow_from_seed_key_and_sample(token_batch, device):
+    batch, areas = token_batch(LENGTHS, width=50).to(device), [0.1, 0.5, 0.3]
+    keys = np.array([7, 2**63 + 1, 8], np.uint64)
+    whole = keyed_occlusions(batch, keys, 5, areas, [1, 8])
+    content = (whole * batch.content).sum(1).tolist()
+    assert content == [4, 3, round(0.3 * 29)]
+    for row, length in enumerate(LENGTHS):  # alone, and without padding
+        own = slice(row, row + 1)
+        alone = keyed_occlusions(batch.alone(row), keys[own], 5, areas[own], [1, 8])
+        assert torch.equal(alone[0], whole[row, :length])
+    for changed in ((keys, 6, areas, [1, 8]), (keys + np.uint64(1), 5, areas, [1, 8])):
+        assert not torch.equal(keyed_occlusions(batch, *changed), whole)
+    later = keyed_occlusions(batch, keys, 5, areas, [1, 8], sample=1)
+    assert not torch.equal(later, whole)
 
 
 def test_longer_windows_make_longer_runs(token_batch):

@@ -11,6 +11,7 @@ import time
 from argparse import Namespace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from helpers_evaluation import (
@@ -19,12 +20,14 @@ from helpers_evaluation import (
     CPU,
     small_explainer,
     small_explanandum,
+    write_tokens,
 )
 from helpers_training import (
     SCRIPTS,
     SETTINGS,
     TERMS,
     arguments,
+    learnable_file,
     program,
     read_history,
     run,
@@ -232,6 +235,64 @@ def test_a_loss_that_is_no_number_ends_in_one_line(inputs, tmp_path, name):
         run(name, inputs, tmp_path, learning_rate=3e38)
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.fixture(scope="module")
+def one_class(tmp_path_factory):
+    """What the programs read where one rank has one class and the other two; a trained Explanandum."""
+    folder = tmp_path_factory.mktemp("one_class")
+    for name, n in (("train", 64), ("validation", 19)):
+        file = learnable_file(folder / f"{name}.arrow", n, 0)
+        labels = np.stack([np.zeros(n, np.int64), file.labels[:, 0]], axis=1)
+        sequences = [file.batch(np.array([row])).ids[0] for row in range(n)]
+        write_tokens(folder / f"{name}.arrow", sequences, labels, file.keys)
+    (folder / "backbone").mkdir()
+    (folder / "backbone" / "config.json").write_text(json.dumps(BACKBONE))
+    rows = [("kingdom", 0, 1, "all", 64), ("genus", 0, 2, "a", 32), ("genus", 1, 3, "b", 32)]
+    classes = pd.DataFrame(rows, columns=["rank", "class", "taxid", "name", "sequences"])
+    classes.to_csv(folder / "classes.tsv", sep="\t", index=False)
+    run("train_explanandum", folder, folder, epochs=2, occlusion=0.5).rename(folder / "explanandum")
+    return folder
+
+
+def test_a_classifier_with_a_rank_of_one_class(one_class):
+    history = read_history(one_class / "explanandum")
+    assert history.notna().all(axis=None)
+    assert (history["validation_kingdom_balanced_accuracy"] == 1).all()
+    program("check_blank").main(
+        Namespace(
+            explanandum=one_class / "explanandum", validation=one_class / "validation.arrow",
+            classes=one_class / "classes.tsv", sequences=4, min_entropy=0.9, seed=1, threads=1,
+            probabilities=one_class / "blank.tsv", summary=one_class / "summary.tsv",
+        )
+    )  # fmt: skip
+    summary = pd.read_csv(one_class / "summary.tsv", sep="\t").set_index("rank").loc["kingdom"]
+    assert (summary["normalized_entropy"] == 1).all()
+    assert (summary["uniform"] == "yes").all()
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"entropy": "mean"},
+        {"entropy": "normalised"},
+        {"entropy": "normalised", "target_mask": "mean", "operator": "relaxed"},
+        {"entropy": "normalised", "denominator": "mask", "precision": "bf16"},
+        {"objective": "sharp"},
+        {"objective": "sharp", "target": "class", "reads": "tokens"},
+    ],
+    ids=lambda changed: "-".join(changed.values()),
+)
+def test_an_explainer_with_a_rank_of_one_class(one_class, tmp_path, changed):
+    """No advice to lower the learning rate: no term of the loss is ln 1 divided by itself."""
+    out = run("train_explainer", one_class, tmp_path, epochs=2, learning_rate=0.001, **changed)
+    history = read_history(out)
+    assert np.isfinite(history).all(axis=None)
+    weights = load_model(Explainer, out).state_dict().values()
+    assert all(torch.isfinite(w).all() for w in weights)
+    if changed.get("entropy") == "normalised":  # the two classes of the genus alone: -1 to 0
+        assert history["validation_entropy"].between(-1.001, 0).all()
+        assert (history["validation_entropy"] < -0.01).all()
 
 
 def test_a_missing_setting_is_named(inputs, tmp_path):

@@ -60,11 +60,12 @@ rule check_blank:
         folder=subpath(input.weights, parent=True),
         sequences=config["blank"]["sequences"],
         min_entropy=config["blank"]["min_entropy"],
+        seed=config["seed"],
     shell:
         'python "$WHATYOUREAD/scripts/check_blank.py" --explanandum {params.folder}'
         " --validation {input.validation} --classes {input.classes}"
-        " --sequences {params.sequences} --min-entropy {params.min_entropy} --threads {threads}"
-        " --probabilities {output.probabilities} --summary {output.summary} --log {log}"
+        " --sequences {params.sequences} --min-entropy {params.min_entropy} --seed {params.seed}"
+        " --threads {threads} --probabilities {output.probabilities} --summary {output.summary} --log {log}"
 
 
 rule train_explainer:

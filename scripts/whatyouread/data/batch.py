@@ -16,6 +16,8 @@ class Batch:
     ids: int64 (n, length), padded. valid: bool (n, length), no padding. content: bool (n, length),
     valid and not special: what may be masked, ranked and counted. lengths: int64 (n,), valid tokens,
     always a numpy array, so that nobody waits for a GPU to know them. whole: there is no padding.
+    keys: uint64 (n,), always a numpy array: the seeds of random draws for the sequences, where they
+    are known.
     states: the classifier's last hidden states of the plain sequences (n, length, hidden), where they
     are at hand.
     """
@@ -26,13 +28,20 @@ class Batch:
     lengths: np.ndarray
     whole: bool
     states: Any = None
+    keys: np.ndarray | None = None
 
     @classmethod
-    def of(cls, ids: np.ndarray, lengths: np.ndarray, tokenizer: Tokenizer) -> "Batch":
+    def of(
+        cls,
+        ids: np.ndarray,
+        lengths: np.ndarray,
+        tokenizer: Tokenizer,
+        keys: np.ndarray | None = None,
+    ) -> "Batch":
         """The batch of some ids, int64 (n, length), of which the first `lengths` are valid."""
         valid = np.arange(ids.shape[1]) < np.asarray(lengths)[:, None]
         content = valid & ~tokenizer.is_special[ids]
-        return cls(ids, valid, content, np.asarray(lengths), bool(valid.all()))
+        return cls(ids, valid, content, np.asarray(lengths), bool(valid.all()), keys=keys)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -67,19 +76,21 @@ class Batch:
                 None if values is None else values.repeat(times, *(1,) * (values.ndim - 1))
             )
         )
-        return dataclasses.replace(repeated, lengths=np.tile(self.lengths, times))
+        keys = None if self.keys is None else np.tile(self.keys, times)
+        return dataclasses.replace(repeated, lengths=np.tile(self.lengths, times), keys=keys)
 
     def take(self, rows) -> "Batch":
         """Some of the sequences, as long as before; rows: int64 (m,)."""
         taken = self._with(lambda values: None if values is None else values[rows])
-        lengths = self.lengths[rows]
-        return dataclasses.replace(taken, lengths=lengths, whole=bool(taken.valid.all()))
+        lengths, keys = self.lengths[rows], None if self.keys is None else self.keys[rows]
+        return dataclasses.replace(taken, lengths=lengths, keys=keys, whole=bool(taken.valid.all()))
 
     def alone(self, row: int) -> "Batch":
         """One sequence without its padding."""
         length = int(self.lengths[row])
         one = self._with(lambda values: None if values is None else values[row : row + 1, :length])
-        return dataclasses.replace(one, lengths=self.lengths[row : row + 1], whole=True)
+        keys = None if self.keys is None else self.keys[row : row + 1]
+        return dataclasses.replace(one, lengths=self.lengths[row : row + 1], keys=keys, whole=True)
 
     def with_states(self, states) -> "Batch":
         """The same batch with the classifier's last hidden states (n, length, hidden)."""

@@ -1,4 +1,4 @@
-"""Which test sequences the methods are compared on, and copies of them with one base or token exchanged."""
+"""Samples of the sequences of a token file, and copies with one base or token exchanged."""
 
 import numpy as np
 
@@ -6,6 +6,20 @@ from whatyouread.data.token_files import TokenFile
 from whatyouread.data.tokenizer import NothingToExchange
 from whatyouread.support.cli import UserError
 from whatyouread.support.keyed_random import draw
+
+
+def random_sample(keys: np.ndarray, size: int, seed: int) -> np.ndarray:
+    """Row numbers of `size` sequences, or of all where there are fewer; every sequence is as likely.
+
+    keys: uint64 (n,). Token files are sorted by class, so that their first sequences are no sample.
+    Each copy of a sequence has a draw of its own. Ascending.
+    """
+    order = np.argsort(keys, kind="stable")
+    first = np.searchsorted(keys[order], keys)
+    copy = np.empty_like(order)
+    copy[order] = np.arange(len(keys))
+    drawn = draw(seed, "random sample", keys, copy - first)
+    return np.sort(np.argsort(drawn, kind="stable")[:size])
 
 
 def stratified_sample(labels: np.ndarray, keys: np.ndarray, size: int, seed: int) -> np.ndarray:

@@ -116,7 +116,7 @@ class TokenFile:
         """Some rows, in numpy arrays; as long as the longest of them."""
         lengths = self.lengths[rows]
         ids = padded(self._flat, self._starts[rows], lengths, self.tokenizer.pad)
-        return Batch.of(self._checked(ids), lengths, self.tokenizer)
+        return Batch.of(self._checked(ids), lengths, self.tokenizer, self.keys[rows])
 
     def flat_tokens(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The tokens of some rows back to back, and their offsets, int64 (n + 1,)."""

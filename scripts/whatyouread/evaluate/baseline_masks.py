@@ -11,14 +11,17 @@ from whatyouread.data.batch import Batch
 from whatyouread.data.token_files import TokenFile
 from whatyouread.explainers.losses import Loss, Masks, area
 from whatyouread.explainers.network import Explainer
-from whatyouread.explainers.paper import Settings, training_masks
+from whatyouread.explainers.paper import Settings
 from whatyouread.models.inference import Passes, batches
 
 GOLDEN = (5**0.5 - 1) / 2
 
 
 class Judge:
-    """Computes the paper's objective for any mask, averaged over sequences of a token file."""
+    """Computes the objective for any mask, averaged over sequences of a token file.
+
+    objective: the settings with which the Explainer was trained.
+    """
 
     def __init__(self, passes: Passes, objective: Settings, file: TokenFile):
         self.explanandum, self.objective, self.file = passes.explanandum, objective, file
@@ -67,7 +70,7 @@ class Judge:
         explainer = explainer.to(self.device).eval()
 
         def make_loss(batch, labels):
-            masks = training_masks(explainer, batch, labels)
+            masks = self.objective.masks(explainer, batch, labels)
             return self.objective.loss(self.explanandum, batch, labels, masks), masks.target
 
         return self.mean(make_loss, rows)

@@ -8,21 +8,22 @@ import numpy as np
 import pandas as pd
 
 from whatyouread.data.batch import framed
+from whatyouread.data.sampling import random_sample
 from whatyouread.data.token_files import TokenFile
 from whatyouread.models.inference import Passes
 from whatyouread.models.levels import probabilities
 
 
 def blank_probabilities(
-    passes: Passes, file: TokenFile, sequences: int
+    passes: Passes, file: TokenFile, sequences: int, seed: int
 ) -> dict[str, list[np.ndarray]]:
     """Class probabilities for each input, as one float64 (classes,) per level.
 
-    "blank" is a sequence of special tokens only; "masked" is the mean over the first `sequences` of a
-    token file, each with a mask of zeros.
+    "blank" is a sequence of special tokens only; "masked" is the mean over a sample of `sequences`
+    of a token file, each with a mask of zeros.
     """
     explanandum, nothing = passes.explanandum, np.zeros(1, np.int64)
-    batch = file.batch(np.arange(min(sequences, len(file))))
+    batch = file.batch(random_sample(file.keys, sequences, seed))
     inputs = {
         "blank": passes.logits(framed(nothing, nothing, nothing, explanandum.tokenizer)),
         "masked": passes.logits(batch, np.zeros(batch.ids.shape, np.float32)),
@@ -37,7 +38,10 @@ def blank_probabilities(
 
 
 def normalized_entropy(probabilities: np.ndarray) -> float:
-    """-sum p ln p / ln C: 1 for the uniform distribution, 0 for certainty; (classes,)."""
+    """-sum p ln p / ln C: 1 for the uniform distribution, 0 for certainty; (classes,).
+
+    1 for a level with one class: its only distribution is the uniform one.
+    """
     if len(probabilities) < 2:
         return 1.0
     p = probabilities[probabilities > 0]

@@ -1,7 +1,6 @@
 """The paper's objective: the mask keeps the classifier's answer, and its complement loses it."""
 
 import dataclasses
-from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -44,6 +43,12 @@ class Settings:
         if self.min_area > self.max_area:
             raise UserError(f"min_area {self.min_area} is above max_area {self.max_area}: lower it")
 
+    def masks(self, explainer: Explainer, batch: Batch, labels: Tensor) -> Masks:
+        """The masks that enter the objective; labels: int64 (batch, levels)."""
+        own, others = own_and_other_masks(explainer(batch), explainer.columns(labels))
+        merge = mean_mask if self.target_mask == "mean" else target_mask
+        return Masks(merge(own), others, own)
+
     def loss(self, explanandum: Explanandum, batch: Batch, labels: Tensor, masks: Masks) -> Loss:
         """The loss of given masks per sequence; one batch holds both passes of the Explanandum."""
         both = torch.cat([masks.target, inverted(masks.target)])
@@ -53,17 +58,6 @@ class Settings:
         )  # fmt: skip
         kept, left = zip(*(part.chunk(2) for part in logits), strict=True)
         return explainer_loss(explanandum.levels, kept, left, labels, masks, batch.valid, self)
-
-
-def training_masks(
-    explainer: Explainer, batch: Batch, labels: Tensor, target: Callable = target_mask
-) -> Masks:
-    """The masks that enter the objective.
-
-    labels: int64 (batch, levels); target: how to combine the masks of the sequence's classes.
-    """
-    own, others = own_and_other_masks(explainer(batch), explainer.columns(labels))
-    return Masks(target(own), others, own)
 
 
 class PaperObjective(Objective):
@@ -78,8 +72,7 @@ class PaperObjective(Objective):
         return Explainer(classes, *network, tokenizer=tokenizer)
 
     def forward(self, batch, labels):
-        merge = mean_mask if self.settings.target_mask == "mean" else target_mask
-        masks = training_masks(self.explainer, batch, labels, merge)
+        masks = self.settings.masks(self.explainer, batch, labels)
         loss = self.settings.loss(self.explanandum_on(batch.device), batch, labels, masks)
         return {"loss": loss.total.mean(), "values": torch.stack(loss[1:], dim=1)}
 

@@ -3,14 +3,22 @@
 import dataclasses
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from whatyouread.data.batch import Batch
 from whatyouread.explainers.losses import correlation_loss
 from whatyouread.explainers.network import Explainer
 from whatyouread.explainers.objective import NetworkSettings, Objective
 from whatyouread.models.mask_operator import read
-from whatyouread.models.occlusion import draw_occlusions, draw_options, occlusion_gradient
+from whatyouread.models.occlusion import (
+    draw_occlusions,
+    keyed_occlusions,
+    occlusion_gradient,
+    picked,
+)
+from whatyouread.support.keyed_random import draw
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,7 +37,11 @@ class SharpObjective(Objective):
     Each sequence gets a random occlusion. The gradient under it is the evidence, and the scores should
     correlate with it. With one mask per sequence, the evidence is that for the predicted classes of all
     levels together. With one mask per class, it is that for one class of a randomly drawn level: half
-    the time the predicted class, half the time any class. The draws average out over many sequences.
+    the time the predicted class, half the time any class. A level with one class has no evidence and
+    is not drawn. The draws average out over many sequences.
+
+    In training they differ from step to step. In validation they follow from seed and sequence, so
+    that neither the epoch nor the batch nor the number of processes changes the validation loss.
     """
 
     Settings = Settings
@@ -45,37 +57,51 @@ class SharpObjective(Objective):
 
     def forward(self, batch, labels):
         explanandum = self.explanandum_on(batch.device)
-        # validation uses the same draws in every epoch
-        generator = None if self.training else _generator(self.seed, batch.device)
         with torch.no_grad():
             states, logits = read(explanandum, batch)
         batch = batch.with_states(states)
-        classes, chosen = self._asked(explanandum.predictions(logits), generator)
-        areas, windows = self.settings.occlusion_areas, self.settings.occlusion_windows
-        mask = draw_occlusions(batch, areas, windows, generator)
+        keys = None if self.training else batch.keys
+        if keys is None and not self.training:
+            raise ValueError("a validation batch needs the keys of its sequences")
+        classes, chosen = self._asked(explanandum.predictions(logits), keys)
+        mask = self._occlusions(batch, keys)
         evidence = occlusion_gradient(explanandum, batch, classes, mask, chosen)
         scores = self.explainer.class_scores(batch, classes.unsqueeze(1))[:, :, 0]
         scores = (scores * chosen.unsqueeze(1)).sum(-1)
         loss = correlation_loss(scores, evidence, batch.content)
         return {"loss": loss.mean(), "values": loss.detach().unsqueeze(1)}
 
-    def _asked(self, predicted: Tensor, generator) -> tuple[Tensor, Tensor]:
-        """Classes, int64 (batch, levels), and the levels that give evidence, bool (batch, levels)."""
+    def _occlusions(self, batch: Batch, keys: np.ndarray | None) -> Tensor:
+        areas, windows = self.settings.occlusion_areas, self.settings.occlusion_windows
+        if keys is None:
+            return draw_occlusions(batch, areas, windows)
+        own = picked(areas, draw(self.seed, "occlusion area", keys))
+        return keyed_occlusions(batch, keys, self.seed, own, windows)
+
+    def _asked(self, predicted: Tensor, keys: np.ndarray | None) -> tuple[Tensor, Tensor]:
+        """Classes, int64 (batch, levels), and the levels that give evidence, bool (batch, levels).
+
+        keys: uint64 (batch,), or None for other draws at each call.
+        """
         if self.settings.target == "sequence":
             return predicted, torch.ones_like(predicted, dtype=torch.bool)
-        batch, levels = predicted.shape
-        place = draw_options(predicted.device, generator)
-        counts = self.explanandum_on(predicted.device).class_counts
-        counts = torch.tensor(counts, device=predicted.device)
-        any_class = (torch.rand(batch, levels, **place) * counts).long()
-        asked = torch.where(torch.rand(batch, 1, **place) < 0.5, predicted, any_class)
-        level = torch.randint(levels, (batch, 1), **place)
-        return asked, torch.arange(levels, device=predicted.device) == level
+        (batch, levels), device = predicted.shape, predicted.device
+        counts = self.explanandum_on(device).class_counts
+        useful = [i for i, count in enumerate(counts) if count > 1] or list(range(levels))
+        if keys is None:
+            any_class, own = (torch.rand(batch, n, device=device) for n in (levels, 1))
+            place = torch.randint(len(useful), (batch, 1), device=device)
+        else:
+            drawn = draw(self.seed, "class", keys[:, None], np.arange(levels))
+            any_class = torch.tensor(drawn, device=device)
+            own = torch.tensor(draw(self.seed, "predicted class", keys), device=device)[:, None]
+            drawn = picked(range(len(useful)), draw(self.seed, "level", keys))
+            place = torch.tensor(drawn, device=device)[:, None]
+        any_class = (any_class * torch.tensor(counts, device=device)).long()
+        asked = torch.where(own < 0.5, predicted, any_class)
+        level = torch.tensor(useful, device=device)[place]
+        return asked, torch.arange(levels, device=device) == level
 
     def summarize(self, values, labels):
         """The mean correlation of scores and evidence on the validation sequences."""
         return {"correlation": 1 - float(values.astype("float64").mean())}
-
-
-def _generator(seed: int, device: torch.device) -> torch.Generator:
-    return torch.Generator(device).manual_seed(seed)

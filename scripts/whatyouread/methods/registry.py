@@ -22,7 +22,9 @@ from whatyouread.methods.with_captum import (
     gradient_x_input,
     integrated_gradients,
     kernel_shap,
+    kernel_shap_samples,
     lime,
+    lime_samples,
 )
 from whatyouread.methods.without_captum import (
     attention_rollout,
@@ -32,7 +34,7 @@ from whatyouread.methods.without_captum import (
 )
 from whatyouread.models.explanandum import Explanandum
 from whatyouread.models.inference import Passes, batches
-from whatyouread.support.cli import UserError
+from whatyouread.support.cli import UserError, log
 from whatyouread.support.progress import progress
 
 
@@ -78,6 +80,8 @@ METHODS: dict[str, tuple[Callable[..., Tensor], Callable]] = {
 }
 ONE_BY_ONE = ("ablation", "lime", "kernel_shap")
 """Methods that explain one sequence at a time; their batches hold its perturbations."""
+SAMPLES = {"lime": lime_samples, "kernel_shap": kernel_shap_samples}
+"""(tokens, **settings) -> the samples that a method draws for a sequence, and how many it needs."""
 
 
 class Attributor:
@@ -99,11 +103,28 @@ class Attributor:
         known = list(inspect.signature(documented).parameters)
         if unknown := settings.keys() - known:
             raise UserError(f"attributions.methods.{name}: {kind} has no setting {min(unknown)!r}")
-        self.name, self.settings = name, settings
+        self.name, self.kind, self.settings = name, kind, settings
         self.passes, self.seed = passes, seed
         self.question_size = 1 if kind in ONE_BY_ONE else passes.batch_size
         self.explainer = None if explainer is None else explainer.to(passes.device).eval()
         self.cost: dict[str, float] = {}
+
+    def warn_of_few_samples(self, file: TokenFile) -> None:
+        """Log a warning where the method draws fewer samples than the file's sequences need."""
+        if self.kind not in SAMPLES:
+            return
+        pairs = [SAMPLES[self.kind](int(n), **self.settings) for n in file.lengths]
+        short = sum(drawn < needed for drawn, needed in pairs)
+        if not short:
+            return
+        drawn, needed = max(pairs)
+        captums = self.settings.get("preset") == "captum_default"
+        log.warning(
+            f"{self.name} draws {drawn} samples for each sequence, and {short} of {len(pairs)} sequences "
+            f"need more (up to {file.lengths.max()} tokens need {needed}): it cannot tell their tokens "
+            f"apart; set attributions.methods.{self.name}.samples to {needed} or more"
+            f"{', with preset: fair' if captums else ''}"
+        )
 
     def classes(self, file: TokenFile, lineages: np.ndarray) -> dict[str, np.ndarray]:
         """The predicted, wrong and runner-up classes, int64 (n, ranks) each."""

@@ -15,6 +15,8 @@ from whatyouread.support.keyed_random import draw
 
 PRESETS = ("fair", "captum_default")
 OPERATORS = ("exact", "relaxed")
+CAPTUMS_SAMPLES = 25
+"""The perturbations that captum's Lime draws where nobody says how many."""
 
 
 def integrated_gradients(question: Question, steps: int = 16, operator: str = "exact") -> Tensor:
@@ -78,6 +80,20 @@ def ablation(question: Question, window: int = 1) -> Tensor:
         return made.reshape(-1, content.shape[1]).T
 
     return _one_by_one(question, explain)
+
+
+def lime_samples(tokens: int, preset: str = "fair", samples: int = 1000, **_) -> tuple[int, int]:
+    """The perturbations that `lime` draws for a sequence, and how many it needs: one for each token."""
+    return (CAPTUMS_SAMPLES if preset == "captum_default" else samples), tokens
+
+
+def kernel_shap_samples(tokens: int, samples: int = 1000) -> tuple[int, int]:
+    """The same for `kernel_shap`: its regression has a weight for each token, and an intercept.
+
+    With fewer samples many weights fit equally well. The whole and the empty sequence, which give the
+    sum of the weights and the intercept, are two of the samples.
+    """
+    return samples, tokens + 1
 
 
 class SharedSurrogate:

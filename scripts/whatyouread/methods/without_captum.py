@@ -11,10 +11,8 @@ from whatyouread.explainers.network import Explainer
 from whatyouread.methods.question import Question
 from whatyouread.models.explanandum import Explanandum
 from whatyouread.models.mask_operator import target_mask
-from whatyouread.models.occlusion import occlusion
+from whatyouread.models.occlusion import keyed_occlusions
 from whatyouread.support.keyed_random import draw
-
-MAX_LENGTH = 1 << 16  # random numbers per occlusion of a sequence
 
 
 @torch.no_grad()
@@ -58,19 +56,10 @@ def occlusion_gradients(
     samples: the number of occlusions per sequence; they take the shares in `areas` in turn.
     """
     batch, scores = question.batch, question.empty()
-    device, place = scores.device, np.arange(batch.ids.shape[1])
     for sample in range(samples):
-        # uniform noise is enough, because only its order counts; the draws are keyed by the sequence
-        noise = draw(
-            question.seed, "occlusion", question.keys[:, None], sample * MAX_LENGTH + place
-        )
-        pick = draw(question.seed, "window", question.keys, sample) * len(windows)
-        mask = occlusion(
-            batch,
-            torch.from_numpy((noise - 0.5).astype(np.float32)).to(device),
-            torch.full((len(batch),), areas[sample % len(areas)], device=device),
-            torch.tensor(windows, device=device)[torch.from_numpy(pick.astype(np.int64))],
-        ).requires_grad_()
+        own = [areas[sample % len(areas)]] * len(batch)
+        mask = keyed_occlusions(batch, question.keys, question.seed, own, windows, sample)
+        mask.requires_grad_()
         made = question.targets(mask, relaxed=True)
         for i in range(question.target_count):
             last = i + 1 == question.target_count

@@ -36,10 +36,15 @@ class Single:
 
     @classmethod
     def negative_entropy(cls, logits: Tensor, normalised: bool) -> Tensor:
-        """The mean of p log p over the classes C, float (batch,); normalised: their sum over ln C."""
+        """The mean of p log p over the classes C, float (batch,); normalised: their sum over ln C.
+
+        0 where there is only one class: it is always certain.
+        """
         log_p = cls.log_probabilities(logits)
         negative, classes = (log_p.exp() * log_p).mean(-1), logits.shape[-1]
-        return negative * classes / math.log(classes) if normalised else negative
+        if not normalised or classes == 1:  # ln 1 is 0
+            return negative
+        return negative * classes / math.log(classes)
 
     @staticmethod
     def decision(logits: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ Explainer learns to predict this evidence.
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -15,6 +16,9 @@ from torch import Tensor, nn
 from whatyouread.data.batch import Batch
 from whatyouread.models.levels import class_log_probabilities
 from whatyouread.models.mask_operator import masked_logits
+from whatyouread.support.keyed_random import draw
+
+MAX_LENGTH = 1 << 16  # random numbers per occlusion of a sequence
 
 
 def occlusion(batch: Batch, noise: Tensor, area: Tensor, window: Tensor) -> Tensor:
@@ -39,27 +43,49 @@ def occlusion(batch: Batch, noise: Tensor, area: Tensor, window: Tensor) -> Tens
     return (torch.where(content, kept, batch.valid)).float()
 
 
-def draw_options(device: torch.device, generator: torch.Generator | None) -> dict:
-    """The options of torch's random functions for a device and, where there is one, a generator.
+def draw_occlusions(batch: Batch, areas: Sequence[float], windows: Sequence[int]) -> Tensor:
+    """Draw an `occlusion` for each sequence, with a random one of `areas` and of `windows`.
 
-    An argument `generator=None` makes torch.compile fail once shapes change.
+    For training: other draws at each call, from torch's generator of the device.
     """
-    return {"device": device} | ({} if generator is None else {"generator": generator})
+    size, device = len(batch), batch.device
+    noise = torch.randn(batch.ids.shape, device=device)
+    area = torch.tensor(areas, device=device)
+    area = area[torch.randint(len(areas), (size,), device=device)]
+    window = torch.tensor(windows, device=device)
+    window = window[torch.randint(len(windows), (size,), device=device)]
+    return occlusion(batch, noise, area, window)
 
 
-def draw_occlusions(
+def keyed_occlusions(
     batch: Batch,
+    keys: np.ndarray,
+    seed: int,
     areas: Sequence[float],
     windows: Sequence[int],
-    generator: torch.Generator | None = None,
+    sample: int = 0,
 ) -> Tensor:
-    """Draw an `occlusion` for each sequence, with a random one of `areas` and of `windows`."""
-    size, place = len(batch), draw_options(batch.device, generator)
-    noise = torch.randn(batch.ids.shape, **place)
-    area = torch.tensor(areas, device=batch.device)[torch.randint(len(areas), (size,), **place)]
-    window = torch.tensor(windows, device=batch.device)
-    window = window[torch.randint(len(windows), (size,), **place)]
-    return occlusion(batch, noise, area, window)
+    """An `occlusion` for each sequence that follows from seed, key and sample alone.
+
+    keys: uint64 (batch,). areas: a share for each sequence, (batch,). windows: one is drawn for each
+    sequence. Neither the batch nor the device changes the draws.
+    """
+    # uniform noise is enough, because only its order counts
+    place = sample * MAX_LENGTH + np.arange(batch.ids.shape[1])
+    noise = draw(seed, "occlusion", keys[:, None], place) - 0.5
+    window = picked(windows, draw(seed, "window", keys, sample))
+    on_device = {"device": batch.device}
+    return occlusion(
+        batch,
+        torch.tensor(noise.astype(np.float32), **on_device),
+        torch.tensor(np.asarray(areas, np.float32), **on_device),
+        torch.tensor(window, **on_device),
+    )
+
+
+def picked(options: Sequence, drawn: np.ndarray) -> np.ndarray:
+    """One of the options for each number in [0, 1), (n,)."""
+    return np.asarray(options)[(drawn * len(options)).astype(np.int64)]
 
 
 def occlusion_gradient(

@@ -55,7 +55,8 @@ class Batches(Dataset):
             skip = (tokenizer.frames * drawn).astype(np.int64)
         flat, offsets = tokenizer.augment(*self.file.flat_tokens(rows), reverse, skip)
         lengths = np.diff(offsets)
-        return Batch.of(padded(flat, offsets[:-1], lengths, tokenizer.pad), lengths, tokenizer)
+        ids = padded(flat, offsets[:-1], lengths, tokenizer.pad)
+        return Batch.of(ids, lengths, tokenizer, keys)
 
 
 class EpochSampler(Sampler[list[int]]):

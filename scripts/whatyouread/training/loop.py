@@ -1,4 +1,4 @@
-"""The training loop. A killed training resumes from a checkpoint bit for bit.
+"""The training loop. A killed training resumes from a checkpoint, on a CPU bit for bit.
 
 A task is a module whose forward takes `batch` and `labels` from `Batches` and returns {"loss": the mean
 over the batch, a scalar; "values": (batch, k), per sequence}. `task.track(values)` gives one number for
