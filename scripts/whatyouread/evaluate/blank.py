@@ -6,8 +6,9 @@ both be about uniform (paper, "Methods").
 
 import numpy as np
 import pandas as pd
+import torch
 
-from whatyouread.data.batch import framed
+from whatyouread.data.batch import framed, parts_by_length
 from whatyouread.data.token_files import TokenFile
 from whatyouread.models.inference import Passes
 from whatyouread.models.levels import probabilities
@@ -22,10 +23,14 @@ def blank_probabilities(
     token file, each with a mask of zeros.
     """
     explanandum, nothing = passes.explanandum, np.zeros(1, np.int64)
-    batch = file.batch(np.arange(min(sequences, len(file))))
+    rows = np.arange(min(sequences, len(file)))
+    masked = []
+    for part in parts_by_length(file.lengths[rows], sequences):
+        batch = file.batch(rows[part])
+        masked.append(passes.logits(batch, np.zeros(batch.ids.shape, np.float32)))
     inputs = {
         "blank": passes.logits(framed(nothing, nothing, nothing, explanandum.tokenizer)),
-        "masked": passes.logits(batch, np.zeros(batch.ids.shape, np.float32)),
+        "masked": [torch.cat(level) for level in zip(*masked, strict=True)],
     }
     return {
         name: [
