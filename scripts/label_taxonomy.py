@@ -2,8 +2,9 @@
 
 The program reads the dataset once. It counts the sequences per key of the label source (NCBI: per taxid)
 and writes one row per sequence (source, header, key, length, hash). Then the label source gives the
-labels of the keys (NCBI: from their lineages in ETE 3). Sequences are excluded if they are empty, or if
-the label source does not know their key or has no class for it at one of the levels.
+labels of the keys (NCBI: from their lineages in ETE 3). Sequences are excluded if they hold no A, C, G or
+T, if the settings of sequences exclude them, or if the label source does not know their key or has no
+class for it at one of the levels.
 """
 
 from pathlib import Path
@@ -17,6 +18,7 @@ def main(args):
     from whatyouread.data import labels
     from whatyouread.data.census import Census
     from whatyouread.data.label_sources import find_label_source
+    from whatyouread.data.normalisation import DOUBTFUL, Settings
     from whatyouread.data.sequences import read_sequences
     from whatyouread.support.parallel import in_order
     from whatyouread.support.progress import progress
@@ -24,7 +26,8 @@ def main(args):
     found = find_label_source(args.source)
     published = labels.published_numbers(args.paper) if args.paper else {}
     source = found(args.label_file, cli.settings(found.Settings, args.source_settings))
-    census = Census(source.key)
+    reading = cli.settings(Settings, args.sequence_settings)
+    census, skipped = Census(source.key, reading), []
     with files.atomic(args.sequences) as temporary:
         with (
             pq.ParquetWriter(
@@ -35,21 +38,20 @@ def main(args):
             ) as writer,
             progress("reading", unit="sequences") as bar,
         ):
-            made = in_order(
-                lambda batch: census.add(batch, source.keys(batch)), read_sequences(args.dataset)
-            )
+            batches = read_sequences(args.dataset, settings=reading, skipped=skipped)
+            made = in_order(lambda batch: census.add(batch, source.keys(batch)), batches)
             for rows in made:
                 writer.write_table(rows)
                 bar.update(len(rows))
         table = labels.label_table(census.counts(), source, args.ranks)
         classes = labels.class_table(table, source, args.ranks)
         summary = labels.summary_table(
-            table, classes, census.finish(), source, args.ranks, published
+            table, classes, census.finish(), source, args.ranks, published, skipped
         )
     files.write_tsv(args.labels, table)
     files.write_tsv(args.classes, classes)
     files.write_tsv(args.summary, summary)
-    labels.log_summary(summary)
+    labels.log_summary(summary, DOUBTFUL)
 
 
 if __name__ == "__main__":
@@ -60,6 +62,8 @@ if __name__ == "__main__":
     add("--label-file", "--taxdump", type=Path, metavar="PATH",
         help="what the source reads: for ncbi the retrieved taxonomy, a folder or a file")  # fmt: skip
     add("--source-settings", type=cli.json_argument, default={}, help="those of the source, JSON")
+    add("--sequence-settings", type=cli.json_argument, default={},
+        help="what a valid sequence is, section `sequences` of the configuration, JSON")  # fmt: skip
     add("--ranks", nargs="+", required=True, help="the levels, from the highest to the lowest")
     add("--labels", type=Path, required=True, help="the label table to write, TSV")
     add("--classes", type=Path, required=True, help="the classes of each level to write, TSV")

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from whatyouread.data.normalisation import Settings
 from whatyouread.data.tokenization import OUTPUTS, tokenize_dataset
 from whatyouread.data.tokenizers import find_tokenizer
 from whatyouread.support import cli, files
@@ -16,6 +17,7 @@ def main(args):
         args.ranks,
         outputs,
         find_tokenizer(args.tokenizer),
+        cli.settings(Settings, args.sequence_settings),
     )
     files.write_tsv(args.summary, summary)
 
@@ -26,6 +28,12 @@ if __name__ == "__main__":
     arguments.add_argument("--sequences", type=Path, required=True, help="table of label_taxonomy")
     arguments.add_argument("--splits", type=Path, required=True, help="table of split_dataset")
     arguments.add_argument("--ranks", nargs="+", required=True)
+    arguments.add_argument(
+        "--sequence-settings",
+        type=cli.json_argument,
+        default={},
+        help="the same as for label_taxonomy, JSON",
+    )
     arguments.add_argument("--tokenizer", required=True, help="its name, such as six_mers")
     for name in OUTPUTS:
         option = f"--{name.replace('_', '-')}"

@@ -9,7 +9,15 @@ from helpers_batches import CLS, FIRST_LETTER, LETTERS, PAD, SEP, batch_of, lett
 from hypothesis import given
 from hypothesis import strategies as st
 
-from whatyouread.data.batch import Batch, batches_by_length, framed, padded
+from whatyouread.data.batch import (
+    LONG,
+    Batch,
+    at_once,
+    batches_by_length,
+    framed,
+    padded,
+    parts_by_length,
+)
 from whatyouread.data.six_mers import SIX_MERS, encode
 
 ARRAYS = ("ids", "valid", "content")
@@ -192,3 +200,44 @@ def test_batches_by_length(lengths, size):
     assert [len(batch) for batch in batches[:-1]] == [size] * (len(batches) - 1)
     # sorted by length, and rows of the same length in their own order: the same every time
     assert rows == sorted(range(len(lengths)), key=lambda row: (lengths[row], row))
+
+
+@pytest.mark.parametrize("size", [1, 8, 48, 256])
+def test_long_sequences_come_in_smaller_batches(size):
+    rng = np.random.default_rng(size)
+    for _ in range(30):
+        lengths = rng.integers(1, rng.choice([300, 513, 2000, 20_002]), rng.integers(1, 600))
+        lengths[rng.integers(len(lengths))] = rng.choice([1, 251, 512, 513, 20_001, 100_000])
+        batches = list(batches_by_length(lengths, size))
+        rows = np.concatenate(batches)
+        np.testing.assert_array_equal(rows, np.argsort(lengths, kind="stable"))
+        for batch in batches:
+            assert len(batch) <= size
+            pairs = len(batch) * int(lengths[batch].max()) ** 2
+            assert len(batch) == 1 or pairs <= size * LONG**2
+        for rows in np.array_split(rng.permutation(len(lengths)), -(-len(lengths) // size)):
+            parts = parts_by_length(lengths[rows], size)
+            np.testing.assert_array_equal(np.sort(np.concatenate(parts)), np.arange(len(rows)))
+            if lengths[rows].max() <= LONG:
+                assert len(parts) == 1
+                np.testing.assert_array_equal(parts[0], np.arange(len(rows)))
+
+
+def test_how_many_fit():
+    assert at_once(256, 251) == at_once(256, 512) == at_once(256, 1) == 256
+    assert at_once(256, 1024) == 64
+    # 120 kb, the paper's batch: 128 * 20,001 ** 2 pairs of tokens would be 205 GB for each head
+    assert at_once(128, 20_001) == 1
+    assert at_once(1, 10**7) == 1
+
+
+def test_a_part_of_a_batch_is_as_long_as_its_longest():
+    ids = np.arange(12).reshape(3, 4) % 3 + FIRST_LETTER
+    batch = Batch.of(ids, np.array([4, 2, 2]), LETTERS).to("cpu")
+    part = batch.part(np.array([2, 1]))
+    assert part.ids.tolist() == ids[[2, 1], :2].tolist()
+    assert part.valid.all()
+    assert part.whole
+    assert part.lengths.tolist() == [2, 2]
+    assert batch.part(np.array([0, 1, 2])) is batch
+    assert not batch.part(np.array([0, 1])).whole

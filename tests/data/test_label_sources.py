@@ -75,7 +75,8 @@ def test_another_source_from_the_archive_to_token_files(tmp_path, monkeypatch):
     run(
         "label_taxonomy",
         dataset=tmp_path / "x.fa", source="lineages", label_file=None,
-        source_settings={"separator": "/"}, ranks=LEVELS, labels=labels, classes=classes,
+        source_settings={"separator": "/"}, sequence_settings={}, ranks=LEVELS,
+        labels=labels, classes=classes,
         summary=tmp_path / "summary.tsv", sequences=sequences, paper=None,
     )  # fmt: skip
     # one name below two parents is two classes
@@ -110,7 +111,7 @@ def test_another_source_from_the_archive_to_token_files(tmp_path, monkeypatch):
         "tokenize_sequences",
         dataset=tmp_path / "x.fa", sequences=sequences, splits=splits, ranks=LEVELS,
         **{name: tmp_path / f"{name}.arrow" for name in OUTPUTS},
-        summary=tmp_path / "tokens.tsv", tokenizer="six_mers",
+        summary=tmp_path / "tokens.tsv", tokenizer="six_mers", sequence_settings={},
     )  # fmt: skip
     file = TokenFile(tmp_path / "test.arrow", LEVELS)
     assert file.ids.to_pylist() == [f"x.fa:{records[n][0]} {records[n][1]}" for n in test.index]

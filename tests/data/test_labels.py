@@ -82,7 +82,7 @@ def test_every_taxid_is_kept_or_has_a_reason(made):
         101: "no phylum and genus",
         103: "no phylum",
         555: "deleted taxid",
-        561: "empty sequence",
+        561: "no sequence to use",
         562: "kept",
         582: "kept",
         90709: "kept",
@@ -127,10 +127,10 @@ def test_a_source_with_keys_of_text(tmp_path):
     )
     assert summary["quantity"].tolist() == [
         *["sequences in the archive", "sequences", "Red", "words in the archive", "words"],
-        *["colour", "shade", "dropped: empty sequence", "dropped: no shade"],
-        "dropped: unknown word",
+        *["colour", "shade", "dropped: no sequence to use", "dropped: no shade"],
+        *["dropped: unknown word", "files skipped"],
     ]
-    assert summary["detail"].tolist()[-3:] == ["1 (1)", "2 (4)", "3 (1)"]
+    assert summary["detail"].tolist()[-4:] == ["1 (1)", "2 (4)", "3 (1)", ""]
 
 
 def index(source, keys, lengths):
@@ -210,7 +210,8 @@ def test_the_summary_adds_up(made, source):
         "dropped: no phylum": 3,
         "dropped: no phylum and genus": 5,
         "dropped: unknown taxid": 1,
-        "dropped: empty sequence": 5,  # those whose taxid has no other problem
+        "files skipped": 0,
+        "dropped: no sequence to use": 5,  # those whose taxid has no other problem
         "empty sequences": 6,
         "exact duplicates": 3,
     }
@@ -218,7 +219,7 @@ def test_the_summary_adds_up(made, source):
     assert dropped + values["sequences"] == values["sequences in the archive"]
     rows = summary.set_index("quantity")
     assert rows.loc["dropped: unknown taxid", "detail"] == "123456 (1)"
-    assert rows.loc["dropped: empty sequence", "detail"] == "561 (4), 562 (1)"
+    assert rows.loc["dropped: no sequence to use", "detail"] == "561 (4), 562 (1)"
     assert rows.loc["merged taxids followed", "detail"] == "469598 -> 562"
     assert rows["paper"].dropna().to_dict() == {
         "sequences": 5181880,

@@ -1,14 +1,22 @@
+import csv
 import gzip
+import json
+import random
+import subprocess
+import sys
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from tests.data.test_taxonomy import write_dump
 
 from whatyouread.data import tokenization
+from whatyouread.data.normalisation import Settings
 from whatyouread.data.sequences import read_sequences
-from whatyouread.data.six_mers import FIRST_BASE, SIX_MERS, SixMers, encode
+from whatyouread.data.six_mers import FIRST_BASE, SIX_MERS, SixMers, decode, encode
 from whatyouread.data.token_files import TokenFile
 from whatyouread.data.tokenization import OUTPUTS, tokenize_dataset
 from whatyouread.data.tokenizers import TOKENIZERS
@@ -211,3 +219,167 @@ def test_what_was_there_stays_when_it_fails(inputs):
         tokenize(inputs)
     assert outputs["train"].read_bytes() == before
     check(outputs)
+
+
+def retokenize(folder, texts, settings=None):
+    """The tokens of `texts` of one split, after the index was made with `settings`."""
+    records = [("a.fa", f"9 {n}", text, "train", "none", 0, 0) for n, text in enumerate(texts)]
+    write_dataset(folder / "dataset", records)
+    write_tables(folder, records)
+    outputs = {name: folder / "out" / f"{name}.arrow" for name in OUTPUTS}
+    tables = folder / "sequences.parquet", folder / "splits.parquet"
+    return tokenize_dataset(folder / "dataset", *tables, RANKS, outputs, SIX_MERS, settings)
+
+
+def test_other_settings_than_those_of_the_index_are_refused(tmp_path):
+    with pytest.raises(UserError, match=r"settings of `sequences`, is not what .* was made from"):
+        retokenize(tmp_path, ["ACGT" * 9, "ACGT"], Settings(max_length=20))
+    with pytest.raises(UserError, match=r"is not what .* was made from"):
+        retokenize(tmp_path, ["ACGT" * 9, "ACGT"], Settings(max_length=20, longer="window"))
+    with pytest.raises(UserError, match=r"is not what .* was made from"):
+        retokenize(tmp_path, ["ACGTNNNN"], Settings(max_n_share=0.4))
+
+
+def test_masked_sequences_and_those_with_u_have_the_tokens_of_their_bases(tmp_path):
+    text = "ACGTTGCAACGGTTACGATCCA" * 60
+    masked = text[:450].lower() + text[450:]
+    retokenize(tmp_path, [text, masked, text.lower(), text.replace("T", "U"), "acguACGU"])
+    file = TokenFile(tmp_path / "out" / "train.arrow", RANKS)
+    first, *same, last = (file.flat_tokens(np.array([row]))[0].tolist() for row in range(5))
+    assert len(first) == 1 + len(text) // 6
+    assert same == [first] * 3
+    assert last == encode(["ACGTACGT"])[0].tolist()
+
+
+@pytest.mark.parametrize("longest", [1, 4, 250, 511])
+def test_no_warning_of_usual_sequences(caplog, longest):
+    tokenization.warn_of_long_sequences("train", np.array([2, 2, 2, longest], np.int32))
+    tokenization.warn_of_long_sequences("train", np.array([600, 700, 1000, 2800], np.int32))
+    tokenization.warn_of_long_sequences("train", np.zeros(0, np.int32))
+    assert not caplog.records
+
+
+def test_long_sequences_among_others_are_warned_of_with_their_cost(tmp_path, caplog):
+    with caplog.at_level("WARNING", "whatyouread"):
+        retokenize(tmp_path, ["ACGTTG" * 250] * 9 + ["ACGTTG" * 20_000] * 2)
+    [warning] = [entry.message for entry in caplog.records]
+    assert warning.startswith("train: 2 of 11 sequences have more than 4 times the tokens of the")
+    assert "median, 251; the longest has 20,001: " in warning
+    assert "6,350 times as long" in warning  # (20001 / 251) ** 2
+    assert "1.6 GB for each head" in warning  # 4 * 20001 ** 2
+    assert "sequences.max_length" in warning
+
+
+PROGRAMS = Path(__file__).resolve().parents[2] / "scripts"
+CLADES = ["superkingdom", "phylum", "genus"]
+
+
+def run(program, folder, *options):
+    command = [sys.executable, PROGRAMS / f"{program}.py", *options]
+    made = subprocess.run(command, capture_output=True, text=True, cwd=folder)
+    assert "Traceback" not in made.stderr
+    return made
+
+
+def label(folder, settings):
+    return run(
+        "label_taxonomy", folder, "--dataset", "dataset", "--taxdump", "taxdump",
+        "--ranks", *CLADES, "--labels", "labels.tsv", "--classes", "classes.tsv",
+        "--summary", "summary.tsv", "--sequences", "sequences.parquet",
+        "--sequence-settings", json.dumps(settings),
+    )  # fmt: skip
+
+
+def all_stages(folder, settings):
+    """Label, split, tokenize; the summary of labelling and the texts of all token files by id."""
+    labelled = label(folder, settings)
+    assert labelled.returncode == 0, labelled.stderr
+    sizes = {"test": 0.25, "validation": 0.25, "explainer_train": 1.0, "explainer_validation": 1.0}
+    split = run(
+        "split_dataset", folder, "--sequences", "sequences.parquet", "--labels", "labels.tsv",
+        "--classes", "classes.tsv", "--ranks", *CLADES, "--seed", "1", "--splits",
+        "splits.parquet", "--summary", "b.tsv",
+        "--settings", json.dumps(sizes | {"group_duplicates": False}),
+    )  # fmt: skip
+    assert split.returncode == 0, split.stderr
+    outputs = [o for name in OUTPUTS for o in (f"--{name.replace('_', '-')}", f"{name}.arrow")]
+    tokenized = run(
+        "tokenize_sequences", folder, "--dataset", "dataset", "--sequences", "sequences.parquet",
+        "--splits", "splits.parquet", "--ranks", *CLADES, "--tokenizer", "six_mers",
+        "--summary", "c.tsv", "--sequence-settings", json.dumps(settings), *outputs,
+    )  # fmt: skip
+    assert tokenized.returncode == 0, tokenized.stderr
+    texts = {}
+    for name in ("train", "validation", "test"):
+        file = TokenFile(folder / f"{name}.arrow", CLADES)
+        bases, ends = decode(*file.flat_tokens(np.arange(len(file))))
+        for row, id in enumerate(file.ids.to_pylist()):
+            texts[id] = bases[ends[row] : ends[row + 1]].tobytes().decode()
+    with open(folder / "summary.tsv", newline="") as stream:
+        rows = list(csv.DictReader(stream, delimiter="\t"))
+    return {row["quantity"]: (int(row["value"]), row["detail"]) for row in rows}, texts, labelled
+
+
+def test_all_stages_agree_on_what_a_valid_record_is(tmp_path):
+    (tmp_path / "taxdump").mkdir()
+    write_dump(tmp_path / "taxdump")
+    (tmp_path / "dataset").mkdir()
+    rng = random.Random(5)
+    expected, lines = {}, []
+    for n in range(60):
+        taxid = (562, 582, 90709)[n % 3]
+        text = "".join(rng.choices("ACGT", k=40))
+        if n < 30:
+            expected[f"{taxid} {n}"] = text
+            text = text if n % 2 else text.lower().replace("t", "u")
+        elif n < 36:
+            text = ["", "N" * 40, "n" * 9, "RYRY", "--", "*"][n - 30]
+        elif n < 40:
+            text = text[:4] + "N" * 36
+        else:
+            text = text * 9
+            for at in range(0, 360, 40):
+                expected[f"{taxid} {n} {at + 1}-{at + 40}"] = text[at : at + 40]
+        lines += [f">{taxid} {n}", text]
+    (tmp_path / "dataset" / "x.txt").write_text("\n".join(lines))
+    (tmp_path / "dataset" / "checksums.md5").write_text("0 x.txt\n")
+    settings = {"max_n_share": 0.5, "max_length": 40, "longer": "window"}
+    summary, texts, labelled = all_stages(tmp_path, settings)
+    assert texts == {f"x.txt:{header}": text for header, text in expected.items()}
+    assert summary["sequences in the archive"][0] == 60
+    assert summary["sequences"][0] == len(expected)
+    assert summary["empty sequences"][0] == 1
+    assert summary["sequences without a base"][0] == 5
+    assert summary["sequences with too many N"][0] == 4
+    assert summary["sequences divided into windows"][0] == 20
+    assert summary["further windows of them"][0] == 20 * 8
+    assert summary["sequences with lower case"][0] == 15 + 1
+    assert summary["sequences with U"][0] == 15
+    assert summary["dropped: no sequence to use"][0] == 1 + 5 + 4
+    assert summary["files skipped"] == (1, "checksums.md5")
+    for quantity in ("5 sequences without a base", "4 sequences with too many N", "checksums.md5"):
+        assert f"WARNING {quantity}" in labelled.stderr or f": {quantity}" in labelled.stderr
+
+
+@pytest.mark.parametrize(("longer", "sequences"), [("cut", 40), ("leave_out", 20)])
+def test_a_maximal_length_through_all_stages(tmp_path, longer, sequences):
+    (tmp_path / "taxdump").mkdir()
+    write_dump(tmp_path / "taxdump")
+    (tmp_path / "dataset").mkdir()
+    texts = {f"{(562, 582)[n % 2]} {n}": "ACGTTGCA" * (n + 1) for n in range(40)}
+    fasta = "".join(f">{header}\n{text}\n" for header, text in texts.items())
+    (tmp_path / "dataset" / "x.fa").write_text(fasta)
+    summary, found, _ = all_stages(tmp_path, {"max_length": 160, "longer": longer})
+    assert len(found) == summary["sequences"][0] == sequences
+    assert found == {f"x.fa:{h}": texts[h][:160] for h in list(texts)[:sequences]}
+
+
+def test_a_protein_stops_labelling_in_one_line(tmp_path):
+    (tmp_path / "taxdump").mkdir()
+    write_dump(tmp_path / "taxdump")
+    (tmp_path / "dataset").mkdir()
+    (tmp_path / "dataset" / "x.fa").write_text(">562 0\nMKVLAAGIVGLLLAQW\n>582 1\nMKKLERTYI\n")
+    made = label(tmp_path, {})
+    assert made.returncode == 1
+    assert made.stderr.strip().splitlines()[-1].endswith("Take the file out of the dataset")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["dataset", "taxdump"]

@@ -6,8 +6,9 @@ import threading
 import numpy as np
 import pytest
 import torch
-from helpers_evaluation import CPU, random_file, small_explanandum
+from helpers_evaluation import CPU, random_file, small_explanandum, write_tokens
 
+from whatyouread.data.six_mers import CLS, FIRST_KMER
 from whatyouread.methods.without_captum import attention_rollout
 from whatyouread.models.inference import (
     Passes,
@@ -241,3 +242,22 @@ def test_without_a_gpu(monkeypatch, caplog):
     assert choose_device(1) == CPU
     assert torch.get_num_threads() == 1
     assert "no GPU: computing on 1 CPU threads" in caplog.text
+
+
+def test_one_long_sequence_changes_no_answer_of_the_others(tmp_path):
+    """It is answered alone, whatever the batch size, and no other is padded to its length."""
+    rng = np.random.default_rng(2)
+    lengths = [30, 5, 700, 31, 2, 1500, 30, 12]
+    sequences = [[CLS, *rng.integers(FIRST_KMER, FIRST_KMER + 4096, n)] for n in lengths]
+    keys = np.arange(len(lengths), dtype=np.uint64)
+    file = write_tokens(tmp_path / "t.arrow", sequences, np.zeros((len(lengths), 2), int), keys)
+    model = small_explanandum()
+    mask = np.random.default_rng(0).random((len(lengths), 1501)).astype(np.float32)
+    classes = np.zeros((len(lengths), 2), np.int64)
+    made = [
+        Passes(model, size, CPU).log_probabilities(file, [mask], classes) for size in (1, 4, 256)
+    ]
+    for other in made[1:]:
+        np.testing.assert_allclose(other, made[0], atol=1e-4)
+    shapes = [tuple(found.ids.shape) for _, found in batches(file, 4, CPU)]
+    assert shapes == [(4, 31), (2, 32), (1, 701), (1, 1501)]

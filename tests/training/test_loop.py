@@ -4,15 +4,17 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from helpers_evaluation import small_explanandum
+from helpers_evaluation import small_explanandum, write_tokens
 from helpers_training import SETTINGS, Killed, Scripted
 
+from whatyouread.data import batch
+from whatyouread.data.six_mers import CLS, FIRST_KMER
 from whatyouread.explainers.objective import NetworkSettings
 from whatyouread.explainers.objectives import OBJECTIVES
 from whatyouread.training import checkpoints
 from whatyouread.training.batches import Batches
 from whatyouread.training.classification import ClassificationTask
-from whatyouread.training.loop import is_out_of_patience, parameter_groups
+from whatyouread.training.loop import Loop, is_out_of_patience, parameter_groups
 from whatyouread.training.settings import TrainingSettings
 from whatyouread.training.train import train
 
@@ -189,3 +191,79 @@ def test_weight_decay_is_for_matrices(name):
     assert others == plain
     assert others
     assert decayed == {id(parameter) for parameter in task.parameters()} - plain
+
+
+def one_step(file, folder, task, rows):
+    """The parameters' gradients, the loss and the terms after one step with a batch of `rows`."""
+    settings = TrainingSettings(**SETTINGS | {"batch_size": len(rows)})
+    batches = Batches(file, 1)
+    loop = Loop(task, settings, batches, batches, folder, seed=3, threads=1)
+    kept = []
+    loop.optimizer.step = lambda: kept.extend(p.grad.clone() for p in task.parameters())
+    loop.step(batches.__getitems__(list(rows)))
+    return kept, loop.sums, loop
+
+
+@pytest.mark.parametrize("rows", [[0, 1, 2, 3], [7, 2, 5, 0, 6, 1, 3, 4], [3]])
+@pytest.mark.parametrize("room", [1, 8, 16])
+def test_a_batch_in_parts_has_the_gradient_of_the_whole(eight, tmp_path, monkeypatch, rows, room):
+    seen = []
+
+    class Task(ClassificationTask):
+        def forward(self, batch, labels):
+            seen.append(batch.ids.shape)
+            return super().forward(batch, labels)
+
+    model = small_explanandum()  # no dropout
+    whole, sums, _ = one_step(eight, tmp_path, Task(model), rows)
+    assert seen == [(len(rows), eight.lengths[rows].max())]
+    seen.clear()
+    monkeypatch.setattr(batch, "LONG", room)
+    parts, others, loop = one_step(eight, tmp_path, Task(model), rows)
+    assert sum(n for n, _ in seen) == len(rows)
+    assert all(n == 1 or n * longest**2 <= len(rows) * room**2 for n, longest in seen)
+    assert loop.divided == (len(seen) > 1) == (len(rows) > 1)
+    for one, other in zip(parts, whole, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(others, sums)
+
+
+def test_validation_in_parts_gives_the_same_numbers(eight, tmp_path, monkeypatch):
+    made = []
+    for room in (512, 5):
+        monkeypatch.setattr(batch, "LONG", room)
+        settings = TrainingSettings(**SETTINGS)
+        batches = Batches(eight, 1)
+        task = ClassificationTask(small_explanandum())
+        made.append(Loop(task, settings, batches, batches, tmp_path, seed=3, threads=1)._evaluate())
+    assert made[0] == pytest.approx(made[1])
+
+
+def test_the_explainer_trains_with_one_long_sequence(tmp_path, monkeypatch):
+    """The long one is computed alone, and no other is padded to its length."""
+    file = write_tokens(
+        tmp_path / "t.arrow",
+        [[CLS, *[FIRST_KMER + n] * (2000 if n == 2 else 20)] for n in range(6)],
+        np.zeros((6, 2), np.int64),
+        np.arange(6, dtype=np.uint64),
+    )
+    shapes = []
+    model = small_explanandum()
+    encode = model.adapter.encode
+    monkeypatch.setattr(
+        model.adapter,
+        "encode",
+        lambda given, *rest, **named: (
+            shapes.append(tuple(given.shape[:2])) or encode(given, *rest, **named)
+        ),
+    )
+    for name in ("paper", "sharp"):
+        shapes.clear()
+        objective = OBJECTIVES[name]
+        settings = objective.Settings()
+        explainer = objective.make_explainer(settings, NetworkSettings(6, 5, 1), model)
+        task = objective(explainer, model, settings, seed=1)
+        _, sums, _ = one_step(file, tmp_path, task, range(6))
+        assert torch.isfinite(sums).all()
+        assert {length for _, length in shapes} == {21, 2001}
+        assert max(n for n, length in shapes if length == 2001) <= 2  # both passes of the paper's

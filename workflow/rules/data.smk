@@ -98,10 +98,12 @@ rule label_taxonomy:
         ranks=RANKS,
         source=config["labels"]["source"],
         settings=label_settings,
+        sequences=settings("sequences"),
     shell:
         'python "$WHATYOUREAD/scripts/label_taxonomy.py" --dataset {input.dataset}'
         ' --label-file {input.label_file} --paper "$WHATYOUREAD/resources/paper/dataset.tsv"'
-        " --source {params.source:q} --source-settings {params.settings:q} --ranks {params.ranks} --labels {output.labels} --classes {output.classes}"
+        " --source {params.source:q} --source-settings {params.settings:q} --sequence-settings {params.sequences:q}"
+        " --ranks {params.ranks} --labels {output.labels} --classes {output.classes}"
         " --summary {output.summary} --sequences {output.sequences} --log {log}"
 
 
@@ -158,9 +160,10 @@ rule tokenize_sequences:
     params:
         ranks=RANKS,
         tokenizer=config["tokenizer"],
+        settings=settings("sequences"),
     shell:
         'python "$WHATYOUREAD/scripts/tokenize_sequences.py" --dataset {input.dataset}'
-        " --tokenizer {params.tokenizer:q}"
+        " --tokenizer {params.tokenizer:q} --sequence-settings {params.settings:q}"
         " --sequences {input.sequences} --splits {input.splits} --ranks {params.ranks}"
         " --train {output.train} --validation {output.validation} --test {output.test}"
         " --explainer-train {output.explainer_train}"

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from whatyouread.data.batch import Batch
+from whatyouread.data.batch import Batch, at_once
 from whatyouread.data.token_files import TokenFile
 from whatyouread.explainers.network import Explainer
 from whatyouread.methods.question import Question
@@ -74,7 +74,7 @@ def class_scores(
                 None,
                 file.keys[own[kept]],
                 seed,
-                passes.batch_size,
+                at_once(passes.batch_size, chosen.ids.shape[1]),
             )
             if by_explainer:
                 with torch.inference_mode():

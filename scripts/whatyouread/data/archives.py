@@ -1,9 +1,10 @@
-"""Read zips, tars and gzipped files that somebody else made, without trusting them.
+"""Read zips, tars and packed files that somebody else made, without trusting them.
 
 `check_archive` refuses what no honest archive holds; `members` streams what is inside. Nothing is
 ever extracted to disk and no file is held in memory.
 """
 
+import bz2
 import gzip
 import io
 import lzma
@@ -31,12 +32,16 @@ BUFFER = 1 << 18
 HIGHEST_MEMBER_RATIO = 1000
 SMALL_MEMBER = 10 << 20  # bytes; what expands to less is harmless
 UNSUPPORTED = {
-    b"BZh": "bzip2",
-    b"\xfd7zXZ\x00": "xz",
     b"7z\xbc\xaf\x27\x1c": "7z",
     b"Rar!": "RAR",
-    b"\x28\xb5\x2f\xfd": "Zstandard",
+    b"\x04\x22\x4d\x18": "LZ4",
+    b"LZIP": "lzip",
+    b"\x1f\x9d": "compress (.Z)",
+    b"\x43\x27\x41\x1a": "2bit",
 }
+ZIP_MAGIC = (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08")
+PACKED_ENDINGS = re.compile(r"\.(gz|bgz|bz2|xz|zst)$", re.IGNORECASE)
+MOST_PACKINGS = 3  # a gzip file that expands to itself has no end
 DAMAGE = (
     zipfile.BadZipFile,
     tarfile.TarError,
@@ -72,8 +77,8 @@ def check_archive(path: Path) -> None:
 
     Refused: truncated or damaged archives, encrypted members, names that are absolute, lead
     upwards, hold backslashes, drive letters or control characters, or occur twice, members that
-    are links or devices, zip members that overlap, and absurd expansion. A gzipped file is read
-    through once. Files that are not archives pass.
+    are links or devices, zip members that overlap, and absurd expansion. A packed file (gzip,
+    bzip2, xz, Zstandard) is read through once. Files that are not archives pass.
     """
     path = Path(path)
     if path.is_dir():
@@ -86,40 +91,42 @@ def check_archive(path: Path) -> None:
             _check_zip(path)
         elif form == "tar":
             _check_tar(path)
-        elif form == "gz":
+        elif form == "packed":
             with open_plain(path, path.name) as stream:
                 while stream.read(BUFFER):
                     pass
 
 
-def members(path: Path) -> Iterator[Member]:
+def members(path: Path, hidden: list[str] | None = None) -> Iterator[Member]:
     """Yield every regular file in the folder or archive `path` (or the file itself), by name.
 
     Zips and tars in a folder are expanded (`archive.zip/inner`, or `inner` where the archive is
-    alone in its folder), but not archives in archives; gzipped files are decompressed and lose
-    `.gz` from their name. Hidden files and `__MACOSX` are left out. Opening or reading damaged
-    data raises `UserError` with the member's name; so do two members of one name (`a.fa` beside
-    `a.fa.gz`). Going back in a tar.gz decompresses it anew.
+    alone in its folder), but not archives in archives; files packed with gzip, bzip2, xz or
+    Zstandard are decompressed, whatever they are called, and lose `.gz` and the like from their
+    name. Hidden files and `__MACOSX` are left out; their names are appended to `hidden`. Opening or
+    reading damaged data raises `UserError` with the member's name; so do two members of one name
+    (`a.fa` beside `a.fa.gz`). Going back in a tar.gz decompresses it anew.
     """
     path = Path(path)
     found: list[Member] = []
+    hidden = [] if hidden is None else hidden
     if path.is_dir():
-        below = list(_files_below(path))
+        below = list(_files_below(path, hidden))
         for file in below:
             name = file.relative_to(path).as_posix()
             # an archive that is alone adds nothing to the names of what it holds
             prefix = f"{name}/" if len(below) > 1 else ""
-            found.extend(_members_of_file(file, name, prefix))
+            found.extend(_members_of_file(file, name, prefix, hidden))
     else:
-        found.extend(_members_of_file(path, path.name, prefix=""))
+        found.extend(_members_of_file(path, path.name, "", hidden))
     found.sort(key=lambda member: member.name)
     for one, other in pairwise(found):
         if one.name == other.name:
-            raise UserError(f"{path}: {one.name!r} is there twice (gzipped and not?): remove one")
+            raise UserError(f"{path}: {one.name!r} is there twice (packed and not?): remove one")
     yield from found
 
 
-def _members_of_file(path: Path, name: str, prefix: str) -> Iterator[Member]:
+def _members_of_file(path: Path, name: str, prefix: str, hidden: list[str]) -> Iterator[Member]:
     # the archives stay open as long as a member that refers to them
     with damage_as_user_error(name):
         form = form_of(path)
@@ -130,20 +137,26 @@ def _members_of_file(path: Path, name: str, prefix: str) -> Iterator[Member]:
             archive = tarfile.open(path)  # noqa: SIM115
             regular = [member for member in archive if member.isfile()]
             inside = [(m.name, partial(archive.extractfile, m)) for m in regular]
-    if form in ("gz", "plain"):
-        yield Member(_without_gz(name), partial(open_plain, path, name))
+    if form in ("packed", "plain"):
+        yield Member(_without_packing(name), partial(open_plain, path, name))
         return
     for inner, opener in inside:
-        if not inner.endswith("/") and not _is_hidden(inner):
-            label = prefix + posixpath.normpath(inner)
-            yield Member(_without_gz(label), partial(_open_inner, opener, label))
+        label = prefix + posixpath.normpath(inner)
+        if inner.endswith("/"):
+            continue
+        if _is_hidden(inner):
+            hidden.append(label)
+        else:
+            yield Member(_without_packing(label), partial(_open_inner, opener, label))
 
 
 def _open_inner(opener: Callable[[], BinaryIO], name: str) -> BinaryIO:
     with damage_as_user_error(name):
         raw = opener()
     stream = decompressed(Guarded(raw, name), name)
-    if stream.peek(4)[:4] == b"PK\x03\x04":
+    start = stream.peek(512)[:512]
+    _refuse_unsupported(start, name)
+    if start.startswith(ZIP_MAGIC) or _is_tar(start):
         raise UserError(f"{name}: an archive in an archive: unpack the outer one")
     return stream
 
@@ -261,8 +274,15 @@ def _refuse_total(total: int, packed: int, where: str) -> None:
         refuse_expansion(total, packed, HIGHEST_RATIO, where)
 
 
-def _files_below(folder: Path) -> Iterator[Path]:
+def _files_below(folder: Path, hidden: list[str] | None = None) -> Iterator[Path]:
     for parent, folders, names in os.walk(folder):
+        if hidden is not None:  # the time stamp is Snakemake's own
+            left_out = [name for name in (*folders, *names) if _is_hidden(name)]
+            hidden += [
+                Path(parent, name).relative_to(folder).as_posix()
+                for name in left_out
+                if name != ".snakemake_timestamp"
+            ]
         folders[:] = [name for name in folders if not _is_hidden(name)]
         yield from (Path(parent, name) for name in names if not _is_hidden(name))
 
@@ -272,30 +292,57 @@ def _is_hidden(name: str) -> bool:
     return any(part.startswith(".") or part == "__MACOSX" for part in parts)
 
 
-def _without_gz(name: str) -> str:
-    return name[:-3] if name.lower().endswith(".gz") else name
+def _without_packing(name: str) -> str:
+    for _ in range(MOST_PACKINGS):
+        name = PACKED_ENDINGS.sub("", name)
+    return name
 
 
 def form_of(path: Path) -> str:
-    """`zip`, `tar` (also gzipped), `gz` or `plain`, by content."""
+    """`zip`, `tar` (also packed), `packed` (gzip, bzip2, xz, Zstandard) or `plain`, by content."""
     with open(path, "rb") as stream:
         start = stream.read(512)
+    _refuse_unsupported(start, path.name)
+    if start.startswith(ZIP_MAGIC):
+        return "zip"
+    packing = _packing(start)
+    if packing:
+        with open_plain(path, path.name) as stream:
+            start = stream.read(512)
+    if not _is_tar(start):
+        return "packed" if packing else "plain"
+    if packing == "zstd":
+        raise UserError(f"{path.name}: a tar in Zstandard: unpack it, or pack it as zip or tar.gz")
+    return "tar"
+
+
+def _refuse_unsupported(start: bytes, name: str) -> None:
     for magic, format_name in UNSUPPORTED.items():
         if start.startswith(magic):
             raise UserError(
-                f"{path.name}: {format_name} is not supported: unpack it, or pack it as zip or gz"
+                f"{name}: {format_name} is not supported: unpack it, or pack it as zip or gz"
             )
-    if start[:4] in (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08"):
-        return "zip"
-    gzipped = start[:2] == b"\x1f\x8b"
-    if gzipped:
-        with gzip.open(path) as stream:
-            start = stream.read(512)
+
+
+def _is_tar(start: bytes) -> bool:
     try:
         tarfile.TarInfo.frombuf(start, "utf-8", "surrogateescape")
     except tarfile.HeaderError:
-        return "gz" if gzipped else "plain"
-    return "tar"
+        return False
+    return True
+
+
+def _packing(start: bytes) -> str | None:
+    """`gzip`, `bzip2`, `xz` or `zstd` where these bytes begin so, None for what is not packed."""
+    if start.startswith(b"\x1f\x8b"):
+        return "gzip"
+    if re.match(rb"BZh[1-9](1AY&SY|\x17rE8P\x90)", start):  # the text "BZh" alone is no proof
+        return "bzip2"
+    if start.startswith(b"\xfd7zXZ\x00"):
+        return "xz"
+    if re.match(rb"\x28\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18", start):
+        return "zstd"
+    return None
 
 
 @contextmanager
@@ -312,17 +359,68 @@ def damage_as_user_error(name: str) -> Iterator[None]:
 
 
 def open_plain(path: Path, name: str) -> io.BufferedReader:
-    """The bytes of a file, decompressed where it is gzipped; `name` is for error messages."""
+    """The bytes of a file, decompressed where it is packed; `name` is for error messages."""
     return decompressed(Guarded(open(path, "rb"), name), name)
 
 
 def decompressed(raw: "Guarded", name: str) -> io.BufferedReader:
-    """`raw` itself, or what it decompresses to where it holds gzipped data."""
+    """`raw` itself, or what it decompresses to where it holds packed data."""
     stream = io.BufferedReader(raw, BUFFER)
-    if stream.peek(2)[:2] == b"\x1f\x8b":
-        unpacked = Guarded(gzip.GzipFile(fileobj=stream), name, packed=stream)
-        return io.BufferedReader(unpacked, BUFFER)
+    for _ in range(MOST_PACKINGS):
+        packing = _packing(stream.peek(16)[:16])
+        if packing is None:
+            break
+        stream = io.BufferedReader(
+            Guarded(_unpacked(stream, packing, name), name, packed=stream), BUFFER
+        )
     return stream
+
+
+def _unpacked(stream: io.BufferedReader, packing: str, name: str):
+    """What `stream` decompresses to, an object with `read` and `close`."""
+    if packing == "gzip":
+        return gzip.GzipFile(fileobj=stream)
+    if packing == "bzip2":
+        return _Streams(stream, bz2.BZ2Decompressor)
+    if packing == "xz":
+        return _Streams(stream, lzma.LZMADecompressor)
+    import pyarrow as pa  # Python itself reads Zstandard from 3.14 on
+
+    return pa.CompressedInputStream(pa.PythonFile(stream, "r"), "zstd")
+
+
+class _Streams:
+    """Packed streams, one after the other, as bzip2 and xz write them.
+
+    `bz2.BZ2File` and `lzma.LZMAFile` take damage at the start of a further stream for the end, and
+    lose the rest in silence.
+    """
+
+    def __init__(self, packed: io.BufferedReader, decompressor: Callable):
+        self._packed, self._make, self._now = packed, decompressor, decompressor()
+
+    def read(self, size: int) -> bytes:
+        while True:
+            left = b""
+            if self._now.eof:
+                # zeros fill up the last block of some writers
+                left = self._now.unused_data.lstrip(b"\0")
+                while not left:
+                    block = self._packed.read(BUFFER)
+                    if not block:
+                        return b""
+                    left = block.lstrip(b"\0")
+                self._now = self._make()
+            elif self._now.needs_input:
+                left = self._packed.read(BUFFER)
+                if not left:
+                    raise EOFError("the packed data end early")
+            made = self._now.decompress(left, size)
+            if made:
+                return made
+
+    def close(self) -> None:
+        pass  # `Guarded` closes the packed stream
 
 
 class Guarded(io.RawIOBase):

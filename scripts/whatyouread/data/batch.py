@@ -8,6 +8,9 @@ import numpy as np
 
 from whatyouread.data.tokenizer import Tokenizer
 
+LONG = 512
+"""Tokens up to which a batch is as large as asked for; the paper's sequences have 251."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Batch:
@@ -85,6 +88,15 @@ class Batch:
         lengths, keys = self.lengths[rows], None if self.keys is None else self.keys[rows]
         return dataclasses.replace(taken, lengths=lengths, keys=keys, whole=bool(taken.valid.all()))
 
+    def part(self, rows: np.ndarray) -> "Batch":
+        """Some of the sequences, as long as the longest of them; rows: int64 (m,)."""
+        if len(rows) == len(self):
+            return self
+        lengths = self.lengths[rows]
+        longest = int(lengths.max())
+        part = self._with(lambda values: None if values is None else values[rows, :longest])
+        return dataclasses.replace(part, lengths=lengths, whole=bool((lengths == longest).all()))
+
     def alone(self, row: int) -> "Batch":
         """One sequence without its padding."""
         length = int(self.lengths[row])
@@ -127,8 +139,32 @@ def framed(
     return Batch.of(ids, lengths + first + last, tokenizer)
 
 
+def at_once(size: int, longest: int) -> int:
+    """How many sequences of a length fit into a batch of `size`: fewer above `LONG` tokens, at least 1.
+
+    Attention compares all pairs of tokens, so the room is that of `size` sequences of `LONG` tokens.
+    """
+    return min(size, max(1, size * LONG**2 // max(int(longest), 1) ** 2))
+
+
 def batches_by_length(lengths: np.ndarray, size: int) -> Iterator[np.ndarray]:
-    """Row numbers in batches of at most `size`, sequences of like length together."""
+    """Row numbers in batches of at most `size`, sequences of like length together.
+
+    Batches of long sequences are smaller, see `at_once`.
+    """
     order = np.argsort(lengths, kind="stable")
-    for start in range(0, len(order), size):
-        yield order[start : start + size]
+    start = 0
+    while start < len(order):
+        batch = order[start : start + size]
+        # the longest is the last one
+        fits = np.arange(1, len(batch) + 1) * lengths[batch].astype(np.int64) ** 2
+        batch = batch[: max(1, np.searchsorted(fits, size * LONG**2, side="right"))]
+        yield batch
+        start += len(batch)
+
+
+def parts_by_length(lengths: np.ndarray, size: int) -> list[np.ndarray]:
+    """Rows of one batch in parts that fit, all in their order where they fit together."""
+    if len(lengths) <= at_once(size, lengths.max(initial=0)):
+        return [np.arange(len(lengths))]
+    return list(batches_by_length(lengths, size))

@@ -3,16 +3,13 @@
 import numpy as np
 import pyarrow as pa
 
+from whatyouread.data.normalisation import EMPTY, FURTHER_WINDOWS, Settings
 from whatyouread.data.sequences import SequenceBatch
 from whatyouread.support.keyed_random import spread
 
 SHORTEST_WORD = 6  # bases in a token; a shorter sequence is read base by base
 _BASES_AT_ONCE = 1 << 18  # the working set of the hash stays in the processor's cache
 _PAGE = 1 << 16
-_OTHER, _LOWER = np.uint8(1), np.uint8(2)
-_KIND = np.full(256, _OTHER)
-_KIND[list(b"ACGTacgt")] = 0
-_KIND[list(range(ord("a"), ord("z") + 1))] |= _LOWER
 
 
 def index_schema(key: pa.Field) -> pa.Schema:
@@ -31,19 +28,20 @@ def index_schema(key: pa.Field) -> pa.Schema:
 class Census:
     """Counts over the batches given to `add`.
 
-    key: name and type of the label source's key (`LabelSource.key`). `totals` maps a quantity to its
-    number of sequences; `counts()` gives the numbers per key.
+    key: name and type of the label source's key (`LabelSource.key`). settings: those that the batches
+    were read with. `totals` maps a quantity to its number of sequences; `counts()` gives the numbers
+    per key.
     """
 
-    def __init__(self, key: pa.Field):
+    def __init__(self, key: pa.Field, settings: Settings | None = None):
         self.schema = index_schema(key)
+        settings = Settings() if settings is None else settings
         self.totals = dict.fromkeys(
             (
                 "sequences in the archive",
-                "empty sequences",
+                EMPTY,
                 f"sequences shorter than {SHORTEST_WORD} bases",
-                "sequences with characters other than ACGT",
-                "sequences with lower case",
+                *settings.quantities(),
                 "sequences with line ends of Windows",
                 "sequences with the header of an earlier one",
                 "exact duplicates",
@@ -75,7 +73,7 @@ class Census:
         return pa.Table.from_arrays(columns, schema=self.schema)
 
     def counts(self) -> pa.Table:
-        """One row per key, ascending: the key, `sequences`, `empty` (int64)."""
+        """One row per key, ascending: the key, `sequences`, `empty` (those not used), both int64."""
         return self._sums(pa.concat_tables(self._counts).columns).sort_by(self._key)
 
     def _sums(self, columns: list[pa.Array]) -> pa.Table:
@@ -92,20 +90,14 @@ class Census:
         return self.totals
 
     def _count(self, batch: SequenceBatch, lengths: np.ndarray) -> None:
-        kinds = _KIND[batch.bases]
-        self.totals["sequences in the archive"] += len(lengths)
-        self.totals["empty sequences"] += int((lengths == 0).sum())
+        for quantity, flags in batch.findings.items():
+            self.totals[quantity] += int(flags.sum())
+        further = batch.findings.get(FURTHER_WINDOWS, np.zeros(0))
+        self.totals["sequences in the archive"] += len(lengths) - int(further.sum())
         self.totals["sequences with line ends of Windows"] += len(lengths) * batch.windows
         self.totals[f"sequences shorter than {SHORTEST_WORD} bases"] += int(
             ((lengths > 0) & (lengths < SHORTEST_WORD)).sum()
         )
-        for quantity, kind in (
-            ("sequences with characters other than ACGT", _OTHER),
-            ("sequences with lower case", _LOWER),
-        ):
-            places = np.flatnonzero(kinds & kind)
-            owners = np.searchsorted(batch.offsets, places, side="right")
-            self.totals[quantity] += len(np.unique(owners))
 
 
 def _repeated(hashes: list[np.ndarray]) -> int:

@@ -4,7 +4,8 @@ The label table has one row per key: the key, what the label source adds, each l
 `sequences`, `empty`, `status`. Its columns are named by the label source (`label_source.LabelSource`).
 """
 
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,17 +18,17 @@ from whatyouread.data.label_source import KEPT, LabelSource
 from whatyouread.data.levels import Level
 from whatyouread.support.cli import UserError, log
 
-EMPTY = "empty sequence"
+UNUSED = "no sequence to use"
 MOST_NAMED = 20
 
 
 def label_table(counts: pa.Table, source: LabelSource, levels: Sequence[str]) -> pd.DataFrame:
     """The labels of every key, its number of sequences, and whether they are used.
 
-    counts: see `census.Census.counts`. `sequences` are all in the archive, `empty` those without
-    bases, which are never used. `status` is "kept" or the first cause that excludes: the problem that
-    the label source found, then the levels that have no class ("no phylum and genus"), then "empty
-    sequence".
+    counts: see `census.Census.counts`. `sequences` are all in the archive, `empty` those that are
+    never used, such as those without bases (`normalisation.EXCLUDED`). `status` is "kept" or the first
+    cause that excludes: the problem that the label source found, then the levels that have no class ("no
+    phylum and genus"), then "no sequence to use".
     """
     found = source.labels(counts[source.key.name].combine_chunks(), levels)
     table = found.merge(counts.to_pandas(), on=source.key.name, how="left", validate="one_to_one")
@@ -36,7 +37,7 @@ def label_table(counts: pa.Table, source: LabelSource, levels: Sequence[str]) ->
     without = [_and(np.array(levels)[row]) for row in lacking]
     table["status"] = np.select(
         [table["problem"] != "", lacking.any(axis=1), table["sequences"] == table["empty"]],
-        [table["problem"].astype(object), np.array(without, object), EMPTY],
+        [table["problem"].astype(object), np.array(without, object), UNUSED],
         KEPT,
     )
     of_levels = [column for pair in zip(levels, paths, strict=True) for column in pair]
@@ -87,10 +88,12 @@ def summary_table(
     source: LabelSource,
     levels: Sequence[str],
     paper: Mapping[str, int],
+    skipped: Sequence[str] = (),
 ) -> pd.DataFrame:
     """Counts beside the published ones: `quantity`, `value`, `paper` (Int64), `detail`.
 
     totals: quantities counted per sequence (`census.Census.finish`). paper: `published_numbers`.
+    skipped: files of the dataset that hold no sequences.
     """
     kept = labels[labels["status"] == KEPT]
     totals = dict(totals)
@@ -108,7 +111,7 @@ def summary_table(
     dropped = pd.DataFrame(
         {
             "key": labels[source.key.name],
-            "cause": labels["status"].mask(partly, EMPTY),
+            "cause": labels["status"].mask(partly, UNUSED),
             "number": labels["sequences"].mask(partly, labels["empty"]),
         }
     )
@@ -116,6 +119,7 @@ def summary_table(
         keys = [f"{k} ({n})" for k, n in zip(part["key"], part["number"], strict=True)]
         rows.append((f"dropped: {cause}", int(part["number"].sum()), named(keys)))
     rows += [(quantity, number, "of all in the archive") for quantity, number in totals.items()]
+    rows.append(("files skipped", len(skipped), named(skipped)))
     return beside_paper(rows, paper)
 
 
@@ -178,12 +182,13 @@ def beside_paper(rows: Sequence[tuple[str, int, str]], paper: Mapping[str, int])
     )
 
 
-def log_summary(summary: pd.DataFrame) -> None:
-    """Log a summary table, one line per quantity."""
+def log_summary(summary: pd.DataFrame, doubtful: Collection[str] = ()) -> None:
+    """Log a summary table, one line per quantity, the doubtful ones above 0 as warnings."""
     for row in summary.itertuples():
         beside = "" if pd.isna(row.paper) else f" (paper: {row.paper:,})"
         detail = f": {row.detail}" if row.detail else ""
-        log.info("%s %s%s%s", f"{row.value:,}", row.quantity, beside, detail)
+        level = logging.WARNING if row.value and row.quantity in doubtful else logging.INFO
+        log.log(level, "%s %s%s%s", f"{row.value:,}", row.quantity, beside, detail)
 
 
 def read_labels(path: Path) -> pd.DataFrame:

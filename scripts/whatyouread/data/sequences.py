@@ -1,14 +1,16 @@
 """Read the sequences of a dataset as a stream of numpy batches.
 
-Two layouts, in everything that `archives.members` opens (a zip, a folder, gzipped or plain files):
-multi-FASTA, and the "fragments" layout, `X_fragments.json` (a JSON list of sequences) beside
-`X_species_picked.txt` (a word per line, in the same order; a record's header is its word and its
-index). What a header means is up to the label source. Whole blocks are parsed at once: 5 million
-sequences take half a minute.
+Two layouts, in everything that `archives.members` opens (a zip, a folder, packed or plain files):
+multi-FASTA, which is what begins with ">", whatever it is called, and the "fragments" layout,
+`X_fragments.json` (a JSON list of sequences) beside `X_species_picked.txt` (a word per line, in the same
+order; a record's header is its word and its index). What a header means is up to the label source, what
+a valid sequence is to `normalisation`. Whole blocks are parsed at once: 5 million sequences take half a
+minute.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -16,10 +18,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from whatyouread.data import archives
+from whatyouread.data.normalisation import Settings, normalised
 from whatyouread.support.cli import UserError, log
 
-FASTA_ENDINGS = (".fa", ".fasta", ".fna", ".fas", ".ffn")
+FASTA_ENDINGS = (".fa", ".fasta", ".fna", ".fas", ".ffn", ".fsa", ".frn", ".mfa")
 FRAGMENTS, PICKED = "_fragments.json", "_species_picked.txt"
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_WIDE_MARKS = (b"\xff\xfe", b"\xfe\xff")
 _NEWLINE, _HEADER, _QUOTE, _SPACE, _TAB = b'\n>" \t'
 
 
@@ -28,11 +33,12 @@ class SequenceBatch(NamedTuple):
 
     source: name of the member. first: index of the first record within the member.
     headers: strings (n,), the text after ">".
-    bases: uint8 (total length,), the bytes of all sequences back to back, as in the file.
+    bases: uint8 (total length,), the text of all sequences back to back, see `normalisation.normalised`.
     offsets: int64 (n + 1,); sequence i is `bases[offsets[i]:offsets[i + 1]]`.
     lines: int64 (n,), the line of each header, from 1.
     listed_in: the member that holds the headers where it is another one, as in the fragments layout.
     windows: whether the lines end as on Windows.
+    findings: what was found, bool (n,) by quantity, see `normalisation.normalised`.
     """
 
     source: str
@@ -43,6 +49,7 @@ class SequenceBatch(NamedTuple):
     lines: np.ndarray
     listed_in: str = ""
     windows: bool = False
+    findings: Mapping[str, np.ndarray] = MappingProxyType({})
 
     def header_text(self) -> tuple[np.ndarray, np.ndarray]:
         """The headers back to back, uint8 (total length,), and their offsets, int64 (n + 1,)."""
@@ -62,60 +69,96 @@ class SequenceBatch(NamedTuple):
         )
 
 
-def read_sequences(path: Path, block_bytes: int = 16 << 20) -> Iterator[SequenceBatch]:
+def read_sequences(
+    path: Path,
+    block_bytes: int = 16 << 20,
+    settings: Settings | None = None,
+    skipped: list[str] | None = None,
+) -> Iterator[SequenceBatch]:
     """Yield every record of the dataset at `path`, members in the order of their names.
 
-    A batch holds the records that end within one block of `block_bytes`, at least one. A sequence
-    without bases has length 0. Raises `UserError` for a broken file, with the member's name and the
-    place, and for a dataset without records.
+    A batch holds the records that end within one block of `block_bytes`, at least one. A sequence that
+    is not used has length 0. Names of files that hold no sequences are appended to `skipped`. Raises
+    `UserError` for a broken file, with the member's name and the place, for a file whose characters are
+    mostly no bases, and for a dataset without records.
     """
+    settings = Settings() if settings is None else settings
+    skipped = [] if skipped is None else skipped
     records = 0
-    for source, batches in _readers(Path(path), block_bytes):
-        first = 0
+    for source, batches in _readers(Path(path), block_bytes, skipped):
+        first = characters = strange = 0
         for headers, *parts in batches:
-            yield SequenceBatch(source, first, headers, *parts)
-            first += len(headers)
+            raw = SequenceBatch(source, first, headers, *parts)
+            batch, no_bases = normalised(raw, settings)
+            first += len(batch.headers)
+            characters += len(parts[0])
+            strange += no_bases
+            yield batch
+        if 2 * strange > characters:
+            raise UserError(
+                f"{source}: {strange / characters:.0%} of its characters are no bases (A, C, G, T, U,"
+                " N): is it protein? Take the file out of the dataset"
+            )
+        if not first:
+            skipped.append(source)
         log.info("%s: %s sequences", source, f"{first:,}")
         records += first
     if not records:
         raise UserError(f"{path}: the dataset holds no sequence at all")
+    if skipped:
+        from whatyouread.data.labels import named
+
+        skipped.sort()
+        log.warning(
+            "%d files of the dataset are skipped, since they hold no sequences that can be read here"
+            " (FASTA or fragments): %s",
+            len(skipped),
+            named(skipped),
+        )
 
 
-def _readers(path: Path, block_bytes: int) -> list[tuple[str, Iterator]]:
-    members = {member.name: member for member in archives.members(path)}
-    fasta, fragments, others = [], [], []
-    for name in members:
-        if name.lower().endswith(FASTA_ENDINGS):
-            fasta.append(name)
-        elif name.endswith(FRAGMENTS):
-            fragments.append(name)
-        elif not name.endswith(PICKED):
-            others.append(name)
-    if not fasta and not fragments:
-        fasta = [name for name in others if _begins_like_fasta(members[name])]
-        if len(fasta) != 1:
-            raise UserError(
-                f"{path}: no FASTA file ({' '.join(FASTA_ENDINGS)}) and no *{FRAGMENTS} in it,"
-                f" only: {', '.join(list(members)[:10]) or 'nothing'}"
-            )
-    for name in sorted(set(others) - set(fasta)):
-        log.info("%s: skipped, neither FASTA nor fragments", name)
-    readers = [(name, _read_fasta(members[name], block_bytes)) for name in fasta]
-    for name in fragments:
-        picked = name.removesuffix(FRAGMENTS) + PICKED
-        if picked not in members:
-            raise UserError(f"{name}: {picked}, the file that lists its records, is not there")
-        readers.append((name, _read_fragments(members[name], members[picked], block_bytes)))
+def _readers(path: Path, block_bytes: int, skipped: list[str]) -> list[tuple[str, Iterator]]:
+    members = {member.name: member for member in archives.members(path, skipped)}
+    fragments = [name for name in members if name.endswith(FRAGMENTS)]
+    picked = {name: name.removesuffix(FRAGMENTS) + PICKED for name in fragments}
+    readers = []
+    for name, member in members.items():
+        if name in picked:
+            if picked[name] not in members:
+                raise UserError(
+                    f"{name}: {picked[name]}, the file that lists its records, is not there"
+                )
+            reader = _read_fragments(member, members[picked[name]], block_bytes)
+            readers.append((name, reader))
+        elif name.lower().endswith(FASTA_ENDINGS) or (
+            name not in picked.values() and _begins_like_fasta(member)
+        ):
+            readers.append((name, _read_fasta(member, block_bytes)))
+        elif name not in picked.values():
+            skipped.append(name)
+    if not readers:
+        raise UserError(
+            f"{path}: no file that begins with '>' (FASTA) and no *{FRAGMENTS} in it,"
+            f" only: {', '.join([*members, *skipped][:10]) or 'nothing'}"
+        )
     return sorted(readers, key=lambda reader: reader[0])
 
 
 def _begins_like_fasta(member) -> bool:
     with member.open() as stream:
-        return stream.read(1 << 12).lstrip(b"\r\n")[:1] == b">"
+        start = stream.read(1 << 12)
+        if start.startswith(_WIDE_MARKS) and b">" in start[:4]:
+            raise UserError(f"{member.name}: text in UTF-16: convert it to UTF-8 or ASCII")
+        start = start.removeprefix(_BYTE_ORDER_MARK)
+        while start and not start.strip():
+            start = stream.read(1 << 12)
+        return start.lstrip()[:1] == b">"
 
 
 def _read_fasta(member, block_bytes: int) -> Iterator[tuple]:
     with member.open() as stream:
+        if stream.peek(3).startswith(_BYTE_ORDER_MARK):
+            stream.read(3)
         line = 1
         for chunk in _record_chunks(stream, member.name, block_bytes):
             yield from _parse_fasta(chunk, member.name, line)
@@ -166,9 +209,20 @@ def _parse_fasta(chunk: bytes, name: str, line: int) -> Iterator[tuple]:
     headers = _strings(text, starts + 1, stops)
     drop = np.concatenate((_ranges(starts, stops), line_stops))
     bases = _without(text, drop)
-    if len(bases) and bases.min() <= _SPACE:
+
+    def refuse(bad: np.ndarray, problem: str):
         keep = _without(np.arange(len(text)), drop)
-        fail(int(keep[np.argmax(bases <= _SPACE)]), "white space inside a sequence")
+        fail(int(keep[np.argmax(bad)]), problem)
+
+    # a header may hold more than one
+    if chunk.count(b">") > len(header_lines) and (bases == _HEADER).any():
+        refuse(
+            bases == _HEADER,
+            "a '>' inside a sequence (were files joined whose last line had no line end? begin a new"
+            " line before it)",
+        )
+    if len(bases) and bases.min() <= _SPACE:
+        refuse(bases <= _SPACE, "white space inside a sequence")
     # the lines of a record after its header have a line end each
     lines = np.diff(header_lines, append=len(line_stops)) - 1
     lengths = np.append(starts[1:], len(text)) - stops - 1 - lines
@@ -225,11 +279,13 @@ def _parse_strings(chunk: bytes, begin: bytes, end: bytes, name: str, first: int
     count = len(opens)
     drop = _ranges(np.append(0, closes), np.append(opens + 1, len(text)))
     bases = _without(text, drop)
-    if len(bases) and not (bases.min() > _SPACE and bases.max() < 127 and b"\\" not in chunk):
-        bad = (bases <= _SPACE) | (bases >= 127) | (bases == ord("\\"))
-        record = np.searchsorted(np.cumsum(closes - opens - 1), np.argmax(bad), side="right")
-        byte = bytes(bases[np.argmax(bad)][None])
-        raise UserError(f"{name}: {byte!r} inside sequence {first + int(record)}")
+    good = not len(bases) or (bases.min() > _SPACE and bases.max() < 127)
+    if not good or b"\\" in chunk or b">" in chunk:
+        bad = (bases <= _SPACE) | (bases >= 127) | (bases == ord("\\")) | (bases == _HEADER)
+        ends = np.cumsum(closes - opens - 1)
+        for place in np.flatnonzero(bad):
+            record, byte = np.searchsorted(ends, place, side="right"), bytes(bases[[place]])
+            raise UserError(f"{name}: {byte!r} inside sequence {first + int(record)}")
     # Without the content of its strings, a list is ["","",...,""]; pieces end before a quote.
     found = text[drop].tobytes().translate(None, b" \t\r\n")
     expected = begin + b'"",' * count

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from whatyouread.data.normalisation import Settings
 from whatyouread.data.sequences import SequenceBatch, read_sequences
 from whatyouread.data.token_files import schema, write_token_files
 from whatyouread.data.tokenizer import Tokenizer
@@ -21,6 +22,8 @@ from whatyouread.support.progress import progress
 if TYPE_CHECKING:
     import pandas as pd
 
+FAR = 4  # times the median
+SHORT = 512  # tokens; up to here no sequence costs much
 # output -> (column of the split table, its value)
 OUTPUTS = {
     "train": ("split", "train"),
@@ -38,24 +41,26 @@ def tokenize_dataset(
     levels: list[str],
     outputs: dict[str, Path],
     tokenizer: Tokenizer,
+    settings: Settings | None = None,
 ) -> pd.DataFrame:
     """Tokenize the sequences of `dataset` into the token files `outputs` (keys of `OUTPUTS`).
 
     sequences, splits: Parquet, one row per record of the dataset, in its order (label_taxonomy,
-    split_dataset). Returns a summary, one row per output: `file`, `sequences`,
-    `tokens`, `longest` (in tokens). Raises UserError where the tables are damaged or the dataset is
-    not the one that they were made from.
+    split_dataset). settings: those that label_taxonomy read the dataset with. Returns a summary, one
+    row per output: `file`, `sequences`, `tokens`, `longest` (in tokens). Raises UserError where the
+    tables are damaged or the dataset is not the one that they were made from.
     """
     import pandas as pd
 
-    index = read_parquet(sequences, columns=["source", "header", "hash"])
+    index = read_parquet(sequences, columns=["source", "header", "length", "hash"])
     table = read_parquet(splits, columns=["split", "explainer", *levels])
     if len(table) != len(index):
         raise UserError(
             f"{splits} has {len(table)} rows and {sequences} {len(index)}: run both again"
         )
     changed = UserError(
-        f"{dataset} is not what {sequences} was made from: run label_taxonomy again"
+        f"{dataset}, read with these settings of `sequences`, is not what {sequences} was made from:"
+        " run label_taxonomy again"
     )
     members = {
         name: pc.equal(table[column], value).to_numpy(zero_copy_only=False)
@@ -69,7 +74,9 @@ def tokenize_dataset(
         start, batch = given
         rows = slice(start, start + len(batch.headers))
         own, classes = (t.slice(start, len(batch.headers)) for t in (index, labels))
-        if not own["header"].equals(pa.chunked_array([batch.headers])):
+        lengths = np.diff(batch.offsets)
+        same = len(own) == len(lengths) and (own["length"].to_numpy() == lengths).all()
+        if not same or not own["header"].equals(pa.chunked_array([batch.headers])):
             raise changed
         tokens, offsets = tokenizer.tokenize(batch.bases, batch.offsets)
         lists = pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), pa.array(tokens))
@@ -80,30 +87,59 @@ def tokenize_dataset(
         return rows, pa.RecordBatch.from_arrays(made, schema=columns), np.diff(offsets)
 
     row = 0
-    counts = {name: np.zeros(3, np.int64) for name in outputs}
+    used: dict[str, list[np.ndarray]] = {name: [] for name in outputs}
     with (
         write_token_files([outputs[name] for name in OUTPUTS], levels, tokenizer) as writers,
         progress("tokenizing", len(index), "sequences") as bar,
     ):
-        for rows, made, lengths in in_order(records, _numbered(read_sequences(dataset))):
+        for rows, made, lengths in in_order(
+            records, _numbered(read_sequences(dataset, settings=settings))
+        ):
             for name, writer in zip(OUTPUTS, writers, strict=True):
                 chosen = members[name][rows]
                 if chosen.any():
                     writer.write_batch(made.filter(pa.array(chosen)))
-                    own = lengths[chosen]
-                    counts[name][:2] += len(own), own.sum()
-                    counts[name][2] = max(counts[name][2], own.max())
+                    used[name].append(lengths[chosen].astype(np.int32))
             row = rows.stop
             bar.update(len(lengths))
         if row < len(index):
             raise UserError(
                 f"{dataset} has {row} records and {sequences} {len(index)}: run label_taxonomy again"
             )
-    summary = pd.DataFrame.from_dict(
-        counts, orient="index", columns=["sequences", "tokens", "longest"]
+    tokens = {name: np.concatenate([np.zeros(0, np.int32), *used[name]]) for name in outputs}
+    counts = [(name, len(n), n.sum(dtype=np.int64), n.max(initial=0)) for name, n in tokens.items()]
+    summary = pd.DataFrame(counts, columns=["file", "sequences", "tokens", "longest"])
+    log.info("\n%s", summary.to_string(index=False))
+    for name, lengths in tokens.items():
+        warn_of_long_sequences(name, lengths)
+    return summary
+
+
+def warn_of_long_sequences(name: str, lengths: np.ndarray) -> None:
+    """Warn where some of the sequences are far beyond the others, with what they cost.
+
+    lengths: tokens of each sequence of the output `name`, int (n,).
+    """
+    if not len(lengths):
+        return
+    median, longest = int(np.median(lengths)), int(lengths.max())
+    far = lengths > FAR * median
+    if longest < SHORT or not far.any():
+        return
+    log.warning(
+        "%s: %s of %s sequences have more than %d times the tokens of the median, %s; the longest has %s:"
+        " attention compares all its pairs of tokens, which takes %s times as long as for the median one"
+        " and %.2g GB for each head where all are held at once, for each such sequence of a batch; if they"
+        " are no mistake, set sequences.max_length (bases) and sequences.longer (cut, window, leave_out)",
+        name,
+        f"{int(far.sum()):,}",
+        f"{len(lengths):,}",
+        FAR,
+        f"{median:,}",
+        f"{longest:,}",
+        f"{(longest / median) ** 2:,.0f}",
+        4 * longest**2 / 1e9,
     )
-    log.info("\n%s", summary.to_string())
-    return summary.rename_axis("file").reset_index()
 
 
 def _numbered(batches: Iterable[SequenceBatch]) -> Iterator[tuple[int, SequenceBatch]]:

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from whatyouread.data.batch import Batch
+from whatyouread.data.batch import Batch, parts_by_length
 from whatyouread.data.token_files import TokenFile
 from whatyouread.explainers.losses import Loss, Masks, area
 from whatyouread.explainers.network import Explainer
@@ -112,11 +112,14 @@ def best_by_position(
     generator = np.random.default_rng(seed)
     for _ in range(steps):
         rows = generator.integers(len(judge.file), size=judge.batch_size)
-        batch = judge.file.batch(rows).to(judge.device)
-        labels = torch.from_numpy(judge.file.labels[rows]).to(judge.device)
-        mask = _spread(logits.sigmoid(), batch)
         optimizer.zero_grad()
-        judge.loss(batch, labels, mask, known_classes).total.mean().backward()
+        for part in parts_by_length(judge.file.lengths[rows], judge.batch_size):
+            own = rows[part]
+            batch = judge.file.batch(own).to(judge.device)
+            labels = torch.from_numpy(judge.file.labels[own]).to(judge.device)
+            mask = _spread(logits.sigmoid(), batch)
+            loss = judge.loss(batch, labels, mask, known_classes).total.mean()
+            (loss * (len(own) / len(rows))).backward()
         optimizer.step()
         schedule.step()
     return logits.detach().sigmoid()

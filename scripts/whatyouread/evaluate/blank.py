@@ -6,8 +6,9 @@ both be about uniform (paper, "Methods").
 
 import numpy as np
 import pandas as pd
+import torch
 
-from whatyouread.data.batch import framed
+from whatyouread.data.batch import framed, parts_by_length
 from whatyouread.data.sampling import random_sample
 from whatyouread.data.token_files import TokenFile
 from whatyouread.models.inference import Passes
@@ -23,10 +24,13 @@ def blank_probabilities(
     of a token file, each with a mask of zeros.
     """
     explanandum, nothing = passes.explanandum, np.zeros(1, np.int64)
-    batch = file.batch(random_sample(file.keys, sequences, seed))
+    rows, masked = random_sample(file.keys, sequences, seed), []
+    for part in parts_by_length(file.lengths[rows], sequences):
+        batch = file.batch(rows[part])
+        masked.append(passes.logits(batch, np.zeros(batch.ids.shape, np.float32)))
     inputs = {
         "blank": passes.logits(framed(nothing, nothing, nothing, explanandum.tokenizer)),
-        "masked": passes.logits(batch, np.zeros(batch.ids.shape, np.float32)),
+        "masked": [torch.cat(level) for level in zip(*masked, strict=True)],
     }
     return {
         name: [

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from whatyouread.data.batch import framed
+from whatyouread.data.batch import LONG, framed
 from whatyouread.masks.chunks import Chunks
 from whatyouread.models.inference import Passes
 from whatyouread.models.levels import probabilities
@@ -28,7 +28,9 @@ def classify_chunks(
     while begin < len(order):
         # take as many chunks as fit when all are padded to the longest
         longest = lengths[order[begin:]] + frame
-        fits = np.flatnonzero(longest * np.arange(1, len(longest) + 1) <= batch_tokens)
+        # above LONG tokens attention counts more than the rest
+        needs = longest * np.maximum(longest, LONG) * np.arange(1, len(longest) + 1)
+        fits = np.flatnonzero(needs <= batch_tokens * LONG)
         take = order[begin : begin + (fits[-1] + 1 if len(fits) else 1)]
         begin += len(take)
         starts = chunks.sequence[take] * width + chunks.start[take]

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from whatyouread.data.batch import LONG
 from whatyouread.data.token_files import TokenFile
 from whatyouread.evaluate.chunk_predictions import classify_chunks
 from whatyouread.evaluate.prediction_files import (
@@ -53,7 +54,7 @@ class MaskedSequences:
             chunks = find_chunks(mask[rows, : batch.ids.shape[1]] > THRESHOLD, batch.content)
             chosen = chunks.relevant == relevant
             chunks = type(chunks)(*(field[chosen] for field in chunks))
-            tokens = self.passes.batch_size * int(batch.lengths.max())
+            tokens = self.passes.batch_size * min(int(batch.lengths.max()), LONG)
             probabilities = classify_chunks(self.passes, batch.ids, chunks, tokens)
             # averaged probabilities are not logits, so `levels.decisions` does not apply
             classes = np.stack([p.argmax(1) for p in probabilities], axis=1)

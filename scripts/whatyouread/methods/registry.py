@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from whatyouread.data.batch import at_once
 from whatyouread.data.token_files import TokenFile
 from whatyouread.explainers.network import Explainer
 from whatyouread.masks.choices import OTHERS, runner_up_classes, wrong_classes
@@ -164,7 +165,7 @@ class Attributor:
                     torch.from_numpy(others[places]).to(batch.device),
                     file.keys[rows[places]],
                     self.seed,
-                    self.passes.batch_size,
+                    at_once(self.passes.batch_size, batch.ids.shape[1]),
                 )
                 start = time.perf_counter()
                 with self.passes.autocast():

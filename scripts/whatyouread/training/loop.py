@@ -10,12 +10,14 @@ import math
 import time
 from collections import defaultdict
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from whatyouread.data.batch import parts_by_length
 from whatyouread.models.inference import autocast, choose_device
 from whatyouread.support.cli import UserError, log
 from whatyouread.training import checkpoints
@@ -80,6 +82,7 @@ class Loop:
         self.sums = torch.zeros(1 + len(task.tracked), device=self.device)
         self.history: list[dict[str, float]] = []
         self.stop, self.saved_at = False, time.monotonic()
+        self.divided = False  # whether a batch has been divided so far
 
     def run(self, patience: int | None = None, min_delta: float = 0.0) -> None:
         """Train from the current step to the end, and take the weights of the best epoch.
@@ -123,15 +126,52 @@ class Loop:
         """Take one step of the optimizer, without waiting for the GPU."""
         for group in self.optimizer.param_groups:
             group["lr"] = self._learning_rate(self.steps)
-        output = self._forward(self.model, item)
-        output["loss"].backward()
+        loss, values = 0.0, []
+        parts = self._parts(item)
+        for left, (share, part) in zip(reversed(range(len(parts))), parts, strict=True):
+            # the processes exchange the sum of the gradients, however many parts each has
+            alone = self.model.no_sync if left and self.processes.several else nullcontext
+            with alone():
+                output = self._forward(self.model, part)
+                (output["loss"] * share).backward()
+            loss = loss + output["loss"].detach() * share
+            values.append(output["values"].detach())
         if self.settings.max_grad_norm:
             nn.utils.clip_grad_norm_(self.task.parameters(), self.settings.max_grad_norm)
         self.optimizer.step()
         self.optimizer.zero_grad()
         self.steps += 1
-        tracked = self.task.track(output["values"].detach())
-        self.sums += torch.cat([output["loss"].detach().reshape(1), tracked])
+        tracked = self.task.track(torch.cat(values))
+        self.sums += torch.cat([loss.reshape(1), tracked])
+
+    def _parts(self, item: dict) -> list[tuple[float, dict]]:
+        """A batch in parts that fit into memory, each with its share of the sequences.
+
+        Only sequences far longer than the paper's make more than one (`batch.at_once`). The loss is a
+        mean over sequences, so the gradient is that of the whole batch, but for what is drawn and for
+        the Explainer's batch norm, which is that of each part, as it is that of each process.
+        """
+        batch = item["batch"]
+        rows = parts_by_length(batch.lengths, self.settings.batch_size // self.processes.count)
+        if len(rows) == 1:
+            return [(1.0, item)]
+        if not self.divided:
+            self.divided = True
+            log.info(
+                "a batch has a sequence of %d tokens: such batches are computed in parts, long"
+                " sequences apart from short ones",
+                batch.lengths.max(),
+            )
+        return [
+            (
+                len(own) / len(batch),
+                {
+                    name: value.part(own) if value is batch else value[own]
+                    for name, value in item.items()
+                },
+            )
+            for own in rows
+        ]
 
     def _forward(self, model: nn.Module, item: dict) -> dict[str, Tensor]:
         item = {
@@ -168,8 +208,9 @@ class Loop:
                 if self.stop and not self.processes.several:
                     torch.set_rng_state(before)  # the evaluation starts again after resuming
                     self._save_if_due()
-                output = self._forward(self.task, item)
-                made.append((output["loss"], output["values"], item["labels"]))
+                for _, part in self._parts(item):
+                    output = self._forward(self.task, part)
+                    made.append((output["loss"], output["values"], part["labels"]))
                 show(min(size, self.validation_rows - number * size))
         made = [tuple(tensor.cpu().numpy() for tensor in batch) for batch in made]
         losses, values, labels = zip(*self.processes.joined(made), strict=True)
