@@ -3,11 +3,22 @@
 import json
 import os
 import re
+import sys
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import validate
+
+PROJECT = Path(workflow.current_basedir.get_path_or_uri(secret_free=True)).parents[1]
+if not (PROJECT / "scripts").is_dir():
+    raise WorkflowError(
+        f"{PROJECT}/scripts is no folder: run or import the workflow from a local checkout"
+    )
+# the part of the library that needs nothing beyond Python
+sys.path.insert(0, str(PROJECT / "scripts"))
+from whatyouread.support import addresses
+
+sys.path.remove(str(PROJECT / "scripts"))
 
 # key of an older version -> what to do now
 RENAMED_KEYS = {
@@ -34,6 +45,62 @@ def configured(key):
     for name in key.split("."):
         value = value.get(name) if isinstance(value, dict) else None
     return value
+
+
+# What Snakemake empties, or programs remove, before they write there.
+EMPTIED = (
+    "resources/dataset",
+    "resources/taxdump",
+    "resources/backbone",
+    "results",
+    "checkpoints",
+    "logs",
+)
+
+
+def endangered():
+    """Files of the user that Snakemake would delete before a program could refuse, in words."""
+    sources = {
+        "dataset.url": config["dataset"]["url"],
+        "taxdump.url": config["taxdump"]["url"],
+        "backbone.path": config["backbone"].get("path"),
+        "labels.file": config["labels"].get("file"),
+    }
+    for key, source in sources.items():
+        if not source or (key == "labels.file" and source == "resources/taxdump"):
+            continue
+        try:
+            path = addresses.local_path(source) if key.endswith("url") else Path(source)
+            path = path and path.expanduser().resolve()
+        except (ValueError, RuntimeError, OSError) as error:
+            yield f"{key}: {addresses.hide(f'{source}: {error}')}"
+            continue
+        for made in EMPTIED if path else ():
+            folder = Path(made).resolve()
+            # of a label file's surroundings nothing is copied
+            around = key != "labels.file" and path.is_dir() and overlap(folder, path)
+            if around or overlap(path, folder):
+                yield (
+                    f"{key}: {source} lies in {made}/ of this run or around it, where files are"
+                    " deleted before new ones are written: keep your files elsewhere"
+                )
+                break
+    for name in ("dataset", "taxdump", "backbone"):
+        folder, record = Path("resources", name), Path("resources", f"{name}.json")
+        foreign = not folder.is_dir() or any(folder.iterdir())
+        if os.path.exists(folder) and foreign and not record.exists():
+            yield (
+                f"{folder} is there but was not made by this workflow (there is no {record}), and"
+                " Snakemake would empty it: move it away, and name it in the configuration to use it"
+            )
+
+
+def overlap(path, folder):
+    """Whether a path is a folder or lies in it, by whatever name."""
+    above = (path, *path.parents)
+    return folder in above or (
+        folder.exists() and any(p.exists() and p.samefile(folder) for p in above)
+    )
 
 
 def leftovers():
@@ -67,6 +134,7 @@ def contradictions():
             f"class_explanations.sources: there is no {source}, only integrated_gradients, "
             f"{', '.join(EXPLAINER_METHODS)}"
         )
+    yield from endangered()
 
 
 for line in leftovers():
@@ -80,7 +148,7 @@ except WorkflowError as error:
         raise
     key = ".".join(map(str, wrong.absolute_path))
     raise WorkflowError(
-        ": ".join(filter(None, ["config", key, wrong.message]))
+        addresses.hide(": ".join(filter(None, ["config", key, wrong.message])))
     ) from None
 
 RANKS = config["ranks"]
@@ -124,14 +192,11 @@ wildcard_constraints:
 # The environment of all jobs, and neither input nor parameters: a checkout that moves, or is seen
 # through a link, must not rerun anything, nor must another number of minutes. Not by `shell.prefix`,
 # which a workflow that imports this one would share.
-PROJECT = Path(workflow.current_basedir.get_path_or_uri(secret_free=True)).parents[1]
-if not (PROJECT / "scripts").is_dir():
-    raise WorkflowError(
-        f"{PROJECT}/scripts is no folder: run or import the workflow from a local checkout"
-    )
 os.environ.update(
     WHATYOUREAD=str(PROJECT), CHECKPOINT_MINUTES=str(config["checkpoint_minutes"])
 )
+# nor must another password
+addresses.share([config["dataset"]["url"], config["taxdump"]["url"]])
 
 
 def final_outputs(wildcards):
@@ -204,11 +269,13 @@ def method_settings(wildcards):
 
 def local_source(section):
     """The file or folder that a `url` names, as a list; empty when it lies on a server."""
-    url = config[section]["url"]
-    parts = urlsplit(url)
-    if parts.scheme == "file":
-        return [unquote(parts.path)]
-    return [] if parts.scheme in ("http", "https", "ftp") else [url]
+    path = addresses.local_path(config[section]["url"])
+    return [] if path is None else [str(path)]
+
+
+def shown(section):
+    """The address of a section without secrets, which programs get whole by their environment."""
+    return addresses.hide(config[section]["url"])
 
 
 def backbone_path(wildcards):

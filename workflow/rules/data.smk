@@ -19,7 +19,7 @@ rule download_dataset:
         mem_mb=2000,
         runtime=720,
     params:
-        url=config["dataset"]["url"],
+        url=shown("dataset"),
         checks=checks("dataset"),
         partial="resources/partial",
     shell:
@@ -45,7 +45,7 @@ rule download_taxdump:
         mem_mb=2000,
         runtime=240,
     params:
-        url=config["taxdump"]["url"],
+        url=shown("taxdump"),
         checks=checks("taxdump"),
         partial="resources/partial",
     shell:
