@@ -49,26 +49,26 @@ def advice(error: BaseException) -> str:
     """What to do about an error in the environment of this process, after a semicolon; may be empty."""
     text = _everything(error)
     proxies = [name for name in os.environ if name.lower().endswith("_proxy") and os.environ[name]]
+    proxies = [name for name in proxies if name.lower() != "no_proxy"]
     if "socks" in text:
         names = [name for name in proxies if os.environ[name].lower().startswith("socks")]
         return (
             f"; {_listed(names) or 'the proxy'} is a SOCKS proxy: install the package that the message"
             " asks for (PySocks or socksio), name an http proxy instead, or unset it"
         )
-    if isinstance(error, FileNotFoundError) or re.search(
-        r"certificate|\bca\b|ssl|x509|pem\b", text
-    ):
-        given = {name: os.environ[name] for name in CERTIFICATES if os.environ.get(name)}
+    about_certificates = re.search(r"certificate|\bca\b|\bssl|x509|\bpem\b", text)
+    given = {name: os.environ[name] for name in CERTIFICATES if os.environ.get(name)}
+    if about_certificates or isinstance(error, FileNotFoundError):
         for name, path in given.items():
             if not Path(path).exists():
                 return f"; {name} names {path}, which is not there: correct it, or unset it"
-        if "certificate_verify_failed" in text or given:
-            return (
-                f"; {_listed(given)} names the certificates that are trusted: is the file the right one?"
-                if given
-                else "; behind a proxy that reads along, name its certificate in REQUESTS_CA_BUNDLE"
-                " and SSL_CERT_FILE"
-            )
+    if about_certificates and given:
+        return f"; the certificates that are trusted are those in {_listed(given)}: the right ones?"
+    if "certificate_verify_failed" in text:
+        return (
+            "; behind a proxy that reads along, name its certificate in REQUESTS_CA_BUNDLE"
+            " and SSL_CERT_FILE"
+        )
     for_hub = [
         name
         for name, value in os.environ.items()
