@@ -475,3 +475,18 @@ def test_what_the_program_made_is_replaced(tmp_path):
         assert done.returncode == 0, done.stderr
     config = json.loads((tmp_path / "backbone" / "config.json").read_text())
     assert config["hidden_size"] == 64
+
+
+def test_an_ill_formed_variable_of_the_hub_is_named_in_training_too():
+    code = "from whatyouread.models.esm import build_encoder; build_encoder({})"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=SCRIPT.parent,
+        env=os.environ | {"HF_HUB_ETAG_TIMEOUT": "soon"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    last = done.stderr.splitlines()[-1]
+    assert "UserError: the library transformers does not start: " in last
+    assert "see what HF_HUB_ETAG_TIMEOUT holds" in last

@@ -6,8 +6,6 @@ import pytest
 import yaml
 from helpers_workflow import PROJECT, TINY, complaint, snakemake, write_config
 
-from whatyouread.support.addresses import local_path
-
 
 def only(name: str, **settings) -> dict:
     """One Explainer."""
@@ -160,39 +158,47 @@ def left(folder):
     return sorted(path.relative_to(folder) for path in folder.rglob("mine.fa"))
 
 
+EMPTIED_SOURCES = [
+    "resources/dataset",
+    "resources/dataset/mine.fa",
+    "resources/dataset/not_there.fa",
+    "file:resources/dataset/mine.fa",
+    "file:resources/dataset/deep%20er/mine.fa",
+    "FILE:resources/%64ataset/",
+    "file://{folder}/resources/dataset/mine.fa",
+    "file://localhost{folder}/resources/taxdump",
+    "{folder}/resources/dataset",
+    "elsewhere/../resources//dataset/./mine.fa",
+    "resources/taxdump/mine.fa",
+    "resources/backbone",
+    "results/mine.fa",
+    "file:results",
+    "link.fa",
+    "linked/dataset",
+    "linked",
+    "resources",
+    ".",
+    "..",
+]
+
+
 @pytest.mark.parametrize(
-    "source",
+    ("key", "source"),
     [
-        "resources/dataset",
-        "resources/dataset/mine.fa",
-        "resources/dataset/not_there.fa",
-        "file:resources/dataset/mine.fa",
-        "file:resources/dataset/deep%20er/mine.fa",
-        "FILE:resources/%64ataset/",
-        "file://{folder}/resources/dataset/mine.fa",
-        "file://localhost{folder}/resources/taxdump",
-        "{folder}/resources/dataset",
-        "elsewhere/../resources//dataset/./mine.fa",
-        "resources/taxdump/mine.fa",
-        "resources/backbone",
-        "results/mine.fa",
-        "file:results",
-        "link.fa",
-        "linked/dataset",
-        "linked",
-        "resources",
-        ".",
-        "..",
+        *[("dataset", source) for source in EMPTIED_SOURCES],
+        ("taxdump", "resources/taxdump/mine.fa"),
+        ("taxdump", "file:resources/%64ataset"),
+        ("taxdump", "linked"),
+        ("backbone", "resources/backbone"),
+        ("backbone", "linked/backbone"),
+        ("backbone", "resources"),
     ],
 )
-@pytest.mark.parametrize("key", ["dataset", "taxdump", "backbone"])
 def test_what_would_be_emptied_is_no_source(with_files, source, key):
     source = source.format(folder=with_files)
     name = {"backbone": "path"}.get(key, "url")
-    if name == "path":
-        source = local_path(source)
     before = left(with_files)
-    line = complaint(write_config(with_files, TINY | {key: {name: str(source)}}))
+    line = complaint(write_config(with_files, TINY | {key: {name: source}}))
     assert re.match(rf"config: {key}.{name}: .*keep your files elsewhere", line), line
     assert "\n" not in line
     assert left(with_files) == before
