@@ -7,7 +7,8 @@ from whatyouread.support import cli, files
 
 
 def main(args):
-    files.write_json(args.record, hub.fetch_backbone(args.settings, args.output_dir))
+    files.refuse_foreign(args.output_dir, args.record)
+    hub.fetch_backbone(args.settings, args.output_dir, args.record)
 
 
 if __name__ == "__main__":

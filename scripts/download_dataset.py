@@ -1,6 +1,6 @@
 """Get the sequences from a web address, a file: address or a path, and check them."""
 
-from whatyouread.data import archives, retrieve
+from whatyouread.data import retrieve
 
 if __name__ == "__main__":
-    retrieve.run_program(__doc__, archives.check_archive)
+    retrieve.run_program(__doc__, retrieve.check_records)

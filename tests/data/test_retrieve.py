@@ -1,8 +1,14 @@
 """Retrieval against a server on the loopback that drops, stalls, truncates and lies."""
 
+import base64
+import contextlib
+import gzip
 import hashlib
+import io
 import json
+import os
 import random
+import re
 import socket
 import subprocess
 import sys
@@ -20,8 +26,10 @@ import pytest
 from helpers_server import LoopbackServer
 
 from whatyouread.data import transfer
-from whatyouread.data.retrieve import retrieve
+from whatyouread.data.retrieve import check_records, retrieve
+from whatyouread.support.addresses import hide
 from whatyouread.support.cli import UserError
+from whatyouread.support.network import CERTIFICATES
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 BODY = random.Random(1).randbytes(300_000)
@@ -652,3 +660,349 @@ def test_download_taxdump_script(tmp_path):
     done = run_script("download_taxdump.py", tmp_path, dump)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "made" / "dump.zip").exists()
+
+
+def user_folder(folder):
+    folder.mkdir()
+    (folder / "thesis.fa").write_bytes(b">9606 1\nACGT\n")
+    return folder
+
+
+@pytest.mark.parametrize("program", ["download_dataset.py", "download_taxdump.py"])
+def test_a_folder_that_the_program_did_not_make_is_refused(tmp_path, program):
+    user_folder(tmp_path / "made")
+    source = tmp_path / "x.fa"
+    source.write_bytes(b">1 0\nACGT\n")
+    refused = run_script(program, tmp_path, source)
+    assert refused.returncode == 1
+    assert "nothing is deleted" in refused.stderr.splitlines()[-1]
+    assert "Traceback" not in refused.stderr
+    assert [path.name for path in (tmp_path / "made").iterdir()] == ["thesis.fa"]
+    assert not (tmp_path / "r.json").exists()
+
+
+@pytest.mark.parametrize("folder", [False, True])
+def test_what_the_program_made_is_replaced_until_somebody_changes_it(tmp_path, folder):
+    source = tmp_path / "x.fa"
+    if folder:
+        source = tmp_path / "source"
+        (source / "b").mkdir(parents=True)
+        (source / "b" / "y.fa").write_bytes(b">2 0\nA\n")
+    for bases in ("ACGT", "ACGTA"):
+        (source / "x.fa" if folder else source).write_text(f">1 0\n{bases}\n")
+        done = run_script("download_dataset.py", tmp_path, source)
+        assert done.returncode == 0, done.stderr
+        assert (tmp_path / "made" / "x.fa").read_text() == f">1 0\n{bases}\n"
+    (tmp_path / "made" / "mine.fa").write_bytes(b">1 1\nACGT\n")
+    assert run_script("download_dataset.py", tmp_path, source).returncode == 1
+    assert (tmp_path / "made" / "mine.fa").exists()
+
+
+def test_the_record_is_there_before_the_folder(get, tmp_path, monkeypatch):
+    """A program that is killed between the two leaves no folder that it takes for another's."""
+    from whatyouread.support import files
+
+    kept = files.os.replace
+
+    def replace(source, target):
+        if Path(target) == tmp_path / "made":
+            raise KeyboardInterrupt
+        kept(source, target)
+
+    monkeypatch.setattr(files.os, "replace", replace)
+    with pytest.raises(KeyboardInterrupt):
+        get(record_file=tmp_path / "r.json")
+    monkeypatch.undo()
+    assert json.loads((tmp_path / "r.json").read_text())["sha256"] == DIGEST
+    files.refuse_foreign(tmp_path / "made", tmp_path / "r.json")
+
+
+def packed(data):
+    return gzip.compress(data)
+
+
+def zipped(*contents):
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        for number, data in enumerate(contents):
+            archive.writestr(f"{number}.fa", data)
+    return stream.getvalue()
+
+
+JSON = b'{"error": {"code": 404, "message": "No such record"}}\n'
+XML = b"<?xml version='1.0'?>\n<Error><Code>AccessDenied</Code></Error>"
+
+
+@pytest.mark.parametrize(
+    ("body", "problem"),
+    [
+        (JSON, "JSON message.*No such record"),
+        (b"\n [ " + JSON + b"]", "JSON message"),
+        (b"\xef\xbb\xbf" + JSON, "JSON message"),
+        (XML, "XML message.*AccessDenied"),
+        (b"<Error><Code>SlowDown</Code></Error>", "XML message.*SlowDown"),
+        (b"<!-- login --><head><title>Sign in</title></head>", "web page"),
+        (b"<?xml version='1.0'?><!DOCTYPE html PUBLIC><html>", "web page"),
+        (b"<script>location='/login'</script>", "web page"),
+        ("<!doctype html><p>Anmelden".encode("utf-16"), "web page"),
+        (packed(PAGE), "web page"),
+        (packed(JSON), "JSON message"),
+        (packed(b""), "empty, no record"),
+        (packed(b">1 0\nACGT\n" * 99)[:-9], "truncated or damaged"),
+        (zipped(PAGE), "web page"),
+        (zipped(JSON, b""), "JSON message"),
+        (zipped(b"", b"\n"), "empty, no record"),
+        (zipped(b">1 0\nACGT\n")[:-30], "truncated or damaged"),
+        (b"", "empty"),
+        (b"\n \r\n", "empty, no record"),
+        (b"Too many requests", "begin with 'Too many requests'"),
+        (b"404: Not Found", "begin with '404: Not Found'"),
+        (b'["no such file"]', "no record"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "git-lfs"),
+        (random.Random(3).randbytes(5000), "holds no record"),
+    ],
+)
+@pytest.mark.parametrize("name", ["download", "set.fa"])
+def test_a_message_is_not_kept_as_the_data(server, get, tmp_path, body, problem, name):
+    server.script = [partial(send, body=body, Content_Disposition=f"attachment; filename={name}")]
+    with pytest.raises(UserError, match=problem) as caught:
+        get(check=check_records, record_file=tmp_path / "r.json")
+    assert "\n" not in str(caught.value)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["partial"]
+    assert partial_bytes(tmp_path) is None
+
+
+@pytest.mark.parametrize("body", [JSON, XML])
+def test_a_message_instead_of_the_rest_does_not_cost_what_is_there(server, get, tmp_path, body):
+    server.script = [drop(HALF), partial(send, body=body, etag=None, ranges=False)]
+    with pytest.raises(UserError, match="message"):
+        get()
+    assert partial_bytes(tmp_path) == BODY[:HALF]
+    get(sha256=DIGEST)
+    assert server.asked()[-1] == f"bytes={HALF}-"
+
+
+def test_a_rest_that_looks_like_a_message_is_one_of_the_data(server, get):
+    body = BODY[:HALF] + b"{<html>" * 1000
+    server.script = [drop(HALF, body=body), partial(send, body=body)]
+    assert get()["sha256"] == hashlib.sha256(body).hexdigest()
+
+
+FASTA = b">1 0\nACGT\n>2 0\nACGTACGT\n"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        FASTA,
+        b"\xef\xbb\xbf\r\n" + FASTA,
+        packed(FASTA),
+        zipped(FASTA),
+        zipped(b"a read-me", b"", FASTA),
+        zipped(PAGE, FASTA),
+    ],
+)
+def test_data_are_kept(server, get, tmp_path, body):
+    server.script = [partial(send, body=body)]
+    assert get(check=check_records)["bytes"] == len(body)
+
+
+def test_fragments_are_data(get, tmp_path):
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "x_fragments.json").write_text('[ "ACGT"]')
+    (source / "x_species_picked.txt").write_text("a")
+    get(source, check=check_records)
+
+
+@pytest.mark.parametrize(
+    ("body", "given", "length", "said"),
+    [
+        (FASTA, {}, False, "cannot be told"),
+        (FASTA[:-3], {}, False, "in the middle of a line"),
+        (FASTA[:-3], {}, True, ""),
+        (FASTA, {"size": len(FASTA)}, False, ""),
+        (FASTA, {"sha256": hashlib.sha256(FASTA).hexdigest()}, False, ""),
+        (packed(FASTA), {}, False, ""),
+    ],
+)
+def test_an_end_that_nobody_announced_is_warned_of(server, get, caplog, body, given, length, said):
+    server.script = [partial(send, body=body, length=length)]
+    get(**given)
+    warned = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert len(warned) == bool(said)
+    assert all(said in line for line in warned)
+
+
+@pytest.mark.parametrize(
+    ("nodes", "names", "problem"),
+    [
+        (PAGE, b"1\t|\troot\t|\t\t|\tscientific name\t|\n", "nodes.dmp.*web page"),
+        (b"1\t|\t1\t|\tno rank\t|\n", JSON, "names.dmp.*JSON message"),
+        (b"", b"1\t|\troot\t|\n", "nodes.dmp.*empty"),
+        (b"tax_id,parent\n", b"1\t|\troot\t|\n", "nodes.dmp.*begin with 'tax_id"),
+    ],
+)
+def test_a_taxdump_of_something_else(tmp_path, nodes, names, problem):
+    with zipfile.ZipFile(tmp_path / "dump.zip", "w") as archive:
+        archive.writestr("nodes.dmp", nodes)
+        archive.writestr("names.dmp", names)
+    refused = run_script("download_taxdump.py", tmp_path, tmp_path / "dump.zip")
+    assert refused.returncode == 1
+    assert re.search(problem, refused.stderr.splitlines()[-1])
+    assert not (tmp_path / "made").exists()
+
+
+@pytest.mark.parametrize("status", [401, 407, 511])
+def test_logins_are_asked_for_at_once(server, get, status):
+    server.script = [partial(answer, status=status)]
+    with pytest.raises(UserError, match=f"{status}.*(password|login)"):
+        get()
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Content_Length": "\xb2"},
+        {"Content_Range": f"bytes 0-9/{'9' * 5000}"},
+        {"Retry_After": "\xb2"},
+        {"Retry_After": "9" * 400},
+        {"Content_Disposition": "attachment; filename*=klingon''%ff"},
+        {"Content_Disposition": "attachment; filename*0*=x; filename*1=\xff"},
+        {"Location": "http://[bad"},
+        {"Location": "gopher://u:p@h/x"},
+    ],
+)
+@pytest.mark.parametrize("status", [200, 206, 302, 429])
+def test_odd_headers_are_no_internal_error(server, get, waits, headers, status):
+    server.script = [partial(answer, status=status, body=BODY, **headers)] * transfer.ATTEMPTS
+    with contextlib.suppress(UserError):  # anything else would be an internal error
+        get()
+
+
+NOWHERE = "http://127.0.0.1:9/x"
+
+
+@pytest.mark.parametrize(
+    ("environment", "problem"),
+    [
+        ({"ALL_PROXY": "socks5h://127.0.0.1:9"}, "ALL_PROXY is a SOCKS proxy.*PySocks"),
+        ({"http_proxy": "socks4://u:S3cret-Wort@127.0.0.1:9"}, "http_proxy is a SOCKS proxy"),
+        ({"http_proxy": "http://u:S3cret-Wort@host:port"}, "proxy in http_proxy"),
+        ({"http_proxy": "u:S3cret-Wort@host:port"}, "proxy in http_proxy"),
+        ({"http_proxy": "http://"}, "http_proxy"),
+        ({"http_proxy": "http://[::1"}, "http_proxy"),
+        ({"http_proxy": "ftp://u:S3cret-Wort@127.0.0.1:9"}, "http_proxy"),
+        ({"http_proxy": "http://a..b:1"}, "proxy in http_proxy"),
+        ({"http_proxy": "http://u:S3cret-Wort@127.0.0.1:9"}, "proxy in http_proxy"),
+        ({"REQUESTS_CA_BUNDLE": "/no/ca.pem"}, "REQUESTS_CA_BUNDLE names /no/ca.pem"),
+        ({"CURL_CA_BUNDLE": "/no/ca.pem"}, "CURL_CA_BUNDLE names /no/ca.pem"),
+        ({"REQUESTS_CA_BUNDLE": __file__}, "are those in REQUESTS_CA_BUNDLE"),
+        ({"NO_PROXY": "[::1, 10.0.0.0/99, *, ,://"}, "refused"),
+        ({"NO_PROXY": "127.0.0.1/x\n", "http_proxy": "http://a..b:1"}, "proxy in http_proxy"),
+    ],
+)
+def test_an_odd_environment_is_named(server, tmp_path, monkeypatch, waits, environment, problem):
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy", "curl_ca_bundle"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    for name in CERTIFICATES:
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    url = NOWHERE
+    if any("CA" in name for name in environment):
+        url = server.url.replace("http:", "https:")
+    with pytest.raises(UserError, match=problem) as caught:
+        retrieve(url, tmp_path / "made", tmp_path / "partial")
+    assert "\n" not in str(caught.value)
+    assert "S3cret-Wort" not in hide(str(caught.value))
+
+
+SECRET = "S3cret-Wort"
+
+
+def script_with_secrets(server, tmp_path, **environment):
+    source = server.url.replace("//", f"//user:{SECRET}@") + f"&token={SECRET}#sig={SECRET}"
+    kept = {name: value for name, value in os.environ.items() if not name.endswith("_proxy")}
+    command = [sys.executable, SCRIPTS / "download_dataset.py", "--url", source]
+    command += ["--record", "r.json", "--output-dir", "made", "--partial", "partial"]
+    return subprocess.run(
+        [*command, "--log", "log.txt"],
+        cwd=tmp_path,
+        env={**kept, "NO_PROXY": "127.0.0.1", **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def assert_no_secret(done, tmp_path):
+    assert SECRET not in done.stdout + done.stderr
+    for path in tmp_path.rglob("*"):
+        assert SECRET not in path.name
+        assert path.is_dir() or SECRET.encode() not in path.read_bytes(), path
+
+
+def redirect(handler):
+    place = f"/signed/set.fa?X-Amz-Signature={SECRET}&X-Amz-Credential={SECRET}"
+    answer(handler, 302, Location=place)
+
+
+@pytest.mark.parametrize(
+    ("script", "problem"),
+    [
+        ([partial(send, body=FASTA)], None),
+        ([redirect, partial(send, body=FASTA)], None),
+        ([redirect, partial(answer, status=403)], "403"),
+        ([redirect, partial(answer, status=401)], "401"),
+        ([redirect] * 40, "redirects"),
+        ([redirect, partial(send, body=JSON)], "JSON message"),
+        (
+            [partial(answer, status=302, Location=f"http://u:{SECRET}@127.0.0.1:x/?sig={SECRET}")],
+            "127.0.0.1",
+        ),
+        ([partial(answer, status=302, Location=f"s3://u:{SECRET}@b/?sig={SECRET}")], "adapters"),
+        ([drop(9, body=FASTA), partial(answer, status=403)], "403"),
+    ],
+)
+def test_no_secret_leaves_the_program(server, tmp_path, script, problem):
+    server.script = script
+    done = script_with_secrets(server, tmp_path)
+    assert_no_secret(done, tmp_path)
+    assert done.returncode == (0 if problem is None else 1), done.stderr
+    if problem is None:
+        record = json.loads((tmp_path / "r.json").read_text())
+        assert record["source"] == f"{server.url}&token=***#sig=***"
+    else:
+        assert problem in done.stderr.splitlines()[-1]
+        assert "internal error" not in done.stderr
+    authorized = server.requests[0]["Authorization"].removeprefix("Basic ")
+    assert base64.b64decode(authorized).decode() == f"user:{SECRET}"
+
+
+def test_the_whole_address_comes_from_the_environment(server, tmp_path):
+    server.script = [partial(send, body=FASTA)]
+    whole = server.url.replace("//", f"//user:{SECRET}@") + f"&token={SECRET}"
+    shown = f"{server.url}&token=***"
+    environment = {"WHATYOUREAD_ADDRESSES": json.dumps({shown: whole}), "NO_PROXY": "127.0.0.1"}
+    command = [
+        sys.executable,
+        SCRIPTS / "download_dataset.py",
+        "--url",
+        shown,
+        "--record",
+        "r.json",
+    ]
+    done = subprocess.run(
+        [*command, "--output-dir", "made", "--partial", "partial"],
+        cwd=tmp_path,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Authorization" in server.requests[0]
+    assert_no_secret(done, tmp_path)

@@ -16,6 +16,7 @@ from helpers_server import LoopbackServer
 
 from whatyouread.models.hub import PATTERNS, fetch_backbone
 from whatyouread.support.cli import UserError
+from whatyouread.support.network import CERTIFICATES
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "download_backbone.py"
 REFERENCE = Path(__file__).resolve().parents[3] / "shared" / "data" / "reference" / "nt_v2_tiny"
@@ -348,3 +349,144 @@ def test_script_writes_a_fresh_backbone(tmp_path):
     assert len((tmp_path / "backbone" / "vocab.txt").read_text().split("\n")) == 4107
     record = json.loads((tmp_path / "record.json").read_text())
     assert set(record["files"]) == {"config.json", "vocab.txt"}
+
+
+def asked(tmp_path, **environment):
+    """The script, asked for the repository of a Hub that nobody serves."""
+    here = {"HF_HOME": str(tmp_path / "cache"), "NO_PROXY": "", "no_proxy": ""}
+    environment = here | dict.fromkeys(CERTIFICATES, "") | environment
+    return run_script({"repository": REPOSITORY, "revision": REVISION}, tmp_path, **environment)
+
+
+HERE = "http://127.0.0.1:9"
+
+
+@pytest.mark.parametrize(
+    ("environment", "problem"),
+    [
+        ({"HF_ENDPOINT": "https://hf mirror.com"}, "HF_ENDPOINT: 'https://hf mirror.com'"),
+        ({"HF_ENDPOINT": " https://hf-mirror.com"}, "HF_ENDPOINT: "),
+        ({"HF_ENDPOINT": "https://hf-mirror.com\n"}, "HF_ENDPOINT: "),
+        ({"HF_ENDPOINT": "hf-mirror.com"}, "HF_ENDPOINT: 'hf-mirror.com'"),
+        ({"HF_ENDPOINT": "hf-mirror.com:80"}, "HF_ENDPOINT: "),
+        ({"HF_ENDPOINT": "https:/hf-mirror.com"}, "HF_ENDPOINT: "),
+        ({"HF_ENDPOINT": "https://[::1"}, "HF_ENDPOINT: "),
+        ({"HF_ENDPOINT": "https://h:port"}, "HF_ENDPOINT: "),
+        ({"HF_ENDPOINT": "https://u:S3cret-Wort@h:port"}, "HF_ENDPOINT: "),
+        ({"HF_ENDPOINT": "ftp://h"}, "HF_ENDPOINT: "),
+        ({"HF_ENDPOINT": HERE}, "cannot be reached"),
+        ({"HF_ENDPOINT": HERE.replace("//", "//u:S3cret-Wort@")}, "cannot be reached"),
+        ({"HF_ENDPOINT": HERE, "HF_HUB_DOWNLOAD_TIMEOUT": "abc"}, "HF_HUB_DOWNLOAD_TIMEOUT"),
+        ({"HF_ENDPOINT": HERE, "HF_HUB_ETAG_TIMEOUT": "1.5"}, "HF_HUB_ETAG_TIMEOUT"),
+        ({"HF_ENDPOINT": HERE, "HF_HUB_ETAG_TIMEOUT": "-1"}, ""),
+        ({"HF_ENDPOINT": HERE, "HF_TOKEN": "S3cret-Wort-ä"}, ""),
+        ({"HF_ENDPOINT": HERE, "HF_TOKEN": "S3cret-Wort\nx"}, ""),
+        ({"HF_ENDPOINT": HERE, "ALL_PROXY": "socks5://u:S3cret-Wort@127.0.0.1:9"}, "SOCKS"),
+        ({"HF_ENDPOINT": HERE, "http_proxy": "http://u:S3cret-Wort@h:port"}, "http_proxy"),
+        ({"HF_ENDPOINT": HERE, "http_proxy": "u:S3cret-Wort@h:port"}, "http_proxy"),
+        ({"HF_ENDPOINT": HERE, "http_proxy": "ftp://127.0.0.1"}, "http_proxy"),
+        ({"HF_ENDPOINT": HERE, "NO_PROXY": "[::1, ://,*x*"}, ""),
+        ({"HF_ENDPOINT": HERE, "SSL_CERT_FILE": "/no/ca.pem"}, "SSL_CERT_FILE names /no/ca.pem"),
+        ({"HF_ENDPOINT": HERE, "SSL_CERT_FILE": __file__}, "SSL_CERT_FILE"),
+    ],
+)
+def test_an_odd_environment_is_named_in_one_line(tmp_path, environment, problem):
+    done = asked(tmp_path, **environment)
+    refused(done, problem)
+    assert "internal error" not in done.stderr
+    assert "S3cret-Wort" not in done.stderr
+    assert not (tmp_path / "backbone").exists()
+
+
+@pytest.mark.parametrize("cache", [__file__, "/proc/nowhere", "/dev/null/x"])
+def test_a_cache_that_cannot_be_is_named(hub, cache):
+    done, _ = hub(HF_HUB_CACHE=cache)
+    refused(done, cache)
+    assert "internal error" not in done.stderr
+
+
+def test_an_empty_endpoint_is_none(monkeypatch):
+    from whatyouread.models import hub as module
+
+    monkeypatch.setenv("HF_ENDPOINT", " ")
+    module._check_endpoint()
+    assert "HF_ENDPOINT" not in os.environ
+
+
+@pytest.mark.parametrize(
+    "error",
+    [ValueError("x"), RuntimeError("x"), KeyError("x"), AttributeError("x"), UnicodeError("x")],
+)
+def test_whatever_the_hub_raises_is_one_line(monkeypatch, tmp_path, error):
+    failing_hub(monkeypatch, error)
+    with pytest.raises(UserError, match=r"owner/encoder at 0123456789ab .*the download failed"):
+        fetch_backbone({"repository": REPOSITORY, "revision": REVISION}, tmp_path / "made")
+
+
+def test_a_cache_that_may_not_be_written(monkeypatch, tmp_path):
+    failing_hub(monkeypatch, PermissionError(errno.EACCES, "Permission denied", "/cache/x"))
+    with pytest.raises(UserError, match=r"/cache/x: Permission denied.*set HF_HOME"):
+        fetch_backbone({"repository": REPOSITORY, "revision": REVISION}, tmp_path / "made")
+
+
+class Portal(BaseHTTPRequestHandler):
+    """Answers everything with a login page, as the networks of hotels do."""
+
+    def do_HEAD(self):
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html")
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(b"<html>Sign in</html>")
+
+    do_GET = do_HEAD
+
+    def log_message(self, *_):
+        pass
+
+
+def test_a_login_page_instead_of_the_hub(tmp_path):
+    server = LoopbackServer(Portal)
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    endpoint = f"http://127.0.0.1:{server.server_port}"
+    done = asked(tmp_path, HF_ENDPOINT=endpoint, NO_PROXY="127.0.0.1")
+    server.shutdown()
+    server.server_close()
+    refused(done, endpoint)
+    assert "internal error" not in done.stderr
+
+
+@pytest.mark.parametrize("name", ["vocab.txt", "config.json"])
+def test_a_page_instead_of_a_file(tmp_path, name):
+    source = write(tmp_path / "source", {**FILES, name: b"<!DOCTYPE html><html>Sign in</html>"})
+    with pytest.raises(UserError, match="web page"):
+        fetch_backbone({"path": str(source)}, tmp_path / "made")
+
+
+def test_a_folder_that_the_program_did_not_make_is_refused(tmp_path):
+    write(tmp_path / "backbone", {"thesis.txt": b"mine"})
+    refused(run_script(SIZES, tmp_path), "nothing is deleted")
+    assert (tmp_path / "backbone" / "thesis.txt").read_bytes() == b"mine"
+
+
+def test_what_the_program_made_is_replaced(tmp_path):
+    for sizes in (SIZES, SIZES | {"hidden_size": 64}):
+        done = run_script(sizes, tmp_path)
+        assert done.returncode == 0, done.stderr
+    config = json.loads((tmp_path / "backbone" / "config.json").read_text())
+    assert config["hidden_size"] == 64
+
+
+def test_an_ill_formed_variable_of_the_hub_is_named_in_training_too():
+    code = "from whatyouread.models.esm import build_encoder; build_encoder({})"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=SCRIPT.parent,
+        env=os.environ | {"HF_HUB_ETAG_TIMEOUT": "soon"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    last = done.stderr.splitlines()[-1]
+    assert "UserError: the library transformers does not start: " in last
+    assert "see what HF_HUB_ETAG_TIMEOUT holds" in last

@@ -213,3 +213,32 @@ def test_settings_that_do_not_fit(values, message):
     with pytest.raises(UserError, match=message) as error:
         settings(Drawn, values)
     assert "__init__" not in str(error.value)
+
+
+LEAK = "http://user:S3cret-Wort@host/x?token=S3cret-Wort"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        f"log.warning('%s', '{LEAK}')",
+        f"warnings.warn('{LEAK}')",
+        f"raise UserError('{LEAK}')",
+        f"raise RuntimeError('{LEAK}')",
+        f"raise OSError(2, 'not there', '{LEAK}')",
+        f"import logging; logging.getLogger('urllib3').warning('{LEAK}')",
+    ],
+)
+@pytest.mark.parametrize("to_file", [True, False])
+def test_no_message_holds_a_secret(program, body, to_file):
+    process, log = program(body, "--x", f'{{"url": "{LEAK}"}}', log=to_file)
+    said = process.stdout + process.stderr + log
+    assert "host/x?token=***" in said
+    assert "S3cret-Wort" not in said
+
+
+def test_no_usage_message_holds_a_secret(program):
+    process, _ = program("pass", "--x", f'{{"url": "{LEAK}"')
+    assert process.returncode == 2
+    assert "host/x?token=***" in process.stderr
+    assert "S3cret-Wort" not in process.stderr

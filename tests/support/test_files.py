@@ -1,4 +1,5 @@
 import errno
+import hashlib
 import json
 import shutil
 
@@ -7,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from whatyouread.support import files
 from whatyouread.support.cli import UserError
 from whatyouread.support.files import (
     atomic,
@@ -234,3 +236,118 @@ def test_a_block_without_an_error():
     with parquet_errors("t.parquet"):
         done.append(1)
     assert done == [1]
+
+
+def test_json_without_secrets(tmp_path):
+    write_json(tmp_path / "x.json", {"a": ["http://u:word@h/x?token=abc"]})
+    assert json.loads((tmp_path / "x.json").read_text()) == {"a": ["http://h/x?token=***"]}
+
+
+def made_folder(tmp_path, content, form="sha256"):
+    """A folder and the record that says so."""
+    folder, record = tmp_path / "made", tmp_path / "made.json"
+    digests = {}
+    for name, data in content.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(data)
+        digests[name] = hashlib.sha256(data).hexdigest()
+    if form == "files":
+        write_json(record, {"files": digests})
+    else:
+        name, digest = "source", files.digest_of_folder(digests)
+        if len(content) == 1:
+            ((name, digest),) = digests.items()
+        total = sum(map(len, content.values()))
+        write_json(record, {"name": name, "bytes": total, "sha256": digest})
+    return folder, record
+
+
+CONTENTS = [{"a.fa": b"one"}, {"a.fa": b"one", "b/c.fa": b"two"}]
+
+
+@pytest.mark.parametrize("content", CONTENTS)
+@pytest.mark.parametrize("form", ["sha256", "files"])
+def test_what_was_made_here_may_be_replaced(tmp_path, content, form):
+    folder, record = made_folder(tmp_path, content, form)
+    files.refuse_foreign(folder, record)
+    (folder / ".snakemake_timestamp").touch()
+    files.refuse_foreign(folder, record)
+
+
+def test_what_is_not_there_or_empty_may_be_replaced(tmp_path):
+    files.refuse_foreign(tmp_path / "made", tmp_path / "made.json")
+    (tmp_path / "made").mkdir()
+    files.refuse_foreign(tmp_path / "made", tmp_path / "made.json")
+
+
+def changed(folder, record):
+    next(path for path in folder.rglob("*.fa")).write_bytes(b"owt")
+
+
+def with_one_more(folder, record):
+    (folder / "mine.fa").write_bytes(b"")
+
+
+def with_a_hidden_one(folder, record):
+    (folder / ".git").mkdir()
+    (folder / ".git" / "HEAD").write_bytes(b"x")
+
+
+def with_a_link(folder, record):
+    (folder / "link").symlink_to(record)
+
+
+def without_a_record(folder, record):
+    record.unlink()
+
+
+def with_another_record(folder, record):
+    record.write_text('{"name": "a.fa", "bytes": 3, "sha256": "00"}')
+
+
+def with_a_record_of_something_else(folder, record):
+    record.write_text("[1]")
+
+
+def with_a_damaged_record(folder, record):
+    record.write_text("{")
+
+
+def as_a_link(folder, record):
+    folder.rename(folder.with_name("elsewhere"))
+    folder.symlink_to("elsewhere")
+
+
+def as_a_file(folder, record):
+    folder.rename(folder.with_name("elsewhere"))
+    folder.write_bytes(b"mine")
+
+
+@pytest.mark.parametrize("content", CONTENTS)
+@pytest.mark.parametrize(
+    "change",
+    [
+        changed,
+        with_one_more,
+        with_a_hidden_one,
+        with_a_link,
+        without_a_record,
+        with_another_record,
+        with_a_record_of_something_else,
+        with_a_damaged_record,
+        as_a_link,
+        as_a_file,
+    ],
+)
+def test_a_folder_of_somebody_else_is_refused(tmp_path, content, change):
+    folder, record = made_folder(tmp_path, content)
+    change(folder, record)
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(UserError, match="made"):
+        files.refuse_foreign(folder, record)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_record_within_its_folder_is_refused(tmp_path):
+    with pytest.raises(UserError, match="beside"):
+        files.refuse_foreign(tmp_path / "made", tmp_path / "made" / "x" / "r.json")

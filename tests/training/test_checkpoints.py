@@ -100,3 +100,21 @@ def test_a_file_system_without_locks(tmp_path, monkeypatch, caplog):
     assert "make sure that only one process trains" in caplog.text
     checkpoints.remove(tmp_path / "c")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["thesis.txt", "model.safetensors", "checkpoint.txt"])
+def test_a_folder_that_holds_something_else_is_not_emptied(tmp_path, name):
+    folder = tmp_path / "c"
+    folder.mkdir()
+    (folder / name).write_text("mine")
+    with pytest.raises(UserError, match="no checkpoint of a training"):
+        checkpoints.prepare_checkpoints(folder, {"a": 1})
+    assert [path.name for path in folder.iterdir()] == [name]
+
+
+def test_what_a_kill_left_without_a_stamp_is_emptied(tmp_path):
+    folder = tmp_path / "c"
+    for name in ("checkpoint-3", ".1a2b3c4d.checkpoint-4"):
+        (folder / name).mkdir(parents=True)
+    assert checkpoints.prepare_checkpoints(folder, {"a": 1}) is None
+    assert [path.name for path in folder.iterdir()] == ["stamp.json"]

@@ -7,7 +7,6 @@ import re
 import shutil
 import sys
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 from snakemake.exceptions import WorkflowError
 
@@ -38,6 +37,8 @@ if found is None or (Path(found).parent != own and importlib.util.find_spec("tor
 os.environ.update(
     WHATYOUREAD=str(PROJECT), CHECKPOINT_MINUTES=str(config["checkpoint_minutes"])
 )
+# nor must another password
+addresses.share([config["dataset"]["url"], config["taxdump"]["url"]])
 
 
 def final_outputs(wildcards):
@@ -135,18 +136,17 @@ def stability_settings(wildcards):
 
 def local_source(section):
     """The file or folder that a `url` names, as a list; empty when it lies on a server."""
-    url = config[section]["url"]
-    parts = urlsplit(url)
-    if parts.scheme == "file":
-        return [unquote(parts.path)]
-    return [] if parts.scheme in ("http", "https", "ftp") else [url]
+    path = addresses.local_path(config[section]["url"])
+    return [] if path is None else [str(path)]
 
 
-def source_url(section):
-    """The address to read from; that of a local file follows a prefix, as the input does."""
-    url = config[section]["url"]
+def shown(section):
+    """The address of a section without secrets, which programs get whole by their environment.
+
+    That of a local file follows a prefix, as the input does.
+    """
     moved = [path for path in local_source(section) if placed(path) != path]
-    return placed(moved[0]) if moved else url
+    return placed(moved[0]) if moved else addresses.hide(config[section]["url"])
 
 
 def backbone_path(wildcards):

@@ -3,6 +3,8 @@
 import ast
 import glob
 import math
+import os
+import sys
 from pathlib import Path
 
 import jsonschema
@@ -15,6 +17,11 @@ if not (PROJECT / "scripts").is_dir():
     raise WorkflowError(
         f"{PROJECT}/scripts is no folder: run or import the workflow from a local checkout"
     )
+# the part of the library that needs nothing beyond Python
+sys.path.insert(0, str(PROJECT / "scripts"))
+from whatyouread.support import addresses
+
+sys.path.remove(str(PROJECT / "scripts"))
 
 # key of an older version -> what to do now
 RENAMED_KEYS = {
@@ -38,6 +45,15 @@ OLD_RESULTS = (
     "results/explanandum/model.safetensors",
     "results/table1_controls.tsv",
     "results/attributions/explainer.parquet",
+)
+# what Snakemake empties, or programs remove, before they write there
+EMPTIED = (
+    "resources/dataset",
+    "resources/taxdump",
+    "resources/backbone",
+    "results",
+    "checkpoints",
+    "logs",
 )
 # key -> the registry that knows its values
 REGISTRIES = {
@@ -222,6 +238,53 @@ def contradictions():
             f"class_explanations.sources: there is no {source}, only integrated_gradients, "
             f"{', '.join(EXPLAINER_METHODS)}"
         )
+    yield from endangered()
+
+
+def endangered():
+    """Files of the user that Snakemake would delete before a program could refuse, in words."""
+    sources = {
+        "dataset.url": config["dataset"]["url"],
+        "taxdump.url": config["taxdump"]["url"],
+        "backbone.path": config["backbone"].get("path"),
+        "labels.file": config["labels"].get("file"),
+    }
+    for key, source in sources.items():
+        if not source or (key == "labels.file" and source == "resources/taxdump"):
+            continue
+        try:
+            path = addresses.local_path(source) if key.endswith("url") else Path(source)
+            path = path and Path(placed(str(path.expanduser()))).resolve()
+        except (ValueError, RuntimeError, OSError) as error:
+            yield f"{key}: {addresses.hide(f'{source}: {error}')}"
+            continue
+        for made in EMPTIED if path else ():
+            folder = Path(placed(made)).resolve()
+            # of a label file's surroundings nothing is copied
+            around = key != "labels.file" and path.is_dir() and overlap(folder, path)
+            if around or overlap(path, folder):
+                yield (
+                    f"{key}: {source} lies in {made}/ of this run or around it, where files are"
+                    " deleted before new ones are written: keep your files elsewhere"
+                )
+                break
+    for name in ("dataset", "taxdump", "backbone"):
+        folder = Path(placed(f"resources/{name}"))
+        record = folder.with_name(f"{name}.json")
+        foreign = not folder.is_dir() or any(folder.iterdir())
+        if os.path.exists(folder) and foreign and not record.exists():
+            yield (
+                f"{folder} is there but was not made by this workflow (there is no {record}), and"
+                " Snakemake would empty it: move it away, and name it in the configuration to use it"
+            )
+
+
+def overlap(path, folder):
+    """Whether a path is a folder or lies in it, by whatever name."""
+    above = (path, *path.parents)
+    return folder in above or (
+        folder.exists() and any(p.exists() and p.samefile(folder) for p in above)
+    )
 
 
 def stop_at(lines):
@@ -243,7 +306,7 @@ except WorkflowError as error:
         raise
     key = ".".join(map(str, wrong.absolute_path))
     raise WorkflowError(
-        ": ".join(filter(None, ["config", key, wrong.message]))
+        addresses.hide(": ".join(filter(None, ["config", key, wrong.message])))
     ) from None
 
 RANKS = config["ranks"]

@@ -19,7 +19,7 @@ rule download_dataset:
         mem_mb=2000,
         runtime=720,
     params:
-        url=source_url("dataset"),
+        url=shown("dataset"),
         checks=checks("dataset"),
         partial=placed("resources/partial"),
     shell:
@@ -45,7 +45,7 @@ rule download_taxdump:
         mem_mb=2000,
         runtime=240,
     params:
-        url=source_url("taxdump"),
+        url=shown("taxdump"),
         checks=checks("taxdump"),
         partial=placed("resources/partial"),
     shell:

@@ -9,14 +9,15 @@ import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
-from whatyouread.data.transfer import Download, refuse_full_disk, refuse_page
-from whatyouread.support import cli, files
+from whatyouread.data import archives
+from whatyouread.data.transfer import Download, describe, refuse_full_disk, refuse_page
+from whatyouread.support import addresses, cli, files
 from whatyouread.support.cli import UserError, log
 from whatyouread.support.progress import progress
 
 CHUNK = 1 << 20
+BLANK = b" \t\r\n\xef\xbb\xbf"  # white space and the mark of UTF-8
 
 
 def retrieve(
@@ -26,6 +27,7 @@ def retrieve(
     sha256: str | None = None,
     size: int | None = None,
     check: Callable[[Path], None] | None = None,
+    record_file: Path | None = None,
 ) -> dict:
     """Bring `source` into `folder`, which is replaced when it exists.
 
@@ -36,6 +38,8 @@ def retrieve(
     `size` (bytes) and `sha256` (64 hexadecimal digits) are compared with what came. For a folder
     they are the sum over its files and the digest of the lines `digest  relative/path`, sorted.
     `check` is called with the filled folder before it gets its name; it raises to refuse it.
+    `record_file` is the JSON to write the record to, also before that: a folder without one is
+    never ours.
 
     Returns the record `{source, name, bytes, sha256, checked}`; `checked` says whether the digest
     was compared with an expected one. Raises `UserError` for whatever does not arrive, does not
@@ -45,7 +49,7 @@ def retrieve(
     source = str(source)
     sha256 = _digest_argument(sha256)
     if re.match(r"https?://", source, re.IGNORECASE):
-        return _from_web(source, Path(folder), Path(partial), sha256, size, check)
+        return _from_web(source, Path(folder), Path(partial), sha256, size, check, record_file)
     path = _local_path(source)
     listed = _files_of(path, Path(folder))
     total = sum(file.stat().st_size for file in listed.values())
@@ -54,8 +58,7 @@ def retrieve(
     with files.atomic(folder) as scratch:
         digest = _copy(listed, scratch, total, alone=path.is_file())
         record = _record(source, path.name, total, digest, sha256)
-        if check is not None:
-            check(scratch)
+        _finish(scratch, record, check, record_file)
     return record
 
 
@@ -70,13 +73,50 @@ def run_program(description: str, check: Callable[[Path], None]) -> None:
     arguments.add_argument("--record", type=Path, required=True, help="JSON: what was retrieved")
 
     def main(args):
-        record = retrieve(args.url, args.output_dir, args.partial, args.sha256, args.size, check)
-        files.write_json(args.record, record)
+        files.refuse_foreign(args.output_dir, args.record)
+        retrieve(
+            addresses.reveal(args.url),
+            *(args.output_dir, args.partial, args.sha256, args.size, check, args.record),
+        )
 
     cli.run(arguments, main)
 
 
-def _from_web(url, folder: Path, partial: Path, sha256, size, check) -> dict:
+def check_records(folder: Path) -> None:
+    """Raise `UserError` where what `folder` holds is no data set: no honest archive, or no record.
+
+    Of the records only the first one is looked for: whether all are well-formed is found out when
+    they are labelled. But a message that a server sends instead of the data is refused here.
+    """
+    archives.check_archive(folder)
+    seen = {}
+    for member in archives.members(folder):
+        with member.open() as stream:
+            start = stream.read(4096)
+        if start.lstrip(BLANK)[:1] == b">" or (
+            member.name.endswith("_fragments.json") and re.match(rb'\s*\[\s*"', start)
+        ):
+            return
+        seen[member.name] = start
+    if not any(start.strip(BLANK) for start in seen.values()):
+        raise UserError(f"{', '.join(list(seen)[:10]) or 'nothing'}: empty, no record in it")
+    name, start = next(entry for entry in seen.items() if entry[1].strip(BLANK))
+    more = f" (nor does any of {len(seen) - 1} more files)" if len(seen) > 1 else ""
+    raise UserError(
+        f"{name}: no data set: it holds no record, which begins with '>'{more}, but "
+        f"{describe(start)}; open the address in a browser, and give that of the data themselves"
+    )
+
+
+def _finish(scratch: Path, record: dict, check, record_file: Path | None) -> None:
+    """What remains before the filled folder gets its name."""
+    if check is not None:
+        check(scratch)
+    if record_file is not None:
+        files.write_json(record_file, record)
+
+
+def _from_web(url, folder: Path, partial: Path, sha256, size, check, record_file) -> dict:
     download = Download(url, partial, folder.parent, size)
     download.run()
     shown, name = download.shown, download.name
@@ -89,8 +129,9 @@ def _from_web(url, folder: Path, partial: Path, sha256, size, check) -> dict:
         with files.atomic(folder) as scratch:
             scratch.mkdir()
             _link_or_move(download.path, scratch / name)
-            if check is not None:
-                check(scratch)
+            if sha256 is None and size is None and not download.announced:
+                _warn_of_the_end(scratch / name, shown)
+            _finish(scratch, record, check, record_file)
     except UserError:
         download.discard()
         raise
@@ -120,20 +161,13 @@ def _digest_argument(sha256: str | None) -> str | None:
 
 
 def _local_path(source: str) -> Path:
-    """The path that `source` means: `file:///a`, `file:a` (relative), `~/a` or a plain path."""
-    scheme = re.match(r"([a-z][a-z0-9+.-]+):", source, re.IGNORECASE)
-    if scheme and scheme[1].lower() == "file":
-        parts = urlsplit(source)
-        if parts.netloc not in ("", "localhost"):
-            raise UserError(
-                f"{source}: a file on another machine ({parts.netloc}); "
-                "write file:///absolute/path or file:relative/path"
-            )
-        path = Path(unquote(source.split(":", 1)[1].removeprefix(f"//{parts.netloc}")))
-    elif scheme and "://" in source:
+    """The file or folder that `source` means, which is there."""
+    try:
+        path = addresses.local_path(source)
+    except (ValueError, RuntimeError) as error:  # another machine's, or nobody's home
+        raise UserError(f"{source}: {error}") from None
+    if path is None:
         raise UserError(f"{source}: only http, https and file addresses and paths can be read")
-    else:
-        path = Path(source).expanduser()
     if path == Path() or not path.exists():
         raise UserError(f"{source}: no such file or folder ({path.absolute()})")
     return path
@@ -172,7 +206,7 @@ def _files_of(path: Path, folder: Path) -> dict[str, Path]:
 
 def _copy(listed: dict[str, Path], scratch: Path, total: int, alone: bool) -> str:
     """Copy the files into `scratch` and return the digest of the file or of the folder."""
-    lines = []
+    digests = {}
     with progress("copying", total, "B") as bar:
         for name, file in listed.items():
             target = scratch / name
@@ -183,10 +217,8 @@ def _copy(listed: dict[str, Path], scratch: Path, total: int, alone: bool) -> st
                     digest.update(chunk)
                     writer.write(chunk)
                     bar.update(len(chunk))
-            lines.append(f"{digest.hexdigest()}  {name}\n")
-    if alone:
-        return digest.hexdigest()
-    return hashlib.sha256("".join(sorted(lines)).encode()).hexdigest()
+            digests[name] = digest.hexdigest()
+    return digest.hexdigest() if alone else files.digest_of_folder(digests)
 
 
 def _link_or_move(file: Path, target: Path) -> None:
@@ -195,6 +227,20 @@ def _link_or_move(file: Path, target: Path) -> None:
         os.link(file, target)
     except OSError:
         shutil.move(file, target)
+
+
+def _warn_of_the_end(file: Path, source: str) -> None:
+    """Say what nothing can tell: whether a plain text of which no size is known is whole."""
+    with open(file, "rb") as stream:
+        if stream.read(1) not in (b">", b"[", b"\xef"):
+            return  # an archive, which shows by itself where it is cut short
+        stream.seek(-1, os.SEEK_END)
+        ended = stream.read(1) in b"\r\n]"
+    log.warning(
+        "%s: the server does not say how long the file is%s, so that one cut short cannot be told "
+        "from a whole one: compare with the source, and give its size or sha256 in the config",
+        *(source, "" if ended else ", and it ends in the middle of a line"),
+    )
 
 
 def _refuse_useless(file: Path, source: str) -> None:

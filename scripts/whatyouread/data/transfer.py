@@ -14,18 +14,25 @@ import random
 import re
 import shutil
 import time
+import zlib
 from datetime import UTC, datetime
 from pathlib import Path
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit
 
 import requests
-import urllib3
 
+from whatyouread.support.addresses import hide
 from whatyouread.support.cli import UserError, log
-from whatyouread.support.files import write_json
+from whatyouread.support.files import of_the_machine, write_json
+from whatyouread.support.network import explain, network_errors
 from whatyouread.support.progress import progress
 
-PAGE = re.compile(rb"\A[\s\xef\xbb\xbf]*<(?:!doctype\s+html|html)\b", re.IGNORECASE)
+PAGE = re.compile(
+    r"\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*"
+    r"<(?:!doctype\s+html|html|head|title|meta|body|script|style)\b",
+    re.IGNORECASE | re.DOTALL,
+)
+MESSAGE = re.compile(r"\s*(?:<[?!a-z]|\{|\[\s*\{)", re.IGNORECASE)
 # Seconds, except ATTEMPTS: attempts in a row without a new byte, and fresh starts in all.
 ATTEMPTS = 8
 FIRST_WAIT = 1.0
@@ -35,6 +42,12 @@ CONNECT_TIMEOUT = 20.0
 READ_TIMEOUT = 60.0
 CHUNK = 1 << 16
 RETRIED_STATUS = {408, 425, 429}
+LASTING = re.compile(r"Tunnel connection failed: 4\d\d|NO_CERTIFICATE_OR_CRL_FOUND|PEM lib")
+LOGINS = {
+    401: "a name and password, or a token, are needed: put them into ~/.netrc (config/README.md)",
+    407: "the proxy asks for a name and password: write http_proxy=http://NAME:PASSWORD@host:port",
+    511: "the network asks for a login: open any page in a browser",
+}
 
 
 class _Again(Exception):
@@ -55,7 +68,7 @@ class Download:
 
     def __init__(self, url: str, partial: Path, target: Path, size: int | None = None):
         self.url, self.target, self.size = url, target, size
-        self.shown = without_credentials(url)
+        self.shown = hide(url)
         partial.mkdir(parents=True, exist_ok=True)
         digest = hashlib.sha256(url.encode()).hexdigest()[:24]
         self.path = partial / digest
@@ -63,6 +76,7 @@ class Download:
         self._notes = self._read_notes()
         self._starts_over = 0
         self._received = 0
+        self.announced = False  # whether the server said where the file ends
 
     @property
     def name(self) -> str:
@@ -85,7 +99,8 @@ class Download:
             session.headers["Accept-Encoding"] = "identity"  # sizes and ranges of the file itself
             while True:
                 try:
-                    return self._attempt(session)
+                    with network_errors(self.shown, _Again):
+                        return self._attempt(session)
                 except _Again as error:
                     failures = 1 if self._received else failures + 1
                     self._wait_or_give_up(error, failures)
@@ -121,12 +136,16 @@ class Download:
         try:
             limits = CONNECT_TIMEOUT, READ_TIMEOUT
             response = session.get(self.url, headers=headers, stream=True, timeout=limits)
-        except (ValueError, requests.TooManyRedirects) as error:  # no address, or one that circles
-            raise UserError(f"{self.shown}: {error}") from None
+        except (ValueError, requests.TooManyRedirects):  # no address, or one that circles
+            raise
         except requests.RequestException as error:
             if "CERTIFICATE_VERIFY_FAILED" in str(error):
-                raise UserError(f"{self.shown}: the server's certificate is not valid") from None
-            raise _Again(_reason(error)) from None
+                raise UserError(
+                    f"{self.shown}: the server's certificate is not valid: {explain(error)}"
+                ) from None
+            if LASTING.search(str(error)):
+                raise
+            raise _Again(explain(error)) from None
         with response:
             if response.status_code == 416:
                 self._settle_unsatisfied_range(response, have)
@@ -141,10 +160,13 @@ class Download:
         if not (end and have and int(end[1]) == have and self._same_file(response, have)):
             self._start_over()
             raise _Again("the server has no such range of this file")
+        self.announced = True
 
     def _refuse_status(self, response) -> None:
         status = response.status_code
         answer = f"{status} {response.reason or ''}".strip()
+        if status in LOGINS:
+            raise UserError(f"{self.shown}: the server answers {answer}: {LOGINS[status]}")
         if status in RETRIED_STATUS or status >= 500:
             raise _Again(f"the server answers {answer}", _retry_after(response))
         if status not in (200, 206):
@@ -156,7 +178,7 @@ class Download:
         """Where in the file the body begins, and the size of the whole file (None: not said)."""
         if response.status_code == 200:
             length = response.headers.get("Content-Length", "")
-            return 0, int(length) if length.isdigit() else None
+            return 0, int(length) if re.fullmatch("[0-9]+", length) else None
         found = re.fullmatch(
             r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", "").strip()
         )
@@ -183,7 +205,14 @@ class Download:
             )
         chunk = self._read(response)
         # before anything that was received is given up for it
-        refuse_page(chunk, self.shown)
+        if offset == 0:
+            refuse_page(chunk, self.shown)
+            enough = len(chunk) >= 64 or len(chunk) == total  # of a broken answer we get another
+            if enough and MESSAGE.match(_beginning(chunk)):
+                raise UserError(
+                    f"{self.shown}: the server sends {describe(chunk)} and no data; "
+                    "check the address in the config"
+                )
         name = self.name if offset else _name(response)
         _refuse_encoded(response, name, self.shown)
         if offset == 0:
@@ -200,6 +229,7 @@ class Download:
                 self._received += len(chunk)
                 bar.update(len(chunk))
                 chunk = self._read(response)
+        self.announced = total is not None or "Transfer-Encoding" in response.headers
         have = self._have()
         if total is not None and have > total:
             self._start_over()
@@ -210,8 +240,10 @@ class Download:
     def _read(self, response) -> bytes:
         try:
             return response.raw.read(CHUNK, decode_content=False)
-        except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise _Again(_reason(error)) from None
+        except Exception as error:
+            if of_the_machine(error):
+                raise
+            raise _Again(explain(error)) from None
 
     def _refuse_full_disk(self, offset: int, total: int | None) -> None:
         expected = total if total is not None else self.size
@@ -239,7 +271,7 @@ class Download:
     def _read_notes(self) -> dict:
         try:
             notes = json.loads(self._notes_path.read_text(encoding="utf-8"))
-            if notes["url"] == self.url and notes["name"]:
+            if notes["url"] == self.shown and notes["name"]:
                 return notes
         except (OSError, ValueError, KeyError, TypeError):
             pass
@@ -247,7 +279,7 @@ class Download:
         return {}
 
     def _write_notes(self, response, name: str, total: int | None) -> None:
-        self._notes = {"url": self.url, "name": name, **_identity(response, total)}
+        self._notes = {"url": self.shown, "name": name, **_identity(response, total)}
         write_json(self._notes_path, self._notes)
 
 
@@ -283,7 +315,7 @@ def _clean_name(name: str) -> str:
 
 def _retry_after(response) -> float | None:
     value = response.headers.get("Retry-After", "").strip()
-    if value.isdigit():
+    if re.fullmatch("[0-9]+", value):
         return float(value)
     try:
         return (email.utils.parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds()
@@ -291,23 +323,36 @@ def _retry_after(response) -> float | None:
         return None
 
 
-def _reason(error: Exception) -> str:
-    """The innermost cause of a network error, in one line."""
-    while error.args and isinstance(error.args[-1], Exception):
-        error = error.args[-1]
-    reason = getattr(error, "reason", None)
-    if isinstance(reason, Exception):
-        return _reason(reason)
-    return " ".join(str(error).split()) or type(error).__name__
-
-
 def refuse_page(start: bytes, source: str) -> None:
     """Raise `UserError` where the first bytes of a file are those of a HTML page."""
-    if PAGE.match(start[:4096]):
+    if PAGE.match(_beginning(start)):
         raise UserError(
             f"{source}: this is a web page (HTML), not data; "
             "open it in a browser to see what it says, and give the address of the file itself"
         )
+
+
+def describe(start: bytes) -> str:
+    """What the first bytes of a file that is no data look like, with the beginning of it, in words."""
+    text = _beginning(start)
+    kind = "text or bytes that begin with"
+    if PAGE.match(text):
+        kind = "a web page (HTML),"
+    elif MESSAGE.match(text):
+        kind = "an XML message," if text.lstrip().startswith("<") else "a JSON message,"
+    shown = "".join(c if c.isprintable() else " " for c in text[:400])
+    return f"{kind} {' '.join(shown.split())[:120]!r}"
+
+
+def _beginning(start: bytes) -> str:
+    """The first bytes of a file as text, also where they are gzipped or UTF-16."""
+    if start[:2] == b"\x1f\x8b":
+        try:
+            start = zlib.decompressobj(31).decompress(start, 4096)
+        except zlib.error:
+            return ""
+    encoding = "utf-16" if start[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+    return start[:4096].decode(encoding, "replace")
 
 
 def refuse_full_disk(folder: Path, needed: int, source: str) -> None:
@@ -318,12 +363,6 @@ def refuse_full_disk(folder: Path, needed: int, source: str) -> None:
             f"{source}: {needed:,} bytes are needed in {folder}, "
             f"but only {free:,} are free there: make room or use another disk"
         )
-
-
-def without_credentials(url: str) -> str:
-    """`url` without the user's name and password, for messages and records."""
-    parts = urlsplit(url)
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
 def device(folder: Path) -> int:

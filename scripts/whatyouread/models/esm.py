@@ -15,6 +15,7 @@ from whatyouread.data.six_mers import VOCABULARY
 from whatyouread.models.adapter import EncoderAdapter
 from whatyouread.models.weights import read_tensors
 from whatyouread.support.cli import UserError, log
+from whatyouread.support.network import network_errors
 
 # The published files also hold tensors that this encoder does not use: the language-model and contact
 # heads, absolute position embeddings (the model is rotary), and buffers that follow from the
@@ -61,8 +62,9 @@ def build_encoder(config: dict) -> nn.Module:
 
     Raises UserError for impossible sizes.
     """
-    from huggingface_hub.errors import StrictDataclassError
-    from transformers import EsmConfig, EsmModel
+    with network_errors("the library transformers does not start"):
+        from huggingface_hub.errors import StrictDataclassError
+        from transformers import EsmConfig, EsmModel
 
     known = {
         k: v for k, v in config.items() if k not in ("auto_map", "architectures", "torch_dtype")

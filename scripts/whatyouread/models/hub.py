@@ -5,18 +5,21 @@ no weights. Pickled weights and code (`*.bin`, `*.pt`, `*.py`) are never fetched
 can run arbitrary code of their author.
 """
 
-import errno
 import json
+import logging
+import os
 import re
 import shutil
 import struct
 import sys
 from fnmatch import fnmatch
 from pathlib import Path
+from urllib.parse import urlsplit
 
-from whatyouread.data.transfer import refuse_full_disk
+from whatyouread.data.transfer import refuse_full_disk, refuse_page
 from whatyouread.support import files
-from whatyouread.support.cli import UserError, log
+from whatyouread.support.cli import ADVICE, RIGHTS, UserError, log
+from whatyouread.support.network import advice, explain, network_errors
 
 PATTERNS = [
     "config.json",
@@ -29,13 +32,14 @@ SIZES = {"hidden_size", "num_hidden_layers", "num_attention_heads", "intermediat
 DROPOUTS = {"hidden_dropout_prob", "attention_probs_dropout_prob"}
 
 
-def fetch_backbone(settings: dict, folder: Path) -> dict:
+def fetch_backbone(settings: dict, folder: Path, record_file: Path | None = None) -> dict:
     """Put the files of the backbone in `settings` into `folder`, all or none.
 
     settings: `{repository, revision}` (a full commit), `{path}`, or the sizes of a fresh encoder
     (`SIZES`, optionally `DROPOUTS`), which gets a configuration and a vocabulary but no weights.
-    Returns the record: the settings, and in `files` the SHA-256 of each file by name. Raises
-    `UserError` for any other settings and for backbones that cannot be fetched.
+    Returns the record: the settings, and in `files` the SHA-256 of each file by name; it is written
+    to `record_file` before the folder gets its name. Raises `UserError` for any other settings and
+    for backbones that cannot be fetched.
     """
     given = set(settings)
     with files.atomic(folder) as scratch:
@@ -53,7 +57,10 @@ def fetch_backbone(settings: dict, folder: Path) -> dict:
                 f"(optionally {', '.join(sorted(DROPOUTS))})"
             )
         digests = {file.name: files.sha256(file) for file in sorted(scratch.iterdir())}
-    return {**settings, "files": digests}
+        record = {**settings, "files": digests}
+        if record_file is not None:
+            files.write_json(record_file, record)
+    return record
 
 
 def _download(repository: str, revision: str) -> Path:
@@ -63,14 +70,52 @@ def _download(repository: str, revision: str) -> Path:
             f"backbone.revision: {revision!r} is not a commit (40 hexadecimal digits), "
             "and a branch or tag may change: take the commit from the repository's history"
         )
-    # the import reads the endpoint from the environment
-    from huggingface_hub import constants, errors, snapshot_download
+    _check_endpoint()
+    what = f"{repository} at {revision[:12]} from {os.environ.get('HF_ENDPOINT', 'the Hub')}"
+    log.info("fetching %s", what)
+    try:
+        # the import, too: it reads the variables of the environment
+        with network_errors(what):
+            return _snapshot(repository, revision, what)
+    except OSError as error:
+        if ADVICE.get(error.errno) != RIGHTS:
+            raise
+        raise UserError(  # the cache is the only thing written there
+            f"{what}: {error.filename or 'the cache of the Hub'}: {error.strerror or error}; "
+            "the Hub's cache must be a folder that may be written: set HF_HOME to one"
+        ) from None
+
+
+def _check_endpoint() -> None:
+    """Raise UserError where HF_ENDPOINT is no address; an empty one is none."""
+    given = os.environ.get("HF_ENDPOINT")
+    if given is None:
+        return
+    if not given.strip():
+        del os.environ["HF_ENDPOINT"]
+        return
+    try:
+        parts = urlsplit(given)
+        good = parts.scheme in ("http", "https") and parts.hostname and (parts.port or 1)
+    except ValueError:
+        good = False
+    if not good or re.search(r"[\s\x00-\x1f]", given):
+        raise UserError(
+            f"HF_ENDPOINT: {given!r} is no address of a Hub: write it like https://huggingface.co, "
+            "without blanks, or unset it"
+        )
+
+
+def _snapshot(repository: str, revision: str, what: str) -> Path:
+    from huggingface_hub import errors, snapshot_download
     from huggingface_hub.utils import disable_progress_bars
 
+    # its messages go where ours go, and without secrets
+    logger = logging.getLogger("huggingface_hub")
+    logger.handlers.clear()
+    logger.propagate = True
     if not sys.stderr.isatty():
         disable_progress_bars()
-    what = f"{repository} at {revision[:12]} from {constants.ENDPOINT}"
-    log.info("fetching %s", what)
     try:
         return Path(snapshot_download(repository, revision=revision, allow_patterns=PATTERNS))
     except errors.GatedRepoError:
@@ -84,13 +129,13 @@ def _download(repository: str, revision: str) -> Path:
     except (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled) as error:
         problem = (
             "the Hub cannot be reached and the cache does not hold all files: run this rule where "
-            f"there is a network, or set backbone.path to a folder with the files ({error})"
+            "there is a network, or set backbone.path to a folder with the files "
+            f"({error}){advice(error)}"
         )
-    # HTTP libraries differ between versions of the Hub; all their errors share this base class
-    except (OSError, *errors.HfHubHTTPError.__bases__) as error:
-        if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EACCES):
+    except Exception as error:
+        if files.of_the_machine(error):
             raise
-        problem = f"the download failed ({error})"
+        problem = f"the download failed: {explain(error)}"
     raise UserError(f"{what}: {problem}")
 
 
@@ -110,6 +155,8 @@ def _copy(source: Path, target: Path, shown: str) -> None:
     refuse_full_disk(target, sum((source / name).stat().st_size for name in taken), shown)
     for name in taken:
         shutil.copyfile(source / name, target / name)
+        with open(target / name, "rb") as stream:
+            refuse_page(stream.read(4096), f"{shown}, {name}")
     _check_config(target / "config.json", shown)
     for name in weights:
         _check_safetensors(target / name, shown)

@@ -11,6 +11,8 @@ import sys
 import traceback
 from pathlib import Path
 
+from whatyouread.support.addresses import hide
+
 log = logging.getLogger("whatyouread")
 ROOM = "make room there and start again"
 RIGHTS = "see who may read and write there"
@@ -28,11 +30,21 @@ class UserError(Exception):
     """A problem that the user can fix. The message is one line: what is wrong, where, what to do."""
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str):
+        super().error(hide(message))
+
+
+class _Formatter(logging.Formatter):
+    """Lines, tracebacks included, without the secrets of addresses: no message has another way out."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return hide(super().format(record))
+
+
 def parser(description: str) -> argparse.ArgumentParser:
     """Make an argument parser with the option of every program, `--log FILE`."""
-    made = argparse.ArgumentParser(
-        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    made = _Parser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     made.add_argument("--log", type=Path, help="write the log to this file (default: to stderr)")
     return made
 
@@ -59,7 +71,7 @@ def run(arguments: argparse.ArgumentParser, main) -> None:
         arguments.error(f"--log {args.log}: {error.strerror}")
     # SIGTERM (a cluster's time limit, Snakemake's shutdown) must run the `finally` blocks too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    log.info("%s", " ".join(sys.argv))
+    log.info("%s", " ".join(map(hide, sys.argv)))
     # Importing transformers makes a million objects that stay. At the default of 700 the collector looks
     # through them so often that it takes a fifth of the import.
     gc.set_threshold(50_000)
@@ -106,13 +118,10 @@ def _set_up_log(path: Path | None) -> None:
         on_terminal.setLevel(logging.WARNING)
     handlers.append(on_terminal)
     level = os.environ.get("WHATYOUREAD_LOG_LEVEL", "INFO").upper()
-    logging.basicConfig(
-        level=logging.WARNING,
-        format="%(asctime)s %(levelname)s %(message)s",
-        datefmt="%Y-%m-%d %H:%M:%S",
-        handlers=handlers,
-        force=True,
-    )
+    formatter = _Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%d %H:%M:%S")
+    for handler in handlers:
+        handler.setFormatter(formatter)
+    logging.basicConfig(level=logging.WARNING, handlers=handlers, force=True)
     log.setLevel(level)
     logging.captureWarnings(True)
 
@@ -129,6 +138,7 @@ def _end_bug(log_file: Path | None) -> None:
     place.propagate = log_file is None
     if log_file is not None:
         handler = logging.FileHandler(log_file, encoding="utf-8")
+        handler.setFormatter(_Formatter())
         place.addHandler(handler)
     place.error("%s", traceback.format_exc())
     where = f"; the traceback is in {log_file}" if log_file else ""

@@ -9,7 +9,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from whatyouread.support.addresses import hide_all
 from whatyouread.support.cli import ADVICE, UserError
+
+# of the machine or of Snakemake, in any folder
+NOT_COUNTED = (".snakemake_timestamp", ".DS_Store")
 
 
 @contextmanager
@@ -41,9 +45,9 @@ def atomic(path: str | Path) -> Iterator[Path]:
 
 
 def write_json(path: str | Path, value) -> None:
-    """Write `value` as indented JSON, its keys in their order, atomically."""
+    """Write `value` as indented JSON, its keys in their order, atomically; secrets are hidden."""
     with atomic(path) as temporary:
-        text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+        text = json.dumps(hide_all(value), indent=2, ensure_ascii=False, allow_nan=False)
         temporary.write_text(text + "\n", encoding="utf-8")
 
 
@@ -107,3 +111,53 @@ def sha256(path: str | Path) -> str:
     """The SHA-256 digest of a file, as 64 hexadecimal digits."""
     with open(path, "rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def digest_of_folder(digests: dict[str, str]) -> str:
+    """One SHA-256 for a folder: that of the lines `digest  relative/path`, sorted."""
+    lines = sorted(f"{digest}  {name}\n" for name, digest in digests.items())
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def refuse_foreign(folder: Path, record: Path) -> None:
+    """Raise `UserError` where `folder` is to be made anew, but holds what we did not put there.
+
+    It may be absent or empty, or hold exactly the files that the JSON `record` has of it: one file
+    (`name`, `sha256`), a folder (`sha256`), or several (`files`).
+    """
+    if folder.absolute() in record.absolute().parents:
+        raise UserError(f"{record}: the record lies in {folder}, which is replaced: put it beside")
+    if not os.path.lexists(folder):
+        return
+    if folder.is_symlink():
+        raise UserError(f"{folder}: a link: give the folder itself that it leads to")
+    if folder.is_dir():
+        found = {
+            path.relative_to(folder).as_posix(): path
+            for path in folder.rglob("*")
+            if (path.is_symlink() or not path.is_dir())
+            and path.name not in NOT_COUNTED
+            and not path.name.startswith(".nfs")
+        }
+        if not found or _is_recorded(found, record):
+            return
+    raise UserError(
+        f"{folder}: it is there and is not what this program made (by {record}): "
+        "nothing is deleted; give another --output-dir, or move the folder away yourself"
+    )
+
+
+def _is_recorded(found: dict[str, Path], record: Path) -> bool:
+    try:
+        made = json.loads(record.read_text(encoding="utf-8"))
+        expected = made.get("files", made.get("sha256"))
+    except (OSError, ValueError, AttributeError):
+        return False
+    if expected is None or any(path.is_symlink() or not path.is_file() for path in found.values()):
+        return False
+    if "bytes" in made and made["bytes"] != sum(path.stat().st_size for path in found.values()):
+        return False
+    digests = {name: sha256(path) for name, path in found.items()}
+    if list(digests) == [made.get("name")] and list(digests.values()) == [expected]:
+        return True
+    return expected in (digests, digest_of_folder(digests))

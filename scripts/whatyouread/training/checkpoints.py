@@ -113,10 +113,23 @@ def prepare_checkpoints(folder: Path, stamp: dict) -> Path | None:
                     return last
                 log.warning("%s is not used: %s", last, problem)
     if folder.exists():
+        if not mark.exists():
+            _refuse_foreign(folder)
         shutil.rmtree(folder)
     folder.mkdir(parents=True)
     write_json(mark, stamp)
     return None
+
+
+def _refuse_foreign(folder: Path) -> None:
+    """Raise UserError where a folder without a stamp holds anything but checkpoints."""
+    for path in sorted(folder.iterdir() if folder.is_dir() else [folder]):
+        ours = path.name.startswith((".", "checkpoint-")) and folder != path
+        if not ours:
+            raise UserError(
+                f"{path}: no checkpoint of a training, and --checkpoints {folder} is emptied "
+                "before one starts: give a folder of its own"
+            )
 
 
 def write(folder: Path, steps: int, tensors: dict[str, dict[str, Tensor]], state: dict) -> Path:
