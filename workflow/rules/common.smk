@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import sys
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -129,8 +130,12 @@ if not (PROJECT / "scripts").is_dir():
     raise WorkflowError(
         f"{PROJECT}/scripts is no folder: run or import the workflow from a local checkout"
     )
+# `--attempt` is what Snakemake calls a job of a cluster with.
 os.environ.update(
-    WHATYOUREAD=str(PROJECT), CHECKPOINT_MINUTES=str(config["checkpoint_minutes"])
+    WHATYOUREAD=str(PROJECT),
+    CHECKPOINT_MINUTES=str(config["checkpoint_minutes"]),
+    WHATYOUREAD_DEVICE=config["device"],
+    WHATYOUREAD_ATTEMPT=dict(zip(sys.argv, sys.argv[1:])).get("--attempt", "1"),
 )
 
 
@@ -234,8 +239,7 @@ def launcher(wildcards):
     gpus = training_entry(wildcards)["gpus"]
     if gpus == 1:
         return "python"
-    # the dashes end torchrun's own options: it would take --log for one of them
-    return f"python -m torch.distributed.run --standalone --nproc-per-node {gpus} --"
+    return f'python "$WHATYOUREAD/scripts/whatyouread/training/launch.py" {gpus}'
 
 
 def gpus(wildcards):
