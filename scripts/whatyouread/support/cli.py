@@ -17,7 +17,7 @@ from whatyouread.support.machine import NO_RETRY, trouble
 log = logging.getLogger("whatyouread")
 ROOM = "make room there and start again"
 RIGHTS = "see who may read and write there"
-SECONDS_OF_THE_FIRST = 5.0
+SECONDS_OF_THE_FIRST = 15.0
 """Of several processes that find the same fault, the first one says so, and torchrun ends the others."""
 ADVICE = {
     errno.ENOSPC: ROOM,

@@ -19,7 +19,7 @@ def main(processes: str, *command: str) -> None:
     os.environ.setdefault(
         "OMP_NUM_THREADS", "1"
     )  # torchrun does so too, and warns; programs set their own
-    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
+    logging.disable(logging.CRITICAL)  # of this process alone; the programs have logs of their own
     try:
         # the dashes end torchrun's own options: it would take --log for one of them
         run(parse_args(["--standalone", "--nproc-per-node", processes, "--", *command]))
