@@ -12,6 +12,7 @@ from helpers_training import SETTINGS
 from whatyouread.explainers.objective import NetworkSettings
 from whatyouread.explainers.objectives import OBJECTIVES
 from whatyouread.models.explanandum import Explanandum
+from whatyouread.support.cli import UserError
 from whatyouread.training import loop as loops
 from whatyouread.training.batches import Batches
 from whatyouread.training.classification import ClassificationTask
@@ -109,3 +110,17 @@ def test_compiled(name, two_lengths, tmp_path, monkeypatch):
     if not shutil.which(os.environ.get("CXX", "g++")):
         pytest.skip("no C++ compiler")
     compare(name, two_lengths, tmp_path, monkeypatch, "inductor")
+
+
+@pytest.mark.parametrize("name", ["plain", "paper"])
+def test_no_compiler_is_found_before_training_starts(name, two_lengths, tmp_path, monkeypatch):
+    def compiled(*_, **__):
+        raise RuntimeError("InvalidCxxCompiler: No working C++ compiler found\n\nSet TORCHDYNAMO")
+
+    monkeypatch.setattr(torch, "compile", lambda f, **_: compiled)
+    with pytest.raises(
+        UserError, match="install a C\\+\\+ compiler .* or set compile: false"
+    ) as caught:
+        play(name, two_lengths, tmp_path / "c", True)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "c").exists()
