@@ -119,7 +119,7 @@ def test_no_compiler_is_found_before_training_starts(name, two_lengths, tmp_path
 
     monkeypatch.setattr(torch, "compile", lambda f, **_: compiled)
     with pytest.raises(
-        UserError, match="install a C\\+\\+ compiler .* or set compile: false"
+        UserError, match=r"install a C\+\+ compiler .* or set compile: false"
     ) as caught:
         play(name, two_lengths, tmp_path / "c", True)
     assert "\n" not in str(caught.value)
