@@ -57,4 +57,4 @@ if __name__ == "__main__":
     add_arguments(arguments)
     arguments.add_argument("--scores", type=Path, required=True, help="Parquet file to write")
     arguments.add_argument("--cost", type=Path, required=True, help="JSON to write")
-    cli.run(arguments, main)
+    cli.run(arguments, main, "evaluation.batch_size")

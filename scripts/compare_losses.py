@@ -73,4 +73,4 @@ if __name__ == "__main__":
     arguments.add_argument("--threads", type=int, default=1)
     arguments.add_argument("--losses", type=Path, required=True, help="TSV to write")
     arguments.add_argument("--positions", type=Path, required=True, help="TSV to write")
-    cli.run(arguments, main)
+    cli.run(arguments, main, "explainer.batch_size")

@@ -66,4 +66,4 @@ if __name__ == "__main__":
     arguments.add_argument("--comparison", type=Path, required=True, help="TSV to write")
     arguments.add_argument("--curves", type=Path, required=True, help="TSV to write")
     arguments.add_argument("--markdown", type=Path, required=True, help="text to write")
-    cli.run(arguments, main)
+    cli.run(arguments, main, "evaluation.batch_size")

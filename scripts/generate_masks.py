@@ -33,4 +33,4 @@ if __name__ == "__main__":
     add_arguments(arguments)
     add_part(arguments)
     arguments.add_argument("--masks", type=Path, required=True, help="Parquet file to write")
-    cli.run(arguments, main)
+    cli.run(arguments, main, "evaluation.batch_size")

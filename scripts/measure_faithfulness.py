@@ -56,4 +56,4 @@ if __name__ == "__main__":
     add("--other-explainers", type=Path, nargs="*", help="folders, of other runs")
     add("--other-explananda", type=Path, nargs="*", help="folders of their classifiers")
     add("--table", type=Path, required=True, help="TSV to write")
-    cli.run(arguments, main)
+    cli.run(arguments, main, "evaluation.batch_size")

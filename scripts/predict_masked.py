@@ -37,4 +37,4 @@ if __name__ == "__main__":
     add_arguments(arguments)
     add_part(arguments)
     arguments.add_argument("--predictions", type=Path, required=True, help="Parquet to write")
-    cli.run(arguments, main)
+    cli.run(arguments, main, "evaluation.batch_size")

@@ -79,4 +79,4 @@ if __name__ == "__main__":
     arguments.add_argument("--seed", type=int, required=True)
     arguments.add_argument("--threads", type=int, default=1)
     arguments.add_argument("--selections", type=Path, required=True, help="Parquet file to write")
-    cli.run(arguments, main)
+    cli.run(arguments, main, "evaluation.batch_size")

@@ -79,4 +79,4 @@ if __name__ == "__main__":
     arguments = cli.parser(__doc__)
     arguments.add_argument("--explanandum", type=Path, required=True, help="folder of its model")
     add_arguments(arguments)
-    cli.run(arguments, main)
+    cli.run(arguments, main, "explainer.batch_size")

@@ -70,4 +70,4 @@ if __name__ == "__main__":
     )
     arguments.add_argument("--classes", type=Path, required=True, help="table of label_taxonomy")
     add_arguments(arguments)
-    cli.run(arguments, main)
+    cli.run(arguments, main, "explanandum.batch_size")

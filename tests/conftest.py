@@ -145,10 +145,10 @@ def run_python(tmp_path):
     import subprocess
 
     library = Path(__file__).resolve().parents[1] / "scripts"
-    environment = os.environ | {"PYTHONPATH": str(library), "PYTHONDONTWRITEBYTECODE": "1"}
-    environment.pop("WHATYOUREAD_LOG_LEVEL", None)
 
     def run(code: str, *arguments: str, wait: bool = True):
+        environment = os.environ | {"PYTHONPATH": str(library), "PYTHONDONTWRITEBYTECODE": "1"}
+        environment.pop("WHATYOUREAD_LOG_LEVEL", None)
         script = tmp_path / "program.py"
         script.write_text(code, encoding="utf-8")
         process = subprocess.Popen(

@@ -106,10 +106,23 @@ def test_a_bug_leaves_its_traceback_in_the_log_file_alone(program, tmp_path):
         ("raise MemoryError", "out of memory: give the job more memory or lower the batch size"),
         (
             "import torch; raise torch.OutOfMemoryError('CUDA out of memory. Tried to allocate')",
+            "out of memory of the GPU: lower the batch size",
+        ),
+        (
+            "import torch; torch.empty(10**14)",
             "out of memory: give the job more memory or lower the batch size",
         ),
     ],
-    ids=["missing", "folder", "full", "forbidden", "parent", "memory", "memory of a GPU"],
+    ids=[
+        "missing",
+        "folder",
+        "full",
+        "forbidden",
+        "parent",
+        "memory",
+        "memory of a GPU",
+        "memory of torch",
+    ],
 )
 def test_what_the_machine_lacks_is_one_line(program, body, line):
     process, log = program(body)
@@ -117,6 +130,27 @@ def test_what_the_machine_lacks_is_one_line(program, body, line):
     [error] = process.stderr.splitlines()
     assert re.search(f"ERROR {line}", error)
     assert "Traceback" not in log
+
+
+@pytest.mark.parametrize(
+    ("first", "tried_again"),
+    [("CUDA out of memory", False), ("DefaultCPUAllocator: can't allocate memory", True)],
+)
+def test_a_second_attempt_ends_at_once_where_it_would_end_the_same(
+    program, tmp_path, monkeypatch, first, tried_again
+):
+    body = f"Path('tried').touch(); raise RuntimeError({first!r})"
+    process = program(body)[0]
+    (tmp_path / "tried").unlink()
+    monkeypatch.setenv("WHATYOUREAD_ATTEMPT", "2")
+    for _ in range(2):
+        again = program(body)[0]
+        assert again.returncode == 1
+        assert again.stderr.splitlines()[-1][20:] == process.stderr.splitlines()[-1][20:]
+        assert (tmp_path / "tried").exists() == tried_again
+    monkeypatch.setenv("WHATYOUREAD_ATTEMPT", "1")  # a new call of Snakemake
+    program(body)
+    assert (tmp_path / "tried").exists()
 
 
 def test_an_oserror_that_names_nothing_is_a_bug(program):

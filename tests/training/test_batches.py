@@ -1,5 +1,6 @@
 """Batches for training: their order, augmentation, and the workers that make them."""
 
+import pickle
 import subprocess
 import sys
 from itertools import pairwise
@@ -10,6 +11,7 @@ import torch
 from helpers_evaluation import random_file, write_tokens
 
 from whatyouread.data.six_mers import FIRST_KMER, VOCABULARY, encode
+from whatyouread.data.token_files import TokenFile
 from whatyouread.training.batches import Batches, EpochSampler, in_turn, loader
 
 
@@ -158,13 +160,45 @@ def test_processes_share_the_validation_sequences():
     assert parts == [[[0, 1], [4, 5], [8]], [[2, 3], [6, 7]]]
 
 
-def test_workers_do_not_change_the_batches(many):
+def small_and_sent(file):
+    """A file that another process can open: its pickle holds where it is, not what is in it."""
+    sent = pickle.dumps(file)
+    assert len(sent) < 1000
+    return pickle.loads(sent)
+
+
+def test_a_token_file_is_sent_by_its_path(many, tmp_path, monkeypatch):
+    file, _ = many
+    monkeypatch.chdir(file.path.parent)
+    here = small_and_sent(TokenFile(file.path.name, file.ranks))
+    monkeypatch.chdir(tmp_path)
+    for other in (here, small_and_sent(file)):
+        assert other.path == file.path
+        assert other.ranks == file.ranks
+        np.testing.assert_array_equal(other.keys, file.keys)
+        np.testing.assert_array_equal(other.batch(np.arange(9)).ids, file.batch(np.arange(9)).ids)
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        "fork",
+        # each worker imports torch
+        pytest.param("forkserver", marks=pytest.mark.slow),
+        pytest.param("spawn", marks=pytest.mark.slow),
+    ],
+)
+def test_workers_do_not_change_the_batches(many, start):
+    """However they start; `forkserver` is the default from Python 3.14 on."""
     file, _ = many
 
     def batches(workers):
         sampler = EpochSampler(200, 32, 1)
         sampler.start_at(2)
-        return list(loader(Batches(file, 3, True, True), sampler, workers, pin=False))
+        made = loader(Batches(file, 3, True, True), sampler, workers, pin=False)
+        if workers:
+            made.multiprocessing_context = start
+        return list(made)
 
     alone, shared = batches(0), batches(2)
     assert len(alone) == len(shared) == 7
@@ -176,8 +210,12 @@ def test_workers_do_not_change_the_batches(many):
 OTHER = "import os, sys; os.kill(int(sys.argv[1]), 15)"
 
 
-def test_only_its_parent_ends_a_worker(many):
-    batches = iter(loader(Batches(many[0], 1), in_turn(20, 2), 1, pin=False))
+@pytest.mark.parametrize("start", ["fork", pytest.param("forkserver", marks=pytest.mark.slow)])
+def test_only_the_main_process_ends_a_worker(many, start):
+    """With `forkserver` that is not the parent of a worker in the system."""
+    made = loader(Batches(many[0], 1), in_turn(20, 2), 1, pin=False)
+    made.multiprocessing_context = start
+    batches = iter(made)
     next(batches)
     worker = batches._workers[0]
     for _ in range(2):

@@ -220,7 +220,7 @@ CHANGED = {"epochs": 3, "batch_size": 6}  # 32 steps each
 
 def kill_inside_an_epoch(command, folder, number):
     """Send the signal once there is a checkpoint from within the second epoch."""
-    environment = os.environ | {"CHECKPOINT_MINUTES": "0.0003", "CUDA_VISIBLE_DEVICES": ""}
+    environment = os.environ | {"CHECKPOINT_MINUTES": "0.0003", "WHATYOUREAD_DEVICE": "cpu"}
     process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 120
     while process.poll() is None and time.monotonic() < deadline:
@@ -263,7 +263,7 @@ def test_two_processes_are_killed_and_started_again(inputs, tmp_path):
     """Under torchrun both stop at the same step, and go on from it."""
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     launcher += ["--nproc-per-node", "2", "--"]
-    environment = os.environ | {"CUDA_VISIBLE_DEVICES": ""}
+    environment = os.environ | {"WHATYOUREAD_DEVICE": "cpu"}
     for name in ("whole", "killed"):
         folder = tmp_path / name
         folder.mkdir()
@@ -290,7 +290,7 @@ def test_two_processes_train_an_explainer_like_one(inputs, tmp_path):
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     command += ["--nproc-per-node", "2", "--"]
     command += command_line("train_explainer", inputs, tmp_path / "two", **CHANGED, gpus=2)
-    environment = os.environ | {"CUDA_VISIBLE_DEVICES": ""}
+    environment = os.environ | {"WHATYOUREAD_DEVICE": "cpu"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     one, two = (read_history(tmp_path / name / "out") for name in ("one", "two"))

@@ -11,11 +11,14 @@ def test_precision_must_be_known():
         TrainingSettings(**SETTINGS | {"precision": "fp16"})
 
 
-def test_a_gpu_that_is_not_there(monkeypatch, caplog):
+def test_a_gpu_that_is_not_there(monkeypatch):
     two = TrainingSettings(**SETTINGS | {"gpus": 2})
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(UserError, match="no GPU can be used, and gpus: 2 asks for 2"):
+        two.check_machine()
+    monkeypatch.setenv("WHATYOUREAD_DEVICE", "cpu")
     two.check_machine()
-    assert "a GPU was asked for, and none can be used here" in caplog.text
+    monkeypatch.delenv("WHATYOUREAD_DEVICE")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     with pytest.raises(UserError, match="gpus is 2, but 1 are visible here: lower it"):

@@ -357,7 +357,7 @@ def test_killed_and_started_again(inputs, tmp_path, caplog, name, more):
 
 
 @pytest.mark.slow
-def test_two_processes_train_like_one(inputs, tmp_path):
+def test_two_processes_train_like_one(inputs, tmp_path, monkeypatch):
     """Under torchrun the processes share each batch: the same steps but for the rounding."""
     backbone = tmp_path / "backbone"
     backbone.mkdir()
@@ -365,6 +365,7 @@ def test_two_processes_train_like_one(inputs, tmp_path):
     config = json.dumps(BACKBONE | {"hidden_dropout_prob": 0.0})
     (backbone / "config.json").write_text(config)
     changed = {"epochs": 2, "gpus": 2}
+    monkeypatch.setenv("WHATYOUREAD_DEVICE", "cpu")
     values = arguments("train_explanandum", inputs, tmp_path / "one", **changed)
     program("train_explanandum").main(Namespace(**values | {"backbone": backbone}))
 
@@ -375,7 +376,7 @@ def test_two_processes_train_like_one(inputs, tmp_path):
     command += ["--log", str(tmp_path / "train.log")]
     for option, value in values.items():
         command += [f"--{option.replace('_', '-')}", str(value)]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "WHATYOUREAD_DEVICE": "cpu"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     one, two = (read_history(tmp_path / name / "out") for name in ("one", "two"))

@@ -34,8 +34,12 @@ own = Path(sys.executable).parent
 found = shutil.which("python")
 if found is None or (Path(found).parent != own and importlib.util.find_spec("torch")):
     os.environ.update(PATH=os.pathsep.join([str(own), *os.get_exec_path()]))
+# `--attempt` is what Snakemake calls a job of a cluster with.
 os.environ.update(
-    WHATYOUREAD=str(PROJECT), CHECKPOINT_MINUTES=str(config["checkpoint_minutes"])
+    WHATYOUREAD=str(PROJECT),
+    CHECKPOINT_MINUTES=str(config["checkpoint_minutes"]),
+    WHATYOUREAD_DEVICE=config["device"],
+    WHATYOUREAD_ATTEMPT=dict(zip(sys.argv, sys.argv[1:])).get("--attempt", "1"),
 )
 # nor must another password
 addresses.share([config["dataset"]["url"], config["taxdump"]["url"]])
@@ -179,8 +183,7 @@ def launcher(wildcards):
     gpus = training_entry(wildcards)["gpus"]
     if gpus == 1:
         return "python"
-    # the dashes end torchrun's own options: it would take --log for one of them
-    return f"python -m torch.distributed.run --standalone --nproc-per-node {gpus} --"
+    return f'python "$WHATYOUREAD/scripts/whatyouread/training/launch.py" {gpus}'
 
 
 def gpus(wildcards):

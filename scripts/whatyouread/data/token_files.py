@@ -109,6 +109,10 @@ class TokenFile:
         if self.labels.min(initial=0) < 0:
             raise self._damage("a class below 0")
 
+    def __reduce__(self):
+        # a process that gets this file opens it again: maps cannot be sent, and tokens should not be
+        return TokenFile, (self.path.absolute(), self.ranks)
+
     def __len__(self) -> int:
         return len(self.lengths)
 

@@ -12,6 +12,7 @@ from whatyouread.explainers.gate import gate, smoothed
 from whatyouread.masks.gate_settings import GateSettings, read_gate
 from whatyouread.models.explanandum import Explanandum
 from whatyouread.models.mask_operator import read
+from whatyouread.models.precision import widest, without_autocast
 from whatyouread.models.saving import load_model
 from whatyouread.support.cli import UserError
 
@@ -81,7 +82,8 @@ class Explainer(nn.Module):
     def start_from(self, explanandum: Explanandum) -> "Explainer":
         """Start from a copy of the Explanandum's token embeddings, scaled to variance 1; return self."""
         with torch.no_grad():
-            table = explanandum.embed(torch.arange(len(self.tokenizer)))
+            device = next(explanandum.parameters()).device
+            table = explanandum.embed(torch.arange(len(self.tokenizer), device=device))
             self.embedding.weight.copy_(table / table.std())
             self.embedding.weight[self.tokenizer.pad] = 0
         return self.attach(explanandum)
@@ -115,10 +117,10 @@ class Explainer(nn.Module):
             order = _without_waiting(order, batch.device)
             inputs = inputs.index_select(0, order)
         packed = pack_padded_sequence(inputs, lengths, batch_first=True)
-        # The LSTM runs in float32 on a CPU. Autocast would use bfloat16 for batches of one length and
-        # float32 for all others, and PyTorch has no bfloat16 LSTM for many processors.
-        with torch.autocast("cpu", enabled=False):
-            packed, _ = self.lstm(packed)
+        # Half precision has no place in the LSTM: with float16, which cuDNN takes under autocast, most of
+        # its gradients are subnormal, and many processors have no bfloat16 LSTM.
+        with without_autocast(batch.device):
+            packed, _ = self.lstm(packed._replace(data=widest(packed.data)))
         packed = packed._replace(data=self.norm(packed.data.relu()))
         width = batch.ids.shape[1]
         made = pad_packed_sequence(packed, batch_first=True, total_length=width)[0]
@@ -126,8 +128,13 @@ class Explainer(nn.Module):
 
     def forward(self, batch: Batch) -> Tensor:
         """Masks of all classes, (batch, length, classes of all levels), in [0, 1]."""
-        # bfloat16 would leave eight bits for a mask, and fewer for 1 - m
-        return self._masks(self.dense(self.features(batch)).float(), batch)
+        return self._masks(self._dense(batch), batch)
+
+    def _dense(self, batch: Batch) -> Tensor:
+        features = widest(self.features(batch))
+        # bfloat16 would leave eight bits for a score, and fewer for 1 - m
+        with without_autocast(batch.device):
+            return self.dense(features)
 
     def class_scores(self, batch: Batch, classes: Tensor) -> Tensor:
         """The scores behind the masks of some classes; the other classes are not computed.
@@ -135,12 +142,13 @@ class Explainer(nn.Module):
         classes: int64 (batch, sets, levels), numbered within each level. Returns float
         (batch, length, sets, levels).
         """
-        features = self.features(batch)
         if self.target == "sequence":
-            return _for_all(self.dense(features).float(), classes)
+            return _for_all(self._dense(batch), classes)
+        features = widest(self.features(batch))
         columns = self.columns(classes)
-        scores = torch.einsum("blh,bsrh->blsr", features, self.dense.weight[columns])
-        return (scores + self.dense.bias[columns].unsqueeze(1)).float()
+        with without_autocast(batch.device):
+            scores = torch.einsum("blh,bsrh->blsr", features, self.dense.weight[columns])
+        return scores + self.dense.bias[columns].unsqueeze(1)
 
     def class_masks(self, batch: Batch, classes: Tensor, smooth: bool = True) -> Tensor:
         """The masks of some classes, zero at padding; arguments and shape as for `class_scores`.
@@ -150,7 +158,7 @@ class Explainer(nn.Module):
         """
         valid = batch.valid[:, :, None, None]
         if self.target == "sequence":
-            column = self._masks(self.dense(self.features(batch)).float(), batch, smooth)
+            column = self._masks(self._dense(batch), batch, smooth)
             return _for_all(column, classes) * valid
         scores = self.class_scores(batch, classes)
         return self._masks(scores.flatten(2), batch, smooth).view(scores.shape) * valid

@@ -212,6 +212,6 @@ class _Count:
 
 def reinitialised(explanandum: Explanandum, seed: int) -> Explanandum:
     """Make an Explanandum of the same shape with fresh random weights (Adebayo et al. 2018)."""
-    with torch.random.fork_rng():
+    with torch.random.fork_rng([]):  # the weights are drawn on the CPU
         torch.manual_seed(seed)
         return Explanandum(**explanandum.config).freeze()

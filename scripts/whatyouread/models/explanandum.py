@@ -7,6 +7,7 @@ from whatyouread.data.tokenizers import find_tokenizer
 from whatyouread.models.adapters import find_adapter
 from whatyouread.models.levels import HeadLevel, decisions
 from whatyouread.models.mask_operator import masked_logits
+from whatyouread.models.precision import widest, without_autocast
 from whatyouread.support.cli import UserError
 
 POOLINGS = ("mean", "cls")
@@ -75,8 +76,9 @@ class Explanandum(nn.Module):
         return self.adapter.encode_relaxed(embeddings, mask, batch)
 
     def classify(self, pooled: Tensor) -> tuple[Tensor, ...]:
-        """Pooled states (batch, hidden) -> logits (batch, classes) for each level."""
-        return tuple(head(pooled) for head in self.heads.values())
+        """Pooled states (batch, hidden) -> logits (batch, classes) for each level, not in half precision."""
+        with without_autocast(pooled.device):
+            return tuple(head(widest(pooled)) for head in self.heads.values())
 
     def forward(self, batch: Batch, mask: Tensor | None = None) -> tuple[Tensor, ...]:
         """See `mask_operator.masked_logits`."""

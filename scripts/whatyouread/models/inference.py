@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import os
+import random
 from collections.abc import Iterable, Iterator
 
 import numpy as np
@@ -11,10 +12,12 @@ from torch import Tensor, nn
 
 from whatyouread.data.batch import Batch, batches_by_length
 from whatyouread.data.token_files import TokenFile
+from whatyouread.models import gpu
 from whatyouread.models.explanandum import Explanandum
 from whatyouread.models.levels import class_log_probabilities, decisions
 from whatyouread.models.mask_operator import masked_logits
-from whatyouread.support.cli import log
+from whatyouread.support.cli import UserError, log
+from whatyouread.support.machine import no_compiler, note_batch
 from whatyouread.support.parallel import in_order
 
 
@@ -28,15 +31,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--threads", type=int, default=1)
 
 
-def choose_device(threads: int, precision: str = "fp32") -> torch.device:
-    """Return the GPU if there is one, else the CPU with `threads` threads; set the matrix precision."""
+def choose_device(threads: int, precision: str = "fp32", gpus: int = 1) -> torch.device:
+    """Return the GPU if there is one, else the CPU with `threads` threads; set the matrix precision.
+
+    gpus: see `gpu.use_gpu`, which also raises UserError where a GPU was granted and cannot be used.
+    """
     torch.set_num_threads(threads)
-    if not torch.cuda.is_available():
+    if not gpu.use_gpu(gpus):
         log.info("no GPU: computing on %d CPU threads", threads)
         return torch.device("cpu")
     torch.set_float32_matmul_precision("highest" if precision == "fp32" else "high")
     torch.backends.cudnn.allow_tf32 = precision != "fp32"  # on by default for the LSTM
-    device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+    device = gpu.ready(torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0"))))
     log.info("computing on %s", torch.cuda.get_device_name(device))
     return device
 
@@ -51,8 +57,18 @@ def autocast(device: torch.device, precision: str):
 def compile_encoder(explanandum: Explanandum, wanted: bool = True) -> Explanandum:
     """Compile the encoder in place if wanted; return the Explanandum."""
     if wanted:
+        check_compiler(torch.device("cuda" if gpu.use_gpu() else "cpu"))
         explanandum.adapter.compile()
     return explanandum
+
+
+def check_compiler(device: torch.device) -> None:
+    """Compile a sum, so that a missing compiler is found before the work. Raises UserError."""
+    number = random.random()  # baked into the code, which therefore is in no cache
+    try:
+        torch.compile(lambda values: values * number)(torch.ones(2, device=device))
+    except Exception as error:
+        raise UserError(no_compiler(error)) from None
 
 
 def batches(
@@ -69,6 +85,7 @@ def batches(
         return places, file.batch(rows[places])
 
     for places, batch in in_order(read, batches_by_length(file.lengths[rows], size)):
+        note_batch(*batch.ids.shape)
         yield places, batch.to(device)
 
 
@@ -92,6 +109,7 @@ class Passes:
     @torch.inference_mode()
     def logits(self, batch: Batch, mask: np.ndarray | None = None) -> tuple[Tensor, ...]:
         """F(batch, mask): one tensor (n, classes) per level. mask: float32 (n, length)."""
+        note_batch(*batch.ids.shape)
         if mask is not None:
             mask = torch.from_numpy(np.ascontiguousarray(mask)).to(self.device, torch.float32)
         with self.autocast():

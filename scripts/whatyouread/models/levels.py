@@ -12,27 +12,30 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from whatyouread.models.precision import widest
+
 
 class Single:
     """Exactly one class of the level is right: softmax, cross-entropy, the most probable class.
 
-    logits: float (batch, classes); labels: int64 (batch,). Softmaxes run in float32 or wider.
+    logits: float (batch, classes); labels: int64 (batch,). Softmaxes run in float32 or wider, because a
+    softmax over thousands of classes needs it.
     """
 
     @staticmethod
     def log_probabilities(logits: Tensor) -> Tensor:
         """float (batch, classes)."""
-        return F.log_softmax(_widest(logits), -1)
+        return F.log_softmax(widest(logits), -1)
 
     @staticmethod
     def probabilities(logits: Tensor) -> Tensor:
         """float (batch, classes)."""
-        return _widest(logits).softmax(-1)
+        return widest(logits).softmax(-1)
 
     @staticmethod
     def loss(logits: Tensor, labels: Tensor) -> Tensor:
         """The cross-entropy of each sequence, float (batch,)."""
-        return F.cross_entropy(_widest(logits), labels, reduction="none")
+        return F.cross_entropy(widest(logits), labels, reduction="none")
 
     @classmethod
     def negative_entropy(cls, logits: Tensor, normalised: bool) -> Tensor:
@@ -104,8 +107,3 @@ def level_entropies(
 ) -> list[Tensor]:
     """The negative entropy of each sequence at each level, float (batch,) each."""
     return [kind.negative_entropy(part, normalised) for kind, part in _means(levels, logits)]
-
-
-def _widest(logits: Tensor) -> Tensor:
-    """Convert half-precision logits to float32: a softmax over thousands of classes needs it."""
-    return logits.float() if logits.dtype in (torch.float16, torch.bfloat16) else logits

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from whatyouread.data.batch import Batch
+from whatyouread.models.precision import widest
 
 
 def masked_logits(
@@ -41,7 +42,7 @@ def masked_logits(
         else:
             masked = embeddings * mask.unsqueeze(-1).to(embeddings.dtype)
             hidden = explanandum.encode(masked, batch)
-        weights = mask.to(hidden.dtype) * batch.valid
+        weights = mask.to(widest(hidden).dtype) * batch.valid
     return _pooled_logits(explanandum, hidden, weights, weights if by_mask else batch.valid)
 
 
@@ -56,6 +57,7 @@ def _pooled_logits(
 ) -> tuple[Tensor, ...]:
     if explanandum.pooling == "cls":
         return explanandum.classify(hidden[:, 0])
+    hidden, weights = widest(hidden), widest(weights)
     # no matrix product: its order of summation depends on the shape
     pooled = (hidden * weights.unsqueeze(-1)).sum(1) / total.sum(1, keepdim=True).clamp(min=1)
     return explanandum.classify(pooled)

@@ -8,14 +8,18 @@ import logging
 import os
 import signal
 import sys
+import time
 import traceback
 from pathlib import Path
 
 from whatyouread.support.addresses import hide
+from whatyouread.support.machine import NO_RETRY, trouble
 
 log = logging.getLogger("whatyouread")
 ROOM = "make room there and start again"
 RIGHTS = "see who may read and write there"
+SECONDS_OF_THE_FIRST = 15.0
+"""Of several processes that find the same fault, the first one says so, and torchrun ends the others."""
 ADVICE = {
     errno.ENOSPC: ROOM,
     errno.EDQUOT: ROOM,
@@ -57,14 +61,18 @@ def json_argument(text: str) -> dict:
         raise argparse.ArgumentTypeError(f"not JSON ({error}): {text}") from None
 
 
-def run(arguments: argparse.ArgumentParser, main) -> None:
+def run(arguments: argparse.ArgumentParser, main, batch_size: str = "") -> None:
     """Parse the command line, set up the log, call `main(args)`, and end the process.
+
+    batch_size: the key of the configuration to lower when memory runs out.
 
     With `--log`, all messages go to that file, and only warnings also go to stderr, which leaves the
     terminal to the progress bar. A `UserError`, a full disk or a missing permission ends with one line
     and status 1. Any other exception is a bug: its traceback goes to the log, and the status is 70.
+    A cluster's second attempt ends at once where the first one said that it would.
     """
     args = arguments.parse_args()
+    before = _hopeless(args.log)
     try:
         _set_up_log(args.log)
     except OSError as error:
@@ -72,6 +80,8 @@ def run(arguments: argparse.ArgumentParser, main) -> None:
     # SIGTERM (a cluster's time limit, Snakemake's shutdown) must run the `finally` blocks too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     log.info("%s", " ".join(map(hide, sys.argv)))
+    if before:
+        _end(before, 1)
     # Importing transformers makes a million objects that stay. At the default of 700 the collector looks
     # through them so often that it takes a fifth of the import.
     gc.set_threshold(50_000)
@@ -79,21 +89,18 @@ def run(arguments: argparse.ArgumentParser, main) -> None:
         main(args)
     except UserError as error:
         _end(str(error), 1)
-    except OSError as error:
-        if error.filename is None and error.errno is None:
-            _end_bug(args.log)
-        where = f" ({error.filename})" if error.filename else ""
-        log.debug("%s", traceback.format_exc())
-        advice = ADVICE.get(error.errno, "")
-        _end(f"{error.strerror or error}{where}{advice and ': '}{advice}", 1)
     except KeyboardInterrupt:
         _end("interrupted", 130)
     except Exception as error:
-        # a GPU's error has no class in common with Python's, and torch need not be there to look for it
-        if not isinstance(error, MemoryError) and type(error).__name__ != "OutOfMemoryError":
+        said = trouble(error, batch_size)
+        if said is None and isinstance(error, OSError) and (error.filename or error.errno):
+            where = f" ({error.filename})" if error.filename else ""
+            advice = ADVICE.get(error.errno, "")
+            said = f"{error.strerror or error}{where}{advice and ': '}{advice}"
+        if said is None:
             _end_bug(args.log)
         log.debug("%s", traceback.format_exc())
-        _end("out of memory: give the job more memory or lower the batch size", 1)
+        _end(said, 1)
 
 
 def settings(cls, values: dict):
@@ -103,6 +110,15 @@ def settings(cls, values: dict):
     except TypeError as error:
         problem = str(error).split(") ", 1)[-1].replace("__init__()", "").strip()
         raise UserError(f"settings of {cls.__name__}: {problem}") from None
+
+
+def _hopeless(path: Path | None) -> str:
+    """What the attempt before this one said last, where that makes another one pointless."""
+    if path is None or not path.is_file() or int(os.environ.get("WHATYOUREAD_ATTEMPT", "1")) < 2:
+        return ""
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    last = lines[-1] if lines else ""
+    return last.partition(" ERROR ")[2] if last.endswith(NO_RETRY) else ""
 
 
 def _set_up_log(path: Path | None) -> None:
@@ -127,6 +143,8 @@ def _set_up_log(path: Path | None) -> None:
 
 
 def _end(message: str, status: int) -> None:
+    if os.environ.get("RANK", "0") != "0":
+        time.sleep(SECONDS_OF_THE_FIRST)
     log.error("%s", " ".join(message.split()))
     logging.shutdown()
     sys.exit(status)

@@ -1,6 +1,7 @@
 """Training batches of a token file: their order, their augmentation and their workers."""
 
 import math
+import multiprocessing
 import os
 import signal
 import threading
@@ -97,17 +98,22 @@ def in_turn(rows: int, size: int, process: int = 0, processes: int = 1) -> list[
     return [part for part in parts if part]
 
 
+def _unchanged(batch):
+    """`Batches` already makes whole batches. A lambda could not be sent to a worker."""
+    return batch
+
+
 def loader(batches: Batches, numbers, workers: int, pin: bool) -> DataLoader:
     """An iterable of batches.
 
     numbers: the row numbers of each batch, from `EpochSampler` or `in_turn`. workers: the number of
-    processes that prepare batches, 0 for none. pin: use pinned memory, which a GPU copies from without
-    waiting.
+    processes that prepare batches, 0 for none; they may be forked or started afresh. pin: use pinned
+    memory, which a GPU copies from without waiting.
     """
     return DataLoader(
         batches,
         batch_sampler=numbers,
-        collate_fn=lambda batch: batch,  # `Batches` already makes whole batches
+        collate_fn=_unchanged,
         num_workers=workers,
         persistent_workers=workers > 0,
         worker_init_fn=outlive_sigterm,
@@ -119,7 +125,7 @@ def outlive_sigterm(worker: int) -> None:
     """Keep a DataLoader worker alive when a job's processes all get SIGTERM.
 
     The main process needs its workers until it has written its checkpoint. A worker therefore ends only
-    at a SIGTERM from the main process.
+    at a SIGTERM from the main process, which with `forkserver` is not its parent in the system.
     """
     if hasattr(signal, "sigwaitinfo"):  # not on macOS
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
@@ -127,6 +133,7 @@ def outlive_sigterm(worker: int) -> None:
 
 
 def _end_with_parent() -> None:
-    while signal.sigwaitinfo([signal.SIGTERM]).si_pid != os.getppid():
+    main = multiprocessing.parent_process()
+    while signal.sigwaitinfo([signal.SIGTERM]).si_pid != main.pid:
         pass
     os._exit(0)

@@ -139,7 +139,7 @@ def write(folder: Path, steps: int, tensors: dict[str, dict[str, Tensor]], state
     best weights so far or None, and "history", the rows of the history. The last two checkpoints and
     the best one stay. Raises UserError if the disk is full.
     """
-    final = folder / f"checkpoint-{steps}"
+    final = place(folder, steps)
     try:
         with atomic(final) as scratch:
             scratch.mkdir()
@@ -173,6 +173,11 @@ def read_tensors(checkpoint: Path, name: str) -> dict[str, Tensor]:
     """
     tensors = load_file(checkpoint / f"{name}.safetensors")
     return {key: value.clone() for key, value in tensors.items()}
+
+
+def place(folder: Path, steps: int) -> Path:
+    """Where the checkpoint after some training steps is, or will be."""
+    return folder / f"checkpoint-{steps}"
 
 
 def number(checkpoint: Path) -> int:
@@ -213,7 +218,7 @@ def _problem(checkpoint: Path) -> str | None:
         best = read_state(checkpoint)["best"]
     except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
         return f"it is not whole ({error})"
-    other = checkpoint.with_name(f"checkpoint-{best}")
+    other = place(checkpoint.parent, best)
     if best and other != checkpoint:
         problem = _problem(other) if number(other) < number(checkpoint) else "it is a later one"
         return problem and f"{other.name} with the best weights so far: {problem}"

@@ -18,11 +18,12 @@ import torch
 from torch import Tensor, nn
 
 from whatyouread.data.batch import parts_by_length
-from whatyouread.models.inference import autocast, choose_device
+from whatyouread.models.inference import autocast, check_compiler, choose_device
 from whatyouread.support.cli import UserError, log
+from whatyouread.support.machine import note_batch
 from whatyouread.training import checkpoints
 from whatyouread.training.batches import Batches, EpochSampler, in_turn, loader
-from whatyouread.training.processes import Processes
+from whatyouread.training.processes import Processes, own_threads
 from whatyouread.training.settings import TrainingSettings
 
 # Several processes must stop at the same step. They wait for one another whenever they agree on it.
@@ -52,9 +53,15 @@ class Loop:
         threads: int,
         seconds: float = math.inf,
     ):
-        """folder: for checkpoints, one after each epoch and one every `seconds` seconds."""
+        """folder: for checkpoints, one after each epoch and one every `seconds` seconds.
+
+        threads: the cores of all processes of this machine together.
+        """
         self.settings, self.folder, self.seconds = settings, folder, seconds
-        self.device = choose_device(threads, settings.precision)
+        threads = own_threads(threads)
+        self.device = choose_device(threads, settings.precision, settings.gpus)
+        if settings.compile:
+            check_compiler(self.device)
         cuda = self.device.type == "cuda"
         if cuda:
             torch.cuda.set_device(self.device)
@@ -62,7 +69,7 @@ class Loop:
         size, shares = settings.batch_size, (self.processes.number, self.processes.count)
         if size % self.processes.count:
             raise UserError(f"batch_size {size} is not a multiple of {shares[1]} processes")
-        torch.manual_seed(seed)
+        torch.manual_seed(self.processes.own_seed(seed))
 
         self.task = task.to(self.device)
         self.model = self.processes.share_gradients(task)
@@ -103,7 +110,7 @@ class Loop:
                 self.history.append(row | self._evaluate())
                 self._report()
                 self.save()
-        best = self.folder / f"checkpoint-{self._best}"
+        best = checkpoints.place(self.folder, self._best)
         self.task.load_state_dict(checkpoints.read_tensors(best, "model"))
 
     def rest_of_epoch(self) -> Iterator[dict]:
@@ -174,6 +181,7 @@ class Loop:
         ]
 
     def _forward(self, model: nn.Module, item: dict) -> dict[str, Tensor]:
+        note_batch(*item["batch"].ids.shape)
         item = {
             name: value.to(self.device, non_blocking=True) if hasattr(value, "to") else value
             for name, value in item.items()
@@ -270,7 +278,7 @@ class Loop:
             checkpoints.write(self.folder, self.steps, tensors, state)
         self.processes.wait()
         self.saved_at = time.monotonic()
-        return self.folder / f"checkpoint-{self.steps}"
+        return checkpoints.place(self.folder, self.steps)
 
     def load(self, checkpoint: Path) -> None:
         """Restore the state of the training at a checkpoint."""

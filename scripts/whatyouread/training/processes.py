@@ -1,14 +1,23 @@
 """The processes that train together under torchrun, or the only one."""
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import numpy as np
 import torch
 from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from whatyouread.support.progress import progress
+
+_CONNECTION = re.compile(r"gloo|NCCL|connection (closed|reset|refused)|broken pipe", re.IGNORECASE)
+
+
+def own_threads(threads: int) -> int:
+    """The share of one process in the cores of a job: torchrun starts several on each machine."""
+    return max(1, threads // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
 
 
 class Processes:
@@ -24,6 +33,12 @@ class Processes:
             distributed.init_process_group(
                 "nccl" if cuda else "gloo", device_id=device if cuda else None
             )
+
+    def own_seed(self, seed: int) -> int:
+        """The seed for the draws of this process; equal ones would occlude all parts of a batch alike."""
+        if not self.number:
+            return seed
+        return int(np.random.SeedSequence([seed, self.number]).generate_state(1)[0])
 
     def share_gradients(self, module: nn.Module) -> nn.Module:
         """Wrap a module for training: gradients become means over the processes."""
@@ -76,6 +91,11 @@ class Processes:
         else:
             with progress(title, total, "sequences") as bar:
                 yield bar.update
+
+    def broke(self, error: RuntimeError) -> bool:
+        """Whether an error says that another process is gone, and not that this one has a fault."""
+        known = isinstance(error, distributed.DistError) or _CONNECTION.search(str(error))
+        return self.several and bool(known)
 
     def end(self) -> None:
         """Close the connections between the processes."""

@@ -5,6 +5,7 @@ import os
 
 import torch
 
+from whatyouread.models.gpu import use_gpu
 from whatyouread.support.cli import UserError, log
 
 PRECISIONS = ("fp32", "tf32", "bf16")
@@ -29,7 +30,7 @@ class TrainingSettings:
 
     def check_machine(self) -> None:
         """Raise UserError if GPUs or a precision are missing; warn if the CPU takes over."""
-        if torch.cuda.is_available():
+        if use_gpu(self.gpus):
             if self.gpus > torch.cuda.device_count():
                 raise UserError(
                     f"gpus is {self.gpus}, but {torch.cuda.device_count()} are visible here: "
@@ -37,10 +38,7 @@ class TrainingSettings:
                 )
             if self.precision == "tf32" and torch.cuda.get_device_capability() < (8, 0):
                 raise UserError(f"{torch.cuda.get_device_name()} has no tf32: set precision: fp32")
-            return
-        if self.gpus > 1 or os.environ.get("CUDA_VISIBLE_DEVICES"):
-            log.warning("a GPU was asked for, and none can be used here: training on the CPU")
-        if self.precision == "tf32":
+        elif self.precision == "tf32":
             log.warning("tf32 needs a GPU: training in fp32")
 
 

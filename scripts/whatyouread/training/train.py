@@ -5,6 +5,7 @@ import dataclasses
 import os
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,9 +13,10 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from whatyouread.models.gpu import use_gpu
 from whatyouread.models.saving import save_model
 from whatyouread.support import cli, files
-from whatyouread.support.cli import log
+from whatyouread.support.cli import UserError, log
 from whatyouread.support.provenance import write_record
 from whatyouread.training import checkpoints as kept
 from whatyouread.training.batches import Batches
@@ -49,27 +51,42 @@ def train(
     loop = Loop(task, settings, training, validation, checkpoints, seed, threads, seconds)
     stamp = stamp | dataclasses.asdict(settings) | {"processes": loop.processes.count}
     main = loop.processes.number == 0
-    if main:
-        kept.hold(checkpoints)
-        last = kept.prepare_checkpoints(checkpoints, stamp)
-    loop.processes.wait()  # no process may use the folder while another one clears it
-    if not main:
-        last = kept.prepare_checkpoints(checkpoints, stamp)
     try:
+        steps = 0
+        if main:  # alone: others would clear and write the same folder
+            kept.hold(checkpoints)
+            last = kept.prepare_checkpoints(checkpoints, stamp)
+            steps = kept.number(last) if last else 0
+        steps = loop.processes.highest(steps)  # waits for process 0
         with _stopped_by_sigterm(loop):
-            if last:
-                loop.load(last)
+            if steps:
+                loop.load(kept.place(checkpoints, steps))
             loop.run(patience, min_delta)
+        # the main process removes the checkpoints next, but others may still be reading the best one
+        loop.processes.wait()
     except Stopped as stopped:
         if main:
             log.warning("ended by SIGTERM: run again to go on from %s", *stopped.args)
         sys.exit(143)
-    # the main process removes the checkpoints next, but others may still be reading the best one
-    loop.processes.wait()
+    except RuntimeError as error:
+        if loop.processes.broke(error):
+            _leave_to_others(loop, error)
+        raise
     loop.processes.end()
     best = min(loop.history, key=lambda row: row["validation_loss"])
     log.info("best validation loss %.5f after epoch %d", best["validation_loss"], best["epoch"])
     return _frame(loop.history)
+
+
+def _leave_to_others(loop: Loop, error: RuntimeError) -> None:
+    """Wait for torchrun's SIGTERM after the failure of another process, which says why it failed."""
+    deadline = time.monotonic() + 4 * cli.SECONDS_OF_THE_FIRST
+    while time.monotonic() < deadline:  # SIGTERM interrupts the sleep and ends the process
+        if loop.stop:
+            sys.exit(143)
+        time.sleep(0.1)
+    first = str(error).strip().splitlines()[0]
+    raise UserError(f"the connection between the processes broke: {first}") from None
 
 
 @contextmanager
@@ -104,14 +121,15 @@ def write_results(args: argparse.Namespace, model: nn.Module, history, inputs: l
     files.write_tsv(args.output_dir / "history.tsv", history, float_format="%.6g")
     inputs = [args.train, args.validation, *inputs, args.output_dir / "model.safetensors"]
     record = args.output_dir / "run.json"
-    write_record(record, args.settings, args.seed, inputs, computed_on(args.threads))
+    write_record(record, args.settings, args.seed, inputs, computed_on())
     kept.remove(args.checkpoints)
 
 
-def computed_on(threads: int) -> str:
+def computed_on() -> str:
     """Name the hardware that determines rounding: the GPU, or the CPU's instructions and threads."""
-    if torch.cuda.is_available():
+    if use_gpu():
         return torch.cuda.get_device_name()
+    threads = torch.get_num_threads()
     return f"CPU, {torch.backends.cpu.get_cpu_capability()}, threads: {threads}"
 
 
