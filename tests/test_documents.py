@@ -15,7 +15,7 @@ LONGEST_README = 1000  # words
 # what a test cannot do: other people's servers and schedulers, and what changes the shell itself
 ELSEWHERE = (
     "conda create", "conda activate", "git clone", "cd ", "source ", "squeue", "scancel", "scontrol",
-    "sinfo", "pip install", ".ci/run", "#",
+    "sinfo", "generate-slurm-partition-config", "pip install", ".ci/run", "#",
 )  # fmt: skip
 
 

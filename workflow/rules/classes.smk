@@ -18,8 +18,8 @@ rule score_classes:
     resources:
         gpu=1,
         gpu_jobs=1,
-        mem_mb=16000,
-        runtime=720,
+        mem_mb=memory(16000),
+        runtime=minutes(720),
     params:
         settings=settings("class_explanations"),
         batch_size=config["evaluation"]["batch_size"],
@@ -56,8 +56,8 @@ rule explain_classes:
     conda:
         "../../envs/explain_classes.yaml"
     resources:
-        mem_mb=16000,
-        runtime=120,
+        mem_mb=memory(16000),
+        runtime=minutes(120),
     params:
         ranks=RANKS,
         settings=settings("class_explanations"),
