@@ -14,8 +14,8 @@ DOCUMENTS = ["README.md", "config/README.md", "CONTRIBUTING.md", "docs/cluster.m
 LONGEST_README = 1000  # words
 # what a test cannot do: other people's servers and schedulers, and what changes the shell itself
 ELSEWHERE = (
-    "conda create", "conda activate", "git clone", "cd ", "source ", "squeue", "scancel", "scontrol",
-    "sinfo", "generate-slurm-partition-config", "pip install", ".ci/run", "#",
+    "apptainer ", "conda create", "conda activate", "git clone", "cd ", "source ", "squeue", "scancel",
+    "scontrol", "sinfo", "generate-slurm-partition-config", "pip install", ".ci/run", "#",
 )  # fmt: skip
 
 
@@ -47,6 +47,8 @@ def folder(tmp_path):
     """A place to run commands of the paper's run in, with a conda that only says that it is there."""
     for name in ("config", "slurm"):
         shutil.copytree(PROJECT / name, tmp_path / name)
+    program = StubConda(tmp_path)
+    program.add("apptainer", "#!/bin/sh\necho apptainer version 1.3.4\n")
     return tmp_path
 
 
@@ -138,3 +140,12 @@ def test_citation_and_version_agree():
     citation = yaml.safe_load((PROJECT / "CITATION.cff").read_text(encoding="utf-8"))
     assert str(citation["version"]) == __version__
     assert f"## {__version__} " in (PROJECT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+def test_the_catalog_is_promised_no_deployment_that_does_not_work():
+    """It shows snakedeploy, whose module of a remote repository lacks scripts/ (rules/common.smk)."""
+    usage = yaml.safe_load((PROJECT / ".snakemake-workflow-catalog.yml").read_text())["usage"]
+    assert usage["report"] is True
+    assert set(usage["software-stack-deployment"]) == {"conda", "apptainer", "apptainer+conda"}
+    assert not any(usage["software-stack-deployment"].values())
+    assert "snakedeploy does not" in usage["mandatory-flags"]["desc"]

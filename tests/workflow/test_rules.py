@@ -2,16 +2,14 @@
 
 import hashlib
 import re
-import sys
 
 import pytest
 import yaml
-from helpers_workflow import PROJECT, StubConda
+from helpers_workflow import PROJECT
 
 FILES = [PROJECT / "workflow" / "Snakefile", *(PROJECT / "workflow" / "rules").glob("*.smk")]
 TARGETS = {"all", "demo"}
 WITHOUT_PROGRAM = {"copy_table1"}
-CONTAINERIZE = (sys.executable, "-m", "snakemake", "--containerize")
 
 
 @pytest.fixture(scope="module")
@@ -81,24 +79,6 @@ def test_pip_packages_have_the_versions_of_make_venv(blocks):
         assert {package.replace(" ==", "==") for package in packages} <= pinned, rule
         if "torch" in environment(rule):
             assert whole <= {package.partition(" ")[0] for package in packages}, rule
-
-
-def test_a_container_holds_each_environment_whole(tmp_path):
-    """`snakemake --containerize`: a Dockerfile that makes every environment, pip's packages with it."""
-    conda = StubConda(tmp_path)
-    done = conda.run(*CONTAINERIZE, "dockerfile", cwd=PROJECT)
-    assert done.returncode == 0, done.stderr
-    text = done.stdout
-    assert text.startswith("FROM ")
-    copied = re.findall(
-        r"^COPY (envs/\w+\.yaml) (/conda-envs/\w+)/environment.yaml$", text, re.MULTILINE
-    )
-    contents = {(PROJECT / path).read_text() for path, _ in copied}
-    assert contents == {path.read_text() for path in (PROJECT / "envs").glob("*.yaml")}
-    for _, prefix in copied:
-        assert f"conda env create --prefix {prefix} --file {prefix}/environment.yaml" in text
-    assert "#         - torch ==" in text
-    assert "From: " in conda.run(*CONTAINERIZE, "apptainer", cwd=PROJECT).stdout
 
 
 def test_no_torch_for_data_tables_and_pictures(blocks):
