@@ -23,7 +23,7 @@ def main(args):
         raise cli.UserError(f"--explainers: {missing[0]} is not among the attributions")
     costs = {path.stem: files.read_json(path) for path in args.costs}
     faithfulness = pd.concat(
-        [pd.read_csv(path, sep="\t") for path in args.faithfulness], ignore_index=True
+        [files.read_tsv(path) for path in args.faithfulness], ignore_index=True
     )
     passes = Passes(explanandum, args.batch_size, device)
     file = TokenFile(args.sequences, ranks)

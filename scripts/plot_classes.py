@@ -9,11 +9,11 @@ from whatyouread.support import cli
 def main(args):
     from whatyouread.report.classes_figure import draw_bars, draw_logos, shown_classes
     from whatyouread.report.style import save
-    from whatyouread.report.tables import read_table
+    from whatyouread.support.files import read_tsv
 
     columns = ["source", "kind", "rank", "class"]
-    items = read_table(args.table, [*columns, "item"], keep_default_na=False)
-    summary = read_table(args.summary, [*columns, "sequences"])
+    items = read_tsv(args.table, [*columns, "item"])
+    summary = read_tsv(args.summary, [*columns, "sequences"])
     items, summary = (
         frame[
             (frame["source"] == args.source)

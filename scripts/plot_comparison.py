@@ -9,13 +9,13 @@ from whatyouread.support import cli
 def main(args):
     from whatyouread.report.comparison_figure import draw_cost, draw_curves
     from whatyouread.report.style import save
-    from whatyouread.report.tables import read_table
+    from whatyouread.support.files import read_tsv
 
-    curves = read_table(args.curves, ["method", "control", "action", "percent", "rank", "accuracy"])
-    comparison = read_table(
+    curves = read_tsv(args.curves, ["method", "control", "action", "percent", "rank", "accuracy"])
+    comparison = read_tsv(
         args.comparison, ["method", "control", "sequences", "seconds_per_sequence"]
     )
-    faithfulness = read_table(
+    faithfulness = read_tsv(
         args.faithfulness, ["method", "metric", "rank", "value", "low", "high", "n"]
     )
     sequences = int(comparison["sequences"].max())

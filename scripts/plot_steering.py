@@ -9,10 +9,10 @@ from whatyouread.support import cli
 def main(args):
     from whatyouread.report.steering_figure import draw_steering
     from whatyouread.report.style import save
-    from whatyouread.report.tables import read_table
+    from whatyouread.support.files import read_tsv
 
     columns = ["method", "measure", "control", "percent", "rank", "value", "low", "high", "n"]
-    table = read_table(args.steering, columns)
+    table = read_tsv(args.steering, columns)
     save(draw_steering(table, args.explainers), [args.svg, args.png])
 
 

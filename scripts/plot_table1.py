@@ -10,10 +10,10 @@ def main(args):
     from whatyouread.data.levels import class_counts
     from whatyouread.report.style import save
     from whatyouread.report.table1_figure import draw_table1, table_of
-    from whatyouread.report.tables import read_table
+    from whatyouread.support.files import read_tsv
 
-    table = read_table(args.table, ["condition", "sequences", *args.ranks])
-    controls = read_table(args.controls, ["classes", "control", "condition", *args.ranks])
+    table = read_tsv(args.table, ["condition", "sequences", *args.ranks])
+    controls = read_tsv(args.controls, ["classes", "control", "condition", *args.ranks])
     table = table_of(table, controls, args.choice)
     counts = class_counts(args.classes) if args.classes else {}
     chance = {rank: 100 / n for rank, n in counts.items()}

@@ -1,6 +1,5 @@
 """Show tables (TSV) and records (JSON) as one web page for the report."""
 
-import html as text
 from pathlib import Path
 
 from whatyouread.support import cli, files
@@ -8,19 +7,22 @@ from whatyouread.support import cli, files
 
 def main(args):
     from whatyouread.report.table_page import page, record, table
-    from whatyouread.report.tables import read_table
+    from whatyouread.support.files import read_tsv
+    from whatyouread.support.text import escape_html
 
     parts = []
     for path in args.files:
         if len(args.files) > 1:
-            parts.append(f"<h2>{text.escape(str(path))}</h2>")
+            parts.append(f"<h2>{escape_html(str(path))}</h2>")
         if path.suffix == ".json":
             parts.append(record(path))
             continue
-        frame = read_table(path, nrows=args.rows + 1)
+        frame = read_tsv(path, rows=args.rows + 1)
         parts.append(table(frame.head(args.rows)))
         if len(frame) > args.rows:
-            parts.append(f"<p>The first {args.rows:,} rows; all of them are in {path}.</p>")
+            parts.append(
+                f"<p>The first {args.rows:,} rows; all of them are in {escape_html(str(path))}.</p>"
+            )
     with files.atomic(args.html) as temporary:
         temporary.write_text(page(args.title, "\n".join(parts)), encoding="utf-8")
 

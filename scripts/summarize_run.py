@@ -7,7 +7,7 @@ from whatyouread.support import cli, files
 
 def main(args):
     from whatyouread.report.summary import Measured, summary
-    from whatyouread.report.tables import read_table
+    from whatyouread.support.files import read_tsv
 
     count, explainers = len(args.names), []
     for option in ("tables", "controls", "localizations", "mask_statistics"):
@@ -19,12 +19,12 @@ def main(args):
         localization = above = None
         if args.localizations:
             columns = ["classes", "control", "planted", "auprc", "base_rate"]
-            localization = read_table(args.localizations[i], columns)
+            localization = read_tsv(args.localizations[i], columns)
         if args.mask_statistics:
-            statistics = read_table(args.mask_statistics[i], ["quantity", "ours"])
+            statistics = read_tsv(args.mask_statistics[i], ["quantity", "ours"])
             above = statistics.set_index("quantity")["ours"].get("tokens_above_threshold")
-        table = read_table(args.tables[i], ["condition", "sequences", *args.ranks])
-        controls = read_table(
+        table = read_tsv(args.tables[i], ["condition", "sequences", *args.ranks])
+        controls = read_tsv(
             args.controls[i], ["classes", "control", "condition", "sequences", *args.ranks]
         )
         explainers.append(Measured(name, table, controls, localization, above))

@@ -141,3 +141,47 @@ def _workflow(folder, files, values):
             snakefile=SNAKEFILE,
             workdir=folder,
         )
+
+
+CONDA = """#!/bin/sh
+case "$1" in
+info) echo '{"conda_prefix": "/nowhere", "platform": "linux-64"}';;
+config) echo '{"get": {"channel_priority": "strict"}}';;
+*) echo 'conda 26.1.0';;
+esac
+"""
+
+
+class StubConda:
+    """A folder to plan in with a conda on PATH that only says that it is there.
+
+    Snakemake asks for its version even in a dry run. Further programs can be added.
+    """
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.add("conda", CONDA)
+
+    def add(self, name: str, text: str) -> None:
+        """Put a program on PATH."""
+        path = self.folder / "bin" / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+        path.chmod(0o755)
+
+    def run(self, *command: str, cwd: Path | None = None) -> subprocess.CompletedProcess:
+        """Run a command in the folder."""
+        path = [self.folder / "bin", Path(sys.executable).parent, os.environ["PATH"]]
+        return subprocess.run(
+            list(map(str, command)),
+            cwd=cwd or self.folder,
+            capture_output=True,
+            text=True,
+            env=os.environ | {"PATH": os.pathsep.join(map(str, path))},
+            stdin=subprocess.DEVNULL,
+        )
+
+    def snakemake(self, *arguments: str) -> subprocess.CompletedProcess:
+        """Run Snakemake in the folder."""
+        command = [sys.executable, "-m", "snakemake", "--snakefile", SNAKEFILE]
+        return self.run(*command, *arguments)

@@ -3,8 +3,8 @@
 # job that is cancelled from outside and one that hits its time limit; both give the same table.
 #
 # On the Slurm that is here, or on one that SLURM_NODE, a program with `start` and `stop`, brings up.
-# Arguments and SLURM_TEST_OPTIONS are added to Snakemake's, such as --default-resources for a site's
-# partition; GPU_PARTITION is that of its GPUs.
+# Arguments and SLURM_TEST_OPTIONS are added to Snakemake's; PARTITIONS is the file of the site's
+# partitions, GPU_PARTITION the one with its GPUs.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -13,6 +13,7 @@ fail() { echo "slurm-test: $*" >&2; exit 1; }
 
 command -v conda >/dev/null || skip "no conda on PATH, which the profile makes the environments with"
 folder=$PWD/runs/slurm-test
+partitions=$(realpath "${PARTITIONS:-slurm/partitions.yaml}")  # the run is elsewhere
 snakemake='' stop=''
 run_id() { sed -n 's/.*SLURM run ID: //p' "$folder/disturbed.log" 2>/dev/null | tail -n 1; }
 end() {
@@ -40,6 +41,7 @@ echo 'explainers: {paper: {epochs: 15}}' >"$folder/longer.yaml"
 run() {  # NAME [TARGET]; the environments are those of envs_test.sh, the jobs are short
     # shellcheck disable=SC2086
     exec snakemake --profile slurm --directory "$folder/$1" --conda-prefix "$PWD/runs/conda" \
+        --slurm-partition-config "$partitions" \
         --configfile "$folder/longer.yaml" \
         --slurm-init-seconds-before-status-checks 5 "${options[@]}" ${SLURM_TEST_OPTIONS:-} \
         -- "${2:-all}" >"$folder/$1.log" 2>&1

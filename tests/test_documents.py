@@ -1,31 +1,22 @@
 """The documents: every command that they show is run, its long ones as a dry run or by CI itself."""
 
-import os
 import re
 import shlex
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
-from helpers_workflow import PROJECT, TINY, write_config
+from helpers_workflow import PROJECT, TINY, StubConda, write_config
 
 DOCUMENTS = ["README.md", "config/README.md", "CONTRIBUTING.md", "docs/cluster.md"]
 LONGEST_README = 1000  # words
 # what a test cannot do: other people's servers and schedulers, and what changes the shell itself
 ELSEWHERE = (
-    "conda create", "conda activate", "git clone", "cd ", "source ", "squeue", "scancel", "scontrol",
-    "sinfo", "pip install", ".ci/run", "#",
+    "apptainer ", "conda create", "conda activate", "git clone", "cd ", "source ", "squeue", "scancel",
+    "scontrol", "sinfo", "generate-slurm-partition-config", "pip install", ".ci/run", "#",
 )  # fmt: skip
-STUB = """#!/bin/sh
-case "$1" in
-info) echo '{"conda_prefix": "/nowhere", "platform": "linux-64"}';;
-config) echo '{"get": {"channel_priority": "strict"}}';;
-*) echo 'conda 26.1.0';;
-esac
-"""
 
 
 def commands() -> list[str]:
@@ -56,23 +47,13 @@ def folder(tmp_path):
     """A place to run commands of the paper's run in, with a conda that only says that it is there."""
     for name in ("config", "slurm"):
         shutil.copytree(PROJECT / name, tmp_path / name)
-    conda = tmp_path / "bin" / "conda"
-    conda.parent.mkdir()
-    conda.write_text(STUB, encoding="utf-8")
-    conda.chmod(0o755)
+    program = StubConda(tmp_path)
+    program.add("apptainer", "#!/bin/sh\necho apptainer version 1.3.4\n")
     return tmp_path
 
 
 def run(command: str, folder: Path, *more: str) -> subprocess.CompletedProcess:
-    path = [folder / "bin", Path(sys.executable).parent, os.environ["PATH"]]
-    return subprocess.run(
-        [*shlex.split(command), *more],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        env=os.environ | {"PATH": os.pathsep.join(map(str, path))},
-        stdin=subprocess.DEVNULL,
-    )
+    return StubConda(folder).run(*shlex.split(command), *more)
 
 
 SNAKEMAKE = [command for command in commands() if command.startswith("snakemake ")]
@@ -164,3 +145,12 @@ def test_citation_and_version_agree():
     citation = yaml.safe_load((PROJECT / "CITATION.cff").read_text(encoding="utf-8"))
     assert str(citation["version"]) == __version__
     assert f"## {__version__} " in (PROJECT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+def test_the_catalog_is_promised_no_deployment_that_does_not_work():
+    """It shows snakedeploy, whose module of a remote repository lacks scripts/ (rules/common.smk)."""
+    usage = yaml.safe_load((PROJECT / ".snakemake-workflow-catalog.yml").read_text())["usage"]
+    assert usage["report"] is True
+    assert set(usage["software-stack-deployment"]) == {"conda", "apptainer", "apptainer+conda"}
+    assert not any(usage["software-stack-deployment"].values())
+    assert "snakedeploy does not" in usage["mandatory-flags"]["desc"]

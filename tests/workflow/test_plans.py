@@ -165,42 +165,6 @@ def test_a_misspelt_target_is_an_error(tmp_path, target):
     assert f"No rule to produce {target}" in complaint(write_config(tmp_path, TINY), target)
 
 
-def test_the_slurm_profile_plans_the_papers_run(papers_folder):
-    (papers_folder / "slurm").symlink_to(PROJECT / "slurm")
-    conda = papers_folder / "bin" / "conda"  # Snakemake asks for its version even in a dry run
-    conda.parent.mkdir()
-    conda.write_text(
-        '#!/bin/sh\ncase "$1" in\n'
-        'info) echo \'{"conda_prefix": "/nowhere", "platform": "linux-64"}\';;\n'
-        'config) echo \'{"get": {"channel_priority": "strict"}}\';;\n'
-        "*) echo 'conda 26.1.0';;\nesac\n"
-    )
-    conda.chmod(0o755)
-    path = (
-        f"{conda.parent}{os.pathsep}{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    )
-    more = papers_folder / "more.yaml"
-    more.write_text("explainers: {sharp: {gpus: 4}}")
-    for arguments in (["--profile", "slurm"], ["--use-conda", "-j1", "results/summary.md"]):
-        command = [sys.executable, "-m", "snakemake", "--snakefile", SNAKEFILE, "-n"]
-        done = subprocess.run(
-            [*map(str, command), *arguments, "--configfile", str(more)],
-            cwd=papers_folder,
-            capture_output=True,
-            text=True,
-            env=os.environ | {"PATH": path},
-        )
-        assert done.returncode == 0, done.stderr + done.stdout
-        # not cut to what one machine may do at a time
-        for wildcards, gpus in (("explainer=sharp, run=0", 4), ("explainer=paper, run=0", 1)):
-            job = next(
-                block
-                for block in re.split(r"\n(?=rule |localrule )", done.stdout)
-                if block.startswith("rule train_explainer:") and f"wildcards: {wildcards}" in block
-            )
-            assert f"gpu={gpus}" in re.search(r"resources: (.*)", job)[1].split(", ")
-
-
 def test_a_snakemake_that_is_called_by_its_path_uses_its_own_python(tmp_path):
     """The `python` first in the search path may be another one, without torch."""
     write_config(tmp_path, TINY)

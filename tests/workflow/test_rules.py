@@ -1,4 +1,4 @@
-"""What all rules have in common, and the profile for a cluster, read from their text."""
+"""What all rules have in common, read from their text."""
 
 import hashlib
 import re
@@ -20,11 +20,6 @@ def blocks() -> dict[str, str]:
         for block in re.split(r"^rule ", path.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]:
             found[block.partition(":")[0]] = block
     return {name: block for name, block in found.items() if name not in TARGETS}
-
-
-@pytest.fixture(scope="module")
-def profile() -> dict:
-    return yaml.safe_load((PROJECT / "slurm" / "config.yaml").read_text())
 
 
 def environment(rule: str) -> str:
@@ -57,6 +52,35 @@ def test_environments_have_few_contents(blocks):
     assert len({environment(rule) for rule in blocks if "torch" in environment(rule)}) == 1
 
 
+def test_conda_packages_are_few_and_where_each_was_confirmed_is_said(blocks):
+    """Conda's channels differ from PyPI: what it may lack, or bring with a torch of its own, is pip's."""
+    confirmed = {"python =3.11", "pip =26.0", "git =2.49"}
+    for rule in blocks:
+        text = environment(rule)
+        said = False  # a comment above one or several packages
+        for line in text.partition("dependencies:\n")[2].splitlines():
+            if not line.startswith("  - pip:"):
+                said = said or line.startswith("  #")
+                assert said, f"{rule}: {line}"
+            else:
+                break
+        for entry in yaml.safe_load(text)["dependencies"]:
+            assert isinstance(entry, dict) or entry in confirmed, f"{rule}: {entry}"
+
+
+def test_pip_packages_have_the_versions_of_make_venv(blocks):
+    """So that the tests, which run in .venv, say something of the environments."""
+    pinned = (PROJECT / "requirements.txt").read_text().splitlines()
+    pinned = {re.sub(r" *==", "==", line).lower() for line in pinned}
+    whole = {"torch", "transformers", "captum", "safetensors", "huggingface_hub"}
+    for rule in blocks:
+        entries = yaml.safe_load(environment(rule))["dependencies"]
+        packages = [p.lower() for e in entries if isinstance(e, dict) for p in e["pip"]]
+        assert {package.replace(" ==", "==") for package in packages} <= pinned, rule
+        if "torch" in environment(rule):
+            assert whole <= {package.partition(" ")[0] for package in packages}, rule
+
+
 def test_no_torch_for_data_tables_and_pictures(blocks):
     light = {rule for rule in blocks if rule.startswith(("plot_", "download_"))}
     light |= {"label_taxonomy", "split_dataset", "tokenize_sequences", "resplit_tokens"}
@@ -65,23 +89,6 @@ def test_no_torch_for_data_tables_and_pictures(blocks):
     assert light <= set(blocks)
     for rule in light:
         assert "torch" not in environment(rule), rule
-
-
-def test_the_slurm_profile_knows_the_rules_with_a_gpu(blocks, profile):
-    needing = {rule for rule, block in blocks.items() if "gpu=" in block}
-    # each of them, and no other, is one of the few at a time that one machine can do
-    assert needing == {rule for rule, block in blocks.items() if "gpu_jobs=1," in block}
-    assert set(profile["set-resources"]) == needing
-    for rule, resources in profile["set-resources"].items():
-        assert resources["slurm_partition"] == "'gpu'", rule
-        # time for a checkpoint
-        assert ("--signal=B:TERM@120" in resources.get("slurm_extra", "")) == ("train_" in rule)
-
-
-def test_the_slurm_profile_groups_all_pictures(blocks, profile):
-    grouped = {rule for rule, group in profile["groups"].items() if group == "plots"}
-    assert grouped == {rule for rule in blocks if rule.startswith("plot_")}
-    assert set(profile["groups"]) <= set(blocks)
 
 
 def test_make_gives_each_job_one_thread():

@@ -19,8 +19,8 @@ rule score_classes:
     resources:
         gpu=1,
         gpu_jobs=1,
-        mem_mb=16000,
-        runtime=720,
+        mem_mb=memory(16000),
+        runtime=minutes(720),
     params:
         settings=selection_settings,
         batch_size=config["evaluation"]["batch_size"],
@@ -55,8 +55,8 @@ rule explain_classes:
     conda:
         "../../envs/explain_classes.yaml"
     resources:
-        mem_mb=16000,
-        runtime=120,
+        mem_mb=memory(16000),
+        runtime=minutes(120),
     params:
         ranks=RANKS,
         settings=stability_settings,

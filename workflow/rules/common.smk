@@ -8,7 +8,8 @@ import shutil
 import sys
 from pathlib import Path
 
-from snakemake.exceptions import WorkflowError
+# minutes. A training that needs more goes on from its checkpoint in the next attempt (docs/cluster.md)
+DAY = 1440
 
 
 def one_of(names):
@@ -189,6 +190,26 @@ def launcher(wildcards):
 def gpus(wildcards):
     """The GPUs to ask a cluster for."""
     return training_entry(wildcards)["gpus"]
+
+
+def training_threads(wildcards):
+    """Eight cores for each GPU."""
+    return 8 * gpus(wildcards)
+
+
+def memory(mb):
+    """Memory in MB: as much again with each attempt, up to three times as much."""
+    return lambda wildcards, attempt: mb * min(attempt, 3)
+
+
+def training_memory(wildcards, attempt):
+    """A training is also attempted again because its time was up: its memory grows only once."""
+    return 16000 * (1 + gpus(wildcards)) * min(attempt, 2)
+
+
+def minutes(number):
+    """A time limit: as much again with each attempt, up to a day, which most partitions allow."""
+    return lambda wildcards, attempt: min(number * attempt, DAY)
 
 
 def run_seed(wildcards):

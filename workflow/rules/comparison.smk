@@ -12,8 +12,8 @@ rule sample_sequences:
     conda:
         "../../envs/sample_sequences.yaml"
     resources:
-        mem_mb=8000,
-        runtime=30,
+        mem_mb=memory(8000),
+        runtime=minutes(30),
     params:
         ranks=RANKS,
         size=config["attributions"]["sequences"],
@@ -45,8 +45,8 @@ rule attribute_tokens:
     resources:
         gpu=1,
         gpu_jobs=1,
-        mem_mb=16000,
-        runtime=720,
+        mem_mb=memory(16000),
+        runtime=minutes(720),
     params:
         settings=method_settings,
         batch_size=config["evaluation"]["batch_size"],
@@ -87,8 +87,8 @@ rule measure_faithfulness:
     resources:
         gpu=1,
         gpu_jobs=1,
-        mem_mb=16000,
-        runtime=240,
+        mem_mb=memory(16000),
+        runtime=minutes(240),
     params:
         settings=settings("faithfulness"),
         batch_size=config["evaluation"]["batch_size"],
@@ -132,8 +132,8 @@ rule compare_methods:
     resources:
         gpu=1,
         gpu_jobs=1,
-        mem_mb=16000,
-        runtime=240,
+        mem_mb=memory(16000),
+        runtime=minutes(240),
     params:
         main=f"explainer_{MAIN}",
         explainers=EXPLAINER_METHODS,
@@ -168,8 +168,8 @@ rule measure_steering:
     resources:
         gpu=1,
         gpu_jobs=1,
-        mem_mb=16000,
-        runtime=240,
+        mem_mb=memory(16000),
+        runtime=minutes(240),
     params:
         explainers=EXPLAINER_METHODS,
         resamples=config["faithfulness"]["resamples"],

@@ -16,8 +16,8 @@ rule download_dataset:
     conda:
         "../../envs/download_dataset.yaml"
     resources:
-        mem_mb=2000,
-        runtime=720,
+        mem_mb=memory(2000),
+        runtime=minutes(720),
     params:
         url=shown("dataset"),
         checks=checks("dataset"),
@@ -42,8 +42,8 @@ rule download_taxdump:
     conda:
         "../../envs/download_taxdump.yaml"
     resources:
-        mem_mb=2000,
-        runtime=240,
+        mem_mb=memory(2000),
+        runtime=minutes(240),
     params:
         url=shown("taxdump"),
         checks=checks("taxdump"),
@@ -66,8 +66,8 @@ rule download_backbone:
     conda:
         "../../envs/download_backbone.yaml"
     resources:
-        mem_mb=2000,
-        runtime=120,
+        mem_mb=memory(2000),
+        runtime=minutes(120),
     params:
         settings=backbone_settings,
     shell:
@@ -92,8 +92,8 @@ rule label_taxonomy:
         "../../envs/label_taxonomy.yaml"
     threads: 2
     resources:
-        mem_mb=4000,
-        runtime=120,
+        mem_mb=memory(4000),
+        runtime=minutes(120),
     params:
         ranks=RANKS,
         source=config["labels"]["source"],
@@ -122,8 +122,8 @@ rule split_dataset:
     conda:
         "../../envs/split_dataset.yaml"
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=memory(4000),
+        runtime=minutes(60),
     params:
         ranks=RANKS,
         settings=settings("split"),
@@ -155,8 +155,8 @@ rule tokenize_sequences:
         "../../envs/tokenize_sequences.yaml"
     threads: 2
     resources:
-        mem_mb=4000,
-        runtime=120,
+        mem_mb=memory(4000),
+        runtime=minutes(120),
     params:
         ranks=RANKS,
         tokenizer=config["tokenizer"],
@@ -186,8 +186,8 @@ rule resplit_tokens:
     conda:
         "../../envs/resplit_tokens.yaml"
     resources:
-        mem_mb=8000,
-        runtime=120,
+        mem_mb=memory(8000),
+        runtime=minutes(120),
     params:
         ranks=RANKS,
         seed=run_seed,

@@ -19,8 +19,8 @@ rule plot_training:
     conda:
         "../../envs/plot_training.yaml"
     resources:
-        mem_mb=4000,
-        runtime=30,
+        mem_mb=memory(4000),
+        runtime=minutes(30),
     params:
         ranks=RANKS,
     shell:
@@ -47,8 +47,8 @@ rule plot_table1:
     conda:
         "../../envs/plot_table1.yaml"
     resources:
-        mem_mb=4000,
-        runtime=30,
+        mem_mb=memory(4000),
+        runtime=minutes(30),
     params:
         ranks=RANKS,
     shell:
@@ -77,8 +77,8 @@ rule plot_confusion:
     conda:
         "../../envs/plot_confusion.yaml"
     resources:
-        mem_mb=4000,
-        runtime=30,
+        mem_mb=memory(4000),
+        runtime=minutes(30),
     params:
         ranks=RANKS,
     shell:
@@ -107,8 +107,8 @@ rule plot_sequences:
     conda:
         "../../envs/plot_sequences.yaml"
     resources:
-        mem_mb=4000,
-        runtime=30,
+        mem_mb=memory(4000),
+        runtime=minutes(30),
     params:
         ranks=RANKS,
         shown=config["figures"]["sequences"],
@@ -137,8 +137,8 @@ rule plot_masks:
     conda:
         "../../envs/plot_masks.yaml"
     resources:
-        mem_mb=8000,
-        runtime=30,
+        mem_mb=memory(8000),
+        runtime=minutes(30),
     shell:
         'python "$WHATYOUREAD/scripts/plot_masks.py" --masks {input.masks} --svg {output.svg}'
         " --png {output.png} --log {log}"
@@ -161,8 +161,8 @@ rule plot_chunks:
     conda:
         "../../envs/plot_chunks.yaml"
     resources:
-        mem_mb=8000,
-        runtime=30,
+        mem_mb=memory(8000),
+        runtime=minutes(30),
     shell:
         'python "$WHATYOUREAD/scripts/plot_chunks.py" --masks {input.masks}'
         ' --paper "$WHATYOUREAD/resources/paper/mask_statistics.tsv" --table {output.table}'
@@ -190,8 +190,8 @@ rule plot_lime:
     conda:
         "../../envs/plot_lime.yaml"
     resources:
-        mem_mb=4000,
-        runtime=30,
+        mem_mb=memory(4000),
+        runtime=minutes(30),
     params:
         ranks=RANKS,
         seed=config["seed"],
@@ -229,8 +229,8 @@ rule plot_comparison:
     conda:
         "../../envs/plot_comparison.yaml"
     resources:
-        mem_mb=4000,
-        runtime=30,
+        mem_mb=memory(4000),
+        runtime=minutes(30),
     params:
         explainers=EXPLAINER_METHODS,
     shell:
@@ -256,8 +256,8 @@ rule plot_steering:
     conda:
         "../../envs/plot_steering.yaml"
     resources:
-        mem_mb=4000,
-        runtime=30,
+        mem_mb=memory(4000),
+        runtime=minutes(30),
     params:
         explainers=EXPLAINER_METHODS,
     shell:
@@ -289,8 +289,8 @@ rule plot_classes:
     conda:
         "../../envs/plot_classes.yaml"
     resources:
-        mem_mb=4000,
-        runtime=30,
+        mem_mb=memory(4000),
+        runtime=minutes(30),
     params:
         shown=config["figures"]["classes"],
     shell:

@@ -20,8 +20,8 @@ rule generate_masks:
     resources:
         gpu=1,
         gpu_jobs=1,
-        mem_mb=16000,
-        runtime=240,
+        mem_mb=memory(16000),
+        runtime=minutes(240),
     params:
         batch_size=config["evaluation"]["batch_size"],
         precision=config["evaluation"]["precision"],
@@ -56,8 +56,8 @@ rule predict_masked:
     resources:
         gpu=1,
         gpu_jobs=1,
-        mem_mb=16000,
-        runtime=720,
+        mem_mb=memory(16000),
+        runtime=minutes(720),
     params:
         batch_size=config["evaluation"]["batch_size"],
         precision=config["evaluation"]["precision"],
@@ -87,8 +87,8 @@ rule gather_parts:
     conda:
         "../../envs/gather_parts.yaml"
     resources:
-        mem_mb=4000,
-        runtime=30,
+        mem_mb=memory(4000),
+        runtime=minutes(30),
     shell:
         'python "$WHATYOUREAD/scripts/gather_parts.py" --parts {input.parts}'
         " --table {output.table} --log {log}"
@@ -108,8 +108,8 @@ rule evaluate_masks:
     conda:
         "../../envs/evaluate_masks.yaml"
     resources:
-        mem_mb=8000,
-        runtime=30,
+        mem_mb=memory(8000),
+        runtime=minutes(30),
     params:
         ranks=RANKS,
     shell:
@@ -131,8 +131,8 @@ rule localize_masks:
     conda:
         "../../envs/localize_masks.yaml"
     resources:
-        mem_mb=8000,
-        runtime=60,
+        mem_mb=memory(8000),
+        runtime=minutes(60),
     params:
         ranks=RANKS,
         seed=config["seed"],

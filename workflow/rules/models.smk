@@ -20,12 +20,12 @@ rule train_explanandum:
         run=one_of(CLASSIFIERS),
     conda:
         "../../envs/train_explanandum.yaml"
-    threads: 8
+    threads: training_threads
     resources:
         gpu=gpus,
         gpu_jobs=1,
-        mem_mb=32000,
-        runtime=4320,
+        mem_mb=training_memory,
+        runtime=DAY,
     params:
         launcher=launcher,
         settings=settings("explanandum"),
@@ -54,8 +54,8 @@ rule check_blank:
         "../../envs/check_blank.yaml"
     threads: 2
     resources:
-        mem_mb=8000,
-        runtime=30,
+        mem_mb=memory(8000),
+        runtime=minutes(30),
     params:
         folder=subpath(input.weights, parent=True),
         sequences=config["blank"]["sequences"],
@@ -86,12 +86,12 @@ rule train_explainer:
     priority: 10
     conda:
         "../../envs/train_explainer.yaml"
-    threads: 8
+    threads: training_threads
     resources:
         gpu=gpus,
         gpu_jobs=1,
-        mem_mb=32000,
-        runtime=2880,
+        mem_mb=training_memory,
+        runtime=DAY,
     params:
         launcher=launcher,
         settings=explainer_settings,
@@ -117,8 +117,8 @@ rule set_gate:
     conda:
         "../../envs/set_gate.yaml"
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=memory(1000),
+        runtime=minutes(10),
     params:
         settings=gate_settings,
     shell:
@@ -147,8 +147,8 @@ rule compare_losses:
     resources:
         gpu=1,
         gpu_jobs=1,
-        mem_mb=16000,
-        runtime=240,
+        mem_mb=memory(16000),
+        runtime=minutes(240),
     params:
         objective=objective_settings,
         settings=settings("baselines"),

@@ -94,8 +94,8 @@ rule copy_table1:
     conda:
         "../../envs/copy_table1.yaml"
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=memory(1000),
+        runtime=minutes(10),
     shell:
         "(cp {input.table} {output.table} && cp {input.markdown} {output.markdown}) 2> {log}"
 
@@ -114,8 +114,8 @@ rule summarize_run:
     conda:
         "../../envs/summarize_run.yaml"
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=memory(2000),
+        runtime=minutes(10),
     params:
         names=list(EXPLAINERS),
         ranks=RANKS,
@@ -145,8 +145,8 @@ rule record_run:
     conda:
         "../../envs/record_run.yaml"
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=memory(1000),
+        runtime=minutes(10),
     params:
         config=json.dumps(addresses.hide_all(config), sort_keys=True, default=str),
     shell:
@@ -173,8 +173,8 @@ rule render_table:
     conda:
         "../../envs/render_table.yaml"
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=memory(2000),
+        runtime=minutes(10),
     params:
         title=lambda wildcards: PAGES[wildcards.page][1],
     shell:

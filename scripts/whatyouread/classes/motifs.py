@@ -1,5 +1,6 @@
 """Motifs of the classes, assembled from overlapping stable k-mers, in MEME's format."""
 
+import re
 from collections import defaultdict
 
 import numpy as np
@@ -95,17 +96,25 @@ def class_motifs(items: pd.DataFrame) -> dict[tuple, list[np.ndarray]]:
 
 
 def meme(items: pd.DataFrame, classes: pd.DataFrame) -> str:
-    """All motifs in MEME's minimal format, version 5, named SOURCE_RANK_NAME_NUMBER."""
+    """All motifs in MEME's minimal format, version 5, named SOURCE_RANK_NAME_NUMBER.
+
+    Letters and digits of the name are kept. A name that would repeat gets the class's number, too.
+    """
+    used = set()
     named = classes.set_index(["rank", "class"])["name"]
     lines = ["MEME version 5", "", "ALPHABET= ACGT", "", "strands: + -", "",
              "Background letter frequencies", "A 0.25 C 0.25 G 0.25 T 0.25", ""]  # fmt: skip
     for (source, rank, number), motifs in class_motifs(items).items():
-        taxon = "".join(c if c.isalnum() else "_" for c in str(named[rank, number]))
+        taxon = re.sub("[^A-Za-z0-9]", "_", str(named[rank, number]))
         for i, counts in enumerate(motifs, start=1):
             share = counts + PSEUDOCOUNT
             share /= share.sum(1, keepdims=True)
             sites = int(counts.sum(1).max())
-            lines.append(f"MOTIF {source}_{rank}_{taxon}_{i}")
+            name = f"{source}_{rank}_{taxon}_{i}"
+            while name in used:
+                name += f"_class{number}"
+            used.add(name)
+            lines.append(f"MOTIF {name}")
             lines.append(
                 f"letter-probability matrix: alength= 4 w= {len(share)} nsites= {sites} E= 0"
             )

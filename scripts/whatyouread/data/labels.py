@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 from whatyouread.data.label_source import KEPT, LabelSource
 from whatyouread.data.levels import Level
 from whatyouread.support.cli import UserError, log
+from whatyouread.support.files import read_tsv
 
 UNUSED = "no sequence to use"
 MOST_NAMED = 20
@@ -169,7 +170,7 @@ def label_sequences(index: pa.Table, labels: pd.DataFrame, levels: Sequence[Leve
 
 def published_numbers(path: Path) -> dict[str, int]:
     """The paper's numbers by quantity, from a TSV with the columns `quantity` and `value`."""
-    table = pd.read_csv(path, sep="\t")
+    table = read_tsv(path)
     return dict(zip(table["quantity"], table["value"].astype(int), strict=True))
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from whatyouread.support.cli import UserError
+from whatyouread.support.files import read_tsv
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -82,11 +83,8 @@ def class_names(path: str | Path, levels: Sequence[str]) -> dict[str, list[str]]
 
 def read_classes(path: str | Path) -> pd.DataFrame:
     """The class table as a frame, for tables that name classes; raises what `read_levels` raises."""
-    import pandas as pd
-
     read_levels(path)
-    # Only the empty text is missing: a class may well be called "NA" or "null".
-    return pd.read_csv(path, sep="\t", keep_default_na=False)
+    return read_tsv(path)
 
 
 def _read(path: str | Path) -> tuple[str, list[dict[str, str]]]:

@@ -13,6 +13,7 @@ from whatyouread.methods.files import COMBINED, Attributions
 from whatyouread.models.inference import Passes
 from whatyouread.support.progress import progress
 from whatyouread.support.statistics import balanced_accuracy
+from whatyouread.support.text import markdown_table
 
 PERCENTS = (5, 10, 20, 30, 50)
 CURVE = (0, 1, 2, 5, 10, 20, 30, 40, 50, 70, 90, 100)
@@ -144,8 +145,7 @@ def markdown(table: pd.DataFrame, ranks: list[str], explainer: str, explainers: 
     extra = [name for name in ("comprehensiveness", "insertion_auc", "auprc") if name in own]
     heads = ["method", "top 10 % kept", "shifted", "top 10 % removed", "shifted", *extra]
     heads += ["seconds per sequence", f"× {explainer}"]
-    lines = ["| " + " | ".join(head.replace("_", " ") for head in heads) + " |"]
-    lines.append("|" + " --- |" * len(heads))
+    rows = [[head.replace("_", " ") for head in heads]]
     for method, row in own.iterrows():
         cells = [method.replace("_", " ")]
         for action in ACTIONS:
@@ -154,7 +154,7 @@ def markdown(table: pd.DataFrame, ranks: list[str], explainer: str, explainers: 
         cells += [_number(row[name], ".3f") for name in extra]
         cells.append(_number(row["seconds_per_sequence"], ".2g"))
         cells.append(_number(row["times_the_explainer"], ".3g"))
-        lines.append("| " + " | ".join(cells) + " |")
+        rows.append(cells)
     return "\n".join(
         [
             f"Balanced accuracy in per cent ({' / '.join(ranks)}) on {whole['sequences']:,} test",
@@ -162,7 +162,7 @@ def markdown(table: pd.DataFrame, ranks: list[str], explainer: str, explainers: 
             f"removed; unmasked {cell(whole, 'keep_100')}. Shifted: the same scores moved round the",
             "sequence.",
             "",
-            *lines,
+            *markdown_table(rows),
             "",
             *(line for name in explainers for line in verdicts(own, shifted, ranks, name)),
             "",

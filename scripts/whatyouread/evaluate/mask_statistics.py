@@ -13,6 +13,7 @@ from whatyouread.masks.choices import THRESHOLD
 from whatyouread.masks.chunks import find_chunks
 from whatyouread.masks.mask_files import mask_blocks
 from whatyouread.support.cli import UserError
+from whatyouread.support.files import read_tsv
 
 BINS = 50
 """Bins of the histogram of mask values over [0, 1]; 0.5 is an edge."""
@@ -126,7 +127,7 @@ def read_statistics(path: str | Path, choice: str) -> MaskStatistics:
 
 def beside_paper(summary: pd.DataFrame, paper: str | Path) -> pd.DataFrame:
     """The summary with the paper's value of each quantity: quantity, unit, ours, paper, n, n_of."""
-    published = pd.read_csv(paper, sep="\t").rename(columns={"value": "paper"})
+    published = read_tsv(paper).rename(columns={"value": "paper"})
     merged = summary.rename(columns={"value": "ours"}).merge(
         published, on="quantity", how="left", validate="one_to_one"
     )

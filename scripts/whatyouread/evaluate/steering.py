@@ -22,6 +22,7 @@ from whatyouread.methods.files import COMBINED, Attributions
 from whatyouread.models.inference import Passes
 from whatyouread.support.progress import progress
 from whatyouread.support.statistics import interval
+from whatyouread.support.text import markdown_table
 
 PERCENTS = (5, 10, 20, 30)
 MOVED = ("shuffled", "shifted", "other_sequence")
@@ -149,11 +150,11 @@ def markdown(table: pd.DataFrame, explainers: list[str], percent: int = 10) -> s
         return " / ".join("-" if np.isnan(number) else f"{number:.0f}" for number in numbers)
 
     heads = ["method", *TITLES.values(), "kept, shifted", "removed, shifted"]
-    lines = ["| " + " | ".join(heads) + " |", "|" + " --- |" * len(heads)]
+    rows = [heads]
     for method in table["method"].unique():
         cells = [method.replace("_", " "), *(cell(method, name, "none") for name in TITLES)]
         cells += [cell(method, name, "shifted") for name in ("kept", "removed")]
-        lines.append("| " + " | ".join(cells) + " |")
+        rows.append(cells)
     chance = cell(explainers[0], "leakage", "chance")
     return "\n".join(
         [
@@ -163,7 +164,7 @@ def markdown(table: pd.DataFrame, explainers: list[str], percent: int = 10) -> s
             "made for that class; net: kept minus that. Leakage: balanced accuracy of a small classifier",
             f"that sees only the places of the kept tokens; chance is {chance}.",
             "",
-            *lines,
+            *markdown_table(rows),
             "",
             *verdicts(values, explainers, ranks),
             "",

@@ -19,7 +19,9 @@ from whatyouread.evaluate.prediction_files import (
 from whatyouread.masks.choices import THRESHOLD, UNCOUNTED, where_wrong, wrong_at
 from whatyouread.masks.controls import CONTROLS
 from whatyouread.masks.mask_files import MaskFile
+from whatyouread.support.files import read_tsv
 from whatyouread.support.statistics import balanced_accuracy
+from whatyouread.support.text import markdown_table
 
 
 def row(predicted: np.ndarray, truth: np.ndarray, ranks: list[str]) -> dict:
@@ -82,7 +84,7 @@ def controls(made: Predictions, wrong: np.ndarray) -> pd.DataFrame:
 
 def beside_paper(table: pd.DataFrame, ranks: list[str], paper: Path) -> pd.DataFrame:
     """Add the paper's values as columns `paper_RANK`, for the ranks in the paper."""
-    published = pd.read_csv(paper, sep="\t")
+    published = read_tsv(paper)
     shared = [rank for rank in ranks if rank in published]
     published = published[["condition", *shared]]
     published.columns = ["condition", *(f"paper_{rank}" for rank in shared)]
@@ -92,22 +94,21 @@ def beside_paper(table: pd.DataFrame, ranks: list[str], paper: Path) -> pd.DataF
 def markdown(table: pd.DataFrame, ranks: list[str], masks: MaskFile) -> str:
     """Table 1 as Markdown: our values, the paper's in brackets, and facts about the masks."""
     values = masks.masks["labels"][masks.content]
-    head = ["", *ranks, "sequences"]
-    lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
+    rows = [["", *ranks, "sequences"]]
     for row in table.to_dict("records"):
         cells = [row["condition"].replace("_", " ")]
         for rank in ranks:
             ours = "–" if pd.isna(row[rank]) else f"{row[rank]:.2f}"
             theirs = row.get(f"paper_{rank}")
             cells.append(ours + ("" if theirs is None or pd.isna(theirs) else f" ({theirs:.2f})"))
-        lines.append("| " + " | ".join([*cells, f"{row['sequences']:,}"]) + " |")
+        rows.append([*cells, f"{row['sequences']:,}"])
     return "\n".join(
         [
             "Balanced accuracy in per cent on the test sequences, and in brackets the paper's",
             "(its data, its model). Masks are chosen by the true labels, as in the paper; for masks",
             "chosen by the predicted classes, and for controls, see controls.tsv of the Explainer.",
             "",
-            *lines,
+            *markdown_table(rows),
             "",
             f"Mean of the masks {values.mean(dtype=np.float64):.2f} (paper: 0.73), "
             f"above {THRESHOLD}: {100 * (values > THRESHOLD).mean():.2f} % (paper: 67.28 %).",

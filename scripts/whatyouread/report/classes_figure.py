@@ -18,9 +18,11 @@ from whatyouread.report.style import (
     VERMILION,
     new_figure,
 )
+from whatyouread.support.text import plain
 
 COLUMNS = 4
 BARS = 8
+LONGEST_NAME = 28  # characters
 COLOURS = dict(zip(LETTERS, (GREEN, BLUE, ORANGE, VERMILION), strict=True))
 
 
@@ -53,7 +55,9 @@ def draw_bars(items: pd.DataFrame, classes: list[int], title: str):
         axes.set_ylim(BARS - 0.4, -0.6)
         axes.grid(axis="y", visible=False)
         first = own.iloc[0]
-        axes.set_title(f"{first['name']} (n = {first['class_sequences']:,})", fontsize=9)
+        axes.set_title(
+            f"{plain(first['name'], LONGEST_NAME)} (n = {first['class_sequences']:,})", fontsize=9
+        )
         axes.set_xlabel("mean score ± sd", fontsize=8)
     return figure
 
@@ -66,7 +70,9 @@ def draw_logos(items: pd.DataFrame, classes: list[int], title: str):
     for axes, number in zip(panels, classes, strict=True):
         counts = max(motifs[number], key=lambda motif: (len(motif), motif.sum()))
         logo(axes, counts)
-        axes.set_title(f"{names[number]} ({len(motifs[number])} motifs)", fontsize=9)
+        axes.set_title(
+            f"{plain(names[number], LONGEST_NAME)} ({len(motifs[number])} motifs)", fontsize=9
+        )
     return figure
 
 

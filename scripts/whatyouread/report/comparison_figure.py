@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from whatyouread.report.style import method_looks, new_figure
+from whatyouread.report.style import method_looks, new_figure, power_of_ten
 
 TITLES = {
     "keep": "top tokens kept (higher is better)",
@@ -81,6 +81,7 @@ def draw_cost(comparison: pd.DataFrame, faithfulness: pd.DataFrame, explainers: 
                 arrowprops={"arrowstyle": "-", "color": "#AAAAAA", "lw": 0.5},
             )  # fmt: skip
         axes.set_xscale("log")
+        axes.xaxis.set_major_formatter(power_of_ten)
         low, high = own["seconds_per_sequence"].min(), own["seconds_per_sequence"].max()
         axes.set_xlim(low / 2, high * 60)
         axes.set_xlabel("seconds per sequence, all ranks (log scale)")

@@ -9,6 +9,7 @@ from whatyouread.report.conditions import CONDITIONS
 from whatyouread.report.confusion import REST, confusion, order_classes, row_percentages
 from whatyouread.report.style import BLUE, new_figure, panel_title
 from whatyouread.support.statistics import balanced_accuracy
+from whatyouread.support.text import plain
 
 MOST_WITH_NUMBERS = 16  # classes for which there is room for a number in a cell
 LONGEST_NAME = 28  # letters
@@ -30,7 +31,7 @@ def draw_confusion(
     sizes = np.array([size[c] if c != REST else len(labels) - size[known].sum() for c in classes])
     others = int((size > 0).sum()) - len(known)
     rest = f"{others} others" if others else "others"
-    text = [_short(names[c]) if c != REST else rest for c in classes]
+    text = [plain(names[c], LONGEST_NAME) if c != REST else rest for c in classes]
 
     cell = 0.42 if len(classes) <= MOST_WITH_NUMBERS else 0.165
     panel = max(cell * len(classes), 1.8)
@@ -60,10 +61,6 @@ def draw_confusion(
     title = f"Confusion between the classes of the rank {rank}: {len(labels):,} test sequences"
     figure.suptitle(title, x=0.01, ha="left")
     return figure
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…"
 
 
 def _matrix(axes, shares: np.ndarray, with_numbers: bool):

@@ -6,8 +6,10 @@ from whatyouread.masks.choices import THRESHOLD
 from whatyouread.report.sequence_page import SequenceView, count_runs
 from whatyouread.report.style import MASK_COLOURS, SIGNED_COLOURS, counted
 from whatyouread.report.token_sheet import TokenSheet, rows_height
+from whatyouread.support.text import plain
 
 PER_ROW = 15
+LONGEST = 100  # characters of an id
 
 
 def scaled(scores: np.ndarray) -> np.ndarray:
@@ -52,8 +54,13 @@ def draw_lime(
     mask_of = f"the mask of {explainer.replace('_', ' ')}"
     title = f"LIME beside {mask_of}: 1 of {counted(n, 'sampled test sequence')}{cut}"
     sheet.text(left, 0.15, title, fontsize=11)
-    sheet.text(left, 0.42, view.id, fontsize=9, weight="bold")
-    sheet.text(left, 0.62, f"{view.description()}. Explained: {subject}.", fontsize=8)
+    sheet.text(left, 0.42, plain(view.id, LONGEST), fontsize=9, weight="bold")
+    sheet.text(
+        left,
+        0.62,
+        f"{plain(view.description(), 2 * LONGEST)}. Explained: {plain(subject, LONGEST)}.",
+        fontsize=8,
+    )
     label = "LIME's score / the largest absolute one"
     sheet.scale(left, 0.9, SIGNED_COLOURS, -1, 1, [-1, 0, 1], label)
     sheet.scale(left + 4.9, 0.9, MASK_COLOURS, 0, 1, [0, 0.5, 1], "mask value")

@@ -1,13 +1,13 @@
 """Sequences token by token, coloured by their mask (paper, Figure 5), as one HTML page."""
 
 import dataclasses
-from html import escape
 
 import numpy as np
 
 from whatyouread.data.tokenizer import Tokenizer, spans
 from whatyouread.masks.choices import THRESHOLD
 from whatyouread.masks.chunks import count_runs
+from whatyouread.support.text import escape_html
 
 
 @dataclasses.dataclass
@@ -109,7 +109,7 @@ def html_page(views: list[SequenceView], chosen_by: str, n: int) -> str:
 <h1>Sequences and their masks</h1>
 <p>{len(views)} of {n:,} test sequences, drawn with a seed; {correct} of them classified correctly in
 every rank. Each word is a token. The greener it is, the more of it the mask lets through; masks are
-chosen by {escape(chosen_by)}. &lt;cls&gt; is left out. Point at a token to see its value.</p>
+chosen by {escape_html(chosen_by)}. &lt;cls&gt; is left out. Point at a token to see its value.</p>
 <div class="key">{key}</div>
 {"".join(_section(i, view) for i, view in enumerate(views, 1))}</body>
 </html>
@@ -120,15 +120,15 @@ def _section(number: int, view: SequenceView) -> str:
     rows = ""
     for rank, (label, predicted) in view.taxa.items():
         mark = "" if label == predicted else ' class="wrong"'
-        rows += f"<tr><th>{escape(rank)}</th><td>{escape(label)}</td>"
-        rows += f"<td{mark}>{escape(predicted)}</td></tr>\n"
+        rows += f"<tr><th>{escape_html(rank)}</th><td>{escape_html(label)}</td>"
+        rows += f"<td{mark}>{escape_html(predicted)}</td></tr>\n"
     continuous, rounded = _spans(view)
     return f"""<section>
-<h2>{number}. {escape(view.id)}</h2>
+<h2>{number}. {escape_html(view.id)}</h2>
 <table>
 <tr><th></th><th>label</th><th>prediction</th></tr>
 {rows}</table>
-<p class="soft">{escape(view.numbers())}</p>
+<p class="soft">{escape_html(view.numbers())}</p>
 <h3>a. The mask</h3>
 <p class="tokens">{continuous}</p>
 <h3>b. Rounded: 1 above {THRESHOLD}, else 0</h3>
@@ -150,7 +150,7 @@ def _spans(view: SequenceView) -> tuple[str, str]:
         planted = view.planted[i] if view.planted else ""
         if planted:
             title += f"; planted: {planted}"
-        inner = f'title="{escape(title)}">{escape(text)}</span>'
+        inner = f'title="{escape_html(title)}">{escape_html(text)}</span>'
         mark = ' class="planted"' if planted else ""
         continuous.append(f'<span{mark} style="--m:{value:.3f}" {inner}')
         side = "on" if value > THRESHOLD else "off"

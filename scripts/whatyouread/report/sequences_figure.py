@@ -7,8 +7,10 @@ from whatyouread.report.conditions import CHOSEN_BY
 from whatyouread.report.sequence_page import SequenceView
 from whatyouread.report.style import MASK_COLOURS
 from whatyouread.report.token_sheet import TokenSheet, rows_height
+from whatyouread.support.text import plain
 
 PER_ROW = 15
+LONGEST = 100  # characters of an id
 
 
 def draw_sequences(views: list[SequenceView], choice: str, n: int, longest: int):
@@ -27,8 +29,8 @@ def draw_sequences(views: list[SequenceView], choice: str, n: int, longest: int)
     top = head
     for i, (view, height) in enumerate(zip(views, heights, strict=True), 1):
         shown = slice(longest)
-        sheet.text(left, top, f"{i}.  {view.id}", fontsize=9, weight="bold")
-        sheet.text(left, top + 0.2, view.description(), fontsize=8)
+        sheet.text(left, top, f"{i}.  {plain(view.id, LONGEST)}", fontsize=9, weight="bold")
+        sheet.text(left, top + 0.2, plain(view.description(), 2 * LONGEST), fontsize=8)
         cut = f" (the first {longest:,} shown)" if len(view.tokens) > longest else ""
         sheet.text(left, top + 0.4, f"a)  the mask: {view.numbers()}{cut}", fontsize=8)
         sheet.text(right, top + 0.4, f"b)  rounded: 1 above {THRESHOLD}, else 0", fontsize=8)

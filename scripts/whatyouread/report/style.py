@@ -1,5 +1,6 @@
 """The style of the figures, and a writer that gives the same bytes for the same data."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from matplotlib.figure import Figure
 
 from whatyouread.support.cli import UserError
 from whatyouread.support.files import atomic
+from whatyouread.support.text import plain, without_controls
 
 matplotlib.use("Agg")
 
@@ -48,9 +50,11 @@ STYLE = {
     "savefig.dpi": 160,
     "svg.fonttype": "path",  # looks the same on a machine without the font
     "svg.hashsalt": "whatyouread",  # without it the ids in the file are random
+    "text.parse_math": False,  # a dollar sign in a name is a dollar sign
     "xtick.labelsize": 8,
     "ytick.labelsize": 8,
 }
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 # matplotlib would write the date and its version into each file.
 _METADATA = {".svg": {"Date": None, "Creator": None}, ".png": {"Software": None}}
 
@@ -76,6 +80,9 @@ def save(figure: Figure, paths: list[Path]) -> None:
             raise UserError(f"{path}: figures are written as .svg or .png")
         with atomic(path) as temporary:
             figure.savefig(temporary, format=path.suffix[1:], metadata=metadata)
+            if path.suffix == ".svg":  # matplotlib repeats each text in a comment, as it is
+                text = temporary.read_bytes().decode("utf-8", "surrogatepass")
+                temporary.write_text(without_controls(text), encoding="utf-8", newline="")
 
 
 def method_looks(methods: list[str], explainers: list[str]) -> dict[str, dict]:
@@ -104,7 +111,17 @@ def _line(number: int, colours: Sequence[str]) -> dict:
 
 def panel_title(axes: Axes, letter: str, title: str) -> None:
     """The title of a panel, with its letter in bold before it."""
-    axes.set_title(rf"$\bf{{{letter}}}$  {title}", loc="left")
+    text = plain(title).replace("$", r"\$")
+    axes.set_title(rf"$\bf{{{letter}}}$  {text}", loc="left", parse_math=True)
+
+
+def power_of_ten(value: float, place: int | None = None) -> str:
+    """The label of a tick at a power of ten, "10⁻³"; "" at other values. For a `FuncFormatter`.
+
+    Matplotlib's own labels of logarithmic axes are mathematics, which text is never read as here.
+    """
+    power = round(math.log10(value))
+    return "10" + str(power).translate(_RAISED) if math.isclose(value, 10.0**power) else ""
 
 
 def counted(number: int, noun: str) -> str:

@@ -15,6 +15,7 @@ import pandas as pd
 from whatyouread.masks.choices import THRESHOLD
 from whatyouread.report.conditions import CONDITIONS, FEWEST, is_clear
 from whatyouread.support.cli import UserError
+from whatyouread.support.text import markdown_table
 
 CONTROL = "shifted"
 WIDTH = 108
@@ -187,19 +188,18 @@ def _tables(explainers: list[Measured], ranks: list[str], known: str) -> Iterato
     """The Explainers in columns, in as many tables as the width of a line needs."""
     rows = list(_rows(explainers, ranks, known))
 
-    def made(shown: list[int]) -> list[str]:
-        return _aligned(
-            [[name, *(text for i in shown for text in cells[i])] for name, cells in rows]
-        )
+    def lines(shown: list[int]) -> list[str]:
+        made = [[name, *(text for i in shown for text in cells[i])] for name, cells in rows]
+        return markdown_table(made, aligned=True)
 
     groups: list[list[int]] = []
     for i in range(len(explainers)):
-        if groups and len(made([*groups[-1], i])[0]) <= WIDTH:
+        if groups and len(lines([*groups[-1], i])[0]) <= WIDTH:
             groups[-1].append(i)
         else:
             groups.append([i])
     for shown in groups:
-        yield from [*made(shown), ""]
+        yield from [*lines(shown), ""]
 
 
 def _rows(
@@ -228,13 +228,3 @@ def _rows(
             base.append((_share(both[0]["base_rate"]) if both else "", ""))
         yield f"AUPRC, {known} tokens ↑", found
         yield "its base rate", base
-
-
-def _aligned(rows: list[list[str]]) -> list[str]:
-    """A Markdown table whose columns are aligned; the first row is its head."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    head, *body = (
-        f"| {' | '.join(text.ljust(width) for text, width in zip(row, widths, strict=True))} |"
-        for row in rows
-    )
-    return [head, "|" + "".join("-" * (width + 2) + "|" for width in widths), *body]

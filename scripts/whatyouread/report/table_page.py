@@ -1,12 +1,12 @@
 """Tables and records as self-contained web pages, for the report."""
 
-import html
 import json
 from pathlib import Path
 
 import pandas as pd
 
 from whatyouread.support.cli import UserError
+from whatyouread.support.text import escape_html
 
 _STYLE = """
 :root { color-scheme: light dark; }
@@ -36,14 +36,14 @@ def page(title: str, body: str) -> str:
     """A whole page; `body` is HTML, `title` is text."""
     return (
         f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
-        f"<title>{html.escape(title)}</title><style>{_STYLE}</style></head>\n"
-        f"<body><h1>{html.escape(title)}</h1>\n{body}\n<script>{_SORT}</script></body></html>\n"
+        f"<title>{escape_html(title)}</title><style>{_STYLE}</style></head>\n"
+        f"<body><h1>{escape_html(title)}</h1>\n{body}\n<script>{_SORT}</script></body></html>\n"
     )
 
 
 def table(frame: pd.DataFrame) -> str:
     """A frame as an HTML table that sorts by a click on a heading; missing values stay empty."""
-    head = "".join(f"<th>{html.escape(str(name).replace('_', ' '))}</th>" for name in frame)
+    head = "".join(f"<th>{escape_html(str(name).replace('_', ' '))}</th>" for name in frame)
     rows = ("".join(map(_cell, row)) for row in frame.itertuples(index=False, name=None))
     body = "\n".join(f"<tr>{row}</tr>" for row in rows)
     return f"<table><thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody></table>"
@@ -53,7 +53,7 @@ def _cell(value) -> str:
     if value is None or value != value:
         return "<td></td>"
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return f"<td>{html.escape(str(value))}</td>"
+        return f"<td>{escape_html(str(value))}</td>"
     exact = repr(value)
     if float(value).is_integer() and abs(value) < 1e15:
         shown = f"{int(value):,}"
@@ -72,8 +72,8 @@ def record(path: str | Path) -> str:
     except ValueError as error:  # wrong JSON, or bytes that are no UTF-8
         raise UserError(f"{path} is damaged ({error}): make it again") from None
     cells = (
-        f"<tr><td>{html.escape(' › '.join(where))}</td>"
-        f"<td><code>{html.escape(str(value))}</code></td></tr>"
+        f"<tr><td>{escape_html(' › '.join(where))}</td>"
+        f"<td><code>{escape_html(str(value))}</code></td></tr>"
         for where, value in rows
     )
     return "<table><tbody>\n" + "\n".join(cells) + "\n</tbody></table>"

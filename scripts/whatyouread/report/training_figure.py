@@ -11,8 +11,8 @@ from whatyouread.report.style import (
     counted,
     new_figure,
 )
-from whatyouread.report.tables import read_table
 from whatyouread.support.cli import UserError
+from whatyouread.support.files import read_tsv
 
 ACCURACY = "_balanced_accuracy"
 TERMS = {
@@ -27,7 +27,7 @@ TERMS = {
 
 def read_history(path: Path) -> pd.DataFrame:
     """A history.tsv, in the order of the epochs."""
-    history = read_table(path, ["epoch"]).sort_values("epoch", ignore_index=True)
+    history = read_tsv(path, ["epoch"]).sort_values("epoch", ignore_index=True)
     if history.empty:
         raise UserError(f"{path} has no epoch: there is nothing to draw")
     return history
@@ -58,7 +58,7 @@ def best_epoch(history: pd.DataFrame) -> int | None:
 
 def read_counts(path: Path) -> dict[str, int]:
     """Token file -> number of its sequences, from the summary that tokenize_sequences writes."""
-    table = read_table(path, ["file", "sequences"])
+    table = read_tsv(path, ["file", "sequences"])
     return dict(zip(table["file"], table["sequences"].astype(int), strict=True))
 
 

@@ -1,11 +1,12 @@
 """Write files whole or not at all, and compute their digests."""
 
+import csv
 import hashlib
 import json
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,6 +15,10 @@ from whatyouread.support.cli import ADVICE, UserError
 
 # of the machine or of Snakemake, in any folder
 NOT_COUNTED = (".snakemake_timestamp", ".DS_Store")
+WORDS = ("rank", "name", "item", "method", "source", "quantity", "most_probable")
+"""Columns of words that users choose. They stay text, also where all of them look like numbers."""
+_NUMBER = r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:e[-+][0-9]+)?|-?inf|"
+"""How `write_tsv` writes a number, or none; "007" and "1e5" are text."""
 
 
 @contextmanager
@@ -65,11 +70,51 @@ def read_json(path: str | Path) -> dict:
 
 
 def write_tsv(path: str | Path, frame, float_format: str | None = None) -> None:
-    """Write a pandas frame as TSV with a header and without the index, atomically."""
+    """Write a pandas frame as TSV with a header and without the index, atomically.
+
+    Text with tabs, line ends or quotation marks is quoted, and missing values are empty: `read_tsv` gives
+    the same text again.
+    """
+    words = frame.select_dtypes(["object", "str", "category"])
+    # Python's csv quotes what holds a line feed, but not what holds a carriage return
+    lone = any(
+        column.astype(str).str.contains("\r", regex=False).any() for _, column in words.items()
+    )
     with atomic(path) as temporary:
         frame.to_csv(
-            temporary, sep="\t", index=False, float_format=float_format, lineterminator="\n"
+            temporary,
+            sep="\t",
+            index=False,
+            float_format=float_format,
+            lineterminator="\n",
+            quoting=csv.QUOTE_NONNUMERIC if lone else csv.QUOTE_MINIMAL,
         )
+
+
+def read_tsv(path: str | Path, columns: Iterable[str] = (), rows: int | None = None):
+    """Read a TSV of `write_tsv`, or its first `rows` rows, as a pandas frame with at least `columns`.
+
+    Text is text: only an empty field is missing, so that a class may be called "NA" or "null". A column
+    holds numbers where all its fields are written like numbers, and it is not one of `WORDS`; a missing
+    number is NaN, missing text "". Raises UserError where the file is missing or damaged, or lacks a
+    column.
+    """
+    import pandas as pd
+
+    options = {"dtype": str, "keep_default_na": False, "nrows": rows, "encoding": "utf-8"}
+    try:
+        table = pd.read_csv(path, sep="\t", **options)
+    except FileNotFoundError:
+        raise UserError(f"{path} is not there") from None
+    except ValueError as error:  # pandas' own errors and wrong encodings are ValueErrors
+        reason = " ".join(str(error).split())
+        raise UserError(f"{path} is not a table ({reason}): make it again") from None
+    if missing := [name for name in columns if name not in table]:
+        raise UserError(f"{path} has no column {missing[0]}: make it again")
+    for name in table.columns.difference(WORDS):
+        if table[name].str.fullmatch(_NUMBER).all():
+            table[name] = pd.to_numeric(table[name].where(table[name] != ""))
+    return table
 
 
 def of_the_machine(error: Exception) -> bool:

@@ -1,0 +1,60 @@
+"""Text from data (names, headers), made fit for the format that it is written in."""
+
+import html
+import re
+import unicodedata
+from collections.abc import Iterable
+
+_CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+"""What XML 1.0 forbids, or HTML shows as something else. Tabs and line ends are not among it."""
+# an underscore within a word is no markup
+_MARKDOWN = re.compile(r"[\\`*~\[\]|]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
+_REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+
+
+def plain(text: str, longest: int | None = None) -> str:
+    """Text for one line of a picture: no control or format characters, single blanks.
+
+    Format characters, such as marks of the writing direction, have no width and are left out. From
+    `longest` characters on, the end is cut, and "…" stands for it.
+    """
+    kept = "".join(
+        " " if category in ("Cc", "Zl", "Zp") else _REPLACEMENT if category == "Cs" else character
+        for character in text
+        if (category := unicodedata.category(character)) != "Cf"
+    )
+    kept = " ".join(kept.split())
+    return kept if longest is None or len(kept) <= longest else kept[: longest - 1] + "…"
+
+
+def without_controls(text: str) -> str:
+    """Text that may stand in XML and HTML: control characters become replacement characters."""
+    return _CONTROLS.sub(_REPLACEMENT, text)
+
+
+def escape_html(text: str) -> str:
+    """Text as the content or the attribute of an element, without control characters."""
+    return html.escape(without_controls(text))
+
+
+def escape_markdown(text: str) -> str:
+    """Text as a cell of a Markdown table, or within a line: no markup, no HTML, no line end."""
+    escaped = _MARKDOWN.sub(r"\\\g<0>", " ".join(without_controls(text).split()))
+    return escaped.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def markdown_table(rows: Iterable[Iterable[str]], aligned: bool = False) -> list[str]:
+    """The lines of a Markdown table from its cells; the first row is its head.
+
+    aligned: columns as wide as their widest cell, for those who read it in a terminal.
+    """
+    rows = [[escape_markdown(str(cell)) for cell in row] for row in rows]
+    if not aligned:
+        head, *body = ("| " + " | ".join(row) + " |" for row in rows)
+        return [head, "|" + " --- |" * len(rows[0]), *body]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    head, *body = (
+        f"| {' | '.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))} |"
+        for row in rows
+    )
+    return [head, "|" + "".join("-" * (width + 2) + "|" for width in widths), *body]
