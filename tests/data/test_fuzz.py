@@ -11,7 +11,6 @@ import io
 import json
 import os
 import random
-import re
 import signal
 import tarfile
 import tempfile
@@ -21,6 +20,7 @@ from collections import Counter
 import numpy as np
 import pytest
 from helpers_evaluation import random_file
+from tests.data.test_ncbi_labels import plain_taxid
 from tests.data.test_taxonomy import NODES, dump_files, write_dump
 
 from whatyouread.data import taxonomy
@@ -142,20 +142,24 @@ def fasta_of(rng: random.Random) -> bytes:
 
 def plain_fasta(text: bytes) -> list[tuple[int, bytes]] | None:
     """Taxids and bases, line by line; None for what is no FASTA with taxids."""
-    text = text.removesuffix(b"\r").replace(b"\r\n", b"\n")
-    if b"\r" in text or not text.isascii():
+    text = text.removesuffix(b"\r").replace(b"\r\n", b"\n").removeprefix(b"\xef\xbb\xbf")
+    if b"\r" in text:
         return None
     found, before = [], True
     for line in text.split(b"\n"):
         if line.startswith(b">"):
-            match = re.match(rb"(\d{1,10})(?![^ \t])", line[1:])
-            if not match or not 0 < int(match[1]) < 2**31:
+            try:
+                header = line[1:].decode()
+            except UnicodeDecodeError:
+                header = line[1:].decode("latin-1")
+            taxid = plain_taxid(header)
+            if taxid < 1:
                 return None
-            found.append((int(match[1]), []))
+            found.append((taxid, []))
         elif before and line:
             return None
         elif line:
-            if min(line) <= 32:
+            if min(line) <= 32 or not line.isascii():
                 return None
             found[-1][1].append(line)
         before = before and not line

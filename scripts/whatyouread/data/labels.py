@@ -4,6 +4,8 @@ The label table has one row per key: the key, what the label source adds, each l
 `sequences`, `empty`, `status`. Its columns are named by the label source (`label_source.LabelSource`).
 """
 
+import itertools
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -14,10 +16,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from whatyouread.data.label_source import KEPT, LabelSource
-from whatyouread.data.levels import Level
+from whatyouread.data.levels import Level, check_names
 from whatyouread.support.cli import UserError, log
 
 EMPTY = "empty sequence"
+DROPPED = "dropped: "
 MOST_NAMED = 20
 
 
@@ -27,8 +30,10 @@ def label_table(counts: pa.Table, source: LabelSource, levels: Sequence[str]) ->
     counts: see `census.Census.counts`. `sequences` are all in the archive, `empty` those without
     bases, which are never used. `status` is "kept" or the first cause that excludes: the problem that
     the label source found, then the levels that have no class ("no phylum and genus"), then "empty
-    sequence".
+    sequence". Raises `UserError` for a level that is named twice, and for labels that are no tree
+    (`check_tree`).
     """
+    check_names(levels)
     found = source.labels(counts[source.key.name].combine_chunks(), levels)
     table = found.merge(counts.to_pandas(), on=source.key.name, how="left", validate="one_to_one")
     paths = [f"{level}_{source.path}" for level in levels]
@@ -41,7 +46,33 @@ def label_table(counts: pa.Table, source: LabelSource, levels: Sequence[str]) ->
     )
     of_levels = [column for pair in zip(levels, paths, strict=True) for column in pair]
     own = [column for column in found.columns if column not in (*of_levels, "problem")]
-    return table[[*own, *of_levels, "sequences", "empty", "status"]]
+    table = table[[*own, *of_levels, "sequences", "empty", "status"]]
+    check_tree(table, source.path, levels)
+    return table
+
+
+def check_tree(labels: pd.DataFrame, path: str, levels: Sequence[str]) -> None:
+    """Raise `UserError` where a class of the kept keys lies in two classes of the level above it.
+
+    labels: see `label_table`; path: see `label_source.LabelSource`. Such labels are wrong somewhere,
+    or the levels are not given from the highest to the lowest.
+    """
+    kept = labels[labels["status"] == KEPT]
+    for above, level in itertools.pairwise(levels):
+        pairs = kept[[f"{level}_{path}", level, f"{above}_{path}", above]].drop_duplicates()
+        pairs = pairs.drop_duplicates([f"{level}_{path}", f"{above}_{path}"])
+        again = pairs[pairs[f"{level}_{path}"].duplicated(keep=False)]
+        if len(again):
+            first = again[again[f"{level}_{path}"] == again[f"{level}_{path}"].iloc[0]]
+            (own, name), parents = first.iloc[0, :2], first.iloc[:, 2:].itertuples(index=False)
+            of = named([f"{parent} ({path} {key})" for key, parent in parents])
+            more = again[f"{level}_{path}"].nunique() - 1
+            raise UserError(
+                f"the {level} {name} ({path} {own}) lies in several classes of the level {above}: {of}"
+                + (f", and so do {more} other classes of {level}" if more else "")
+                + f"; give the ranks from the highest to the lowest ({', '.join(levels)} are given),"
+                " or mend the labels"
+            )
 
 
 def class_table(labels: pd.DataFrame, source: LabelSource, levels: Sequence[str]) -> pd.DataFrame:
@@ -114,7 +145,7 @@ def summary_table(
     )
     for cause, part in dropped[dropped["cause"] != KEPT].groupby("cause"):
         keys = [f"{k} ({n})" for k, n in zip(part["key"], part["number"], strict=True)]
-        rows.append((f"dropped: {cause}", int(part["number"].sum()), named(keys)))
+        rows.append((f"{DROPPED}{cause}", int(part["number"].sum()), named(keys)))
     rows += [(quantity, number, "of all in the archive") for quantity, number in totals.items()]
     return beside_paper(rows, paper)
 
@@ -140,9 +171,10 @@ def label_sequences(index: pa.Table, labels: pd.DataFrame, levels: Sequence[Leve
     """Look up the classes of the sequences of an index (`census.index_schema`).
 
     labels: see `read_labels`; levels: see `levels.read_levels`. Raises UserError where the tables do
-    not belong together.
+    not belong together, or the labels are no tree (`check_tree`).
     """
     key = labels.columns[0]
+    check_tree(labels, levels[0].path, [level.name for level in levels])
     try:
         known = pa.array(labels[key]).cast(index.schema.field(key).type)
     except pa.ArrowInvalid as error:
@@ -179,11 +211,12 @@ def beside_paper(rows: Sequence[tuple[str, int, str]], paper: Mapping[str, int])
 
 
 def log_summary(summary: pd.DataFrame) -> None:
-    """Log a summary table, one line per quantity."""
+    """Log a summary table, one line per quantity; what is dropped is a warning."""
     for row in summary.itertuples():
         beside = "" if pd.isna(row.paper) else f" (paper: {row.paper:,})"
         detail = f": {row.detail}" if row.detail else ""
-        log.info("%s %s%s%s", f"{row.value:,}", row.quantity, beside, detail)
+        level = logging.WARNING if row.quantity.startswith(DROPPED) else logging.INFO
+        log.log(level, "%s %s%s%s", f"{row.value:,}", row.quantity, beside, detail)
 
 
 def read_labels(path: Path) -> pd.DataFrame:
