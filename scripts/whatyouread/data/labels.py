@@ -58,17 +58,22 @@ def check_tree(labels: pd.DataFrame, path: str, levels: Sequence[str]) -> None:
     or the levels are not given from the highest to the lowest.
     """
     kept = labels[labels["status"] == KEPT]
+
+    def called(level: str, key) -> str:
+        names = kept[level][kept[f"{level}_{path}"] == key]
+        return f"{names.iloc[0]} ({path} {key})"
+
     for above, level in itertools.pairwise(levels):
-        pairs = kept[[f"{level}_{path}", level, f"{above}_{path}", above]].drop_duplicates()
-        pairs = pairs.drop_duplicates([f"{level}_{path}", f"{above}_{path}"])
-        again = pairs[pairs[f"{level}_{path}"].duplicated(keep=False)]
+        pairs = kept[[f"{level}_{path}", f"{above}_{path}"]].drop_duplicates()
+        pairs.columns = ["class", "parent"]
+        again = pairs[pairs["class"].duplicated(keep=False)]
         if len(again):
-            first = again[again[f"{level}_{path}"] == again[f"{level}_{path}"].iloc[0]]
-            (own, name), parents = first.iloc[0, :2], first.iloc[:, 2:].itertuples(index=False)
-            of = named([f"{parent} ({path} {key})" for key, parent in parents])
-            more = again[f"{level}_{path}"].nunique() - 1
+            first = again["class"].iloc[0]
+            parents = [called(above, key) for key in again["parent"][again["class"] == first]]
+            more = again["class"].nunique() - 1
             raise UserError(
-                f"the {level} {name} ({path} {own}) lies in several classes of the level {above}: {of}"
+                f"the {level} {called(level, first)} lies in several classes of the level {above}:"
+                f" {named(parents)}"
                 + (f", and so do {more} other classes of {level}" if more else "")
                 + f"; give the ranks from the highest to the lowest ({', '.join(levels)} are given),"
                 " or mend the labels"
@@ -174,7 +179,6 @@ def label_sequences(index: pa.Table, labels: pd.DataFrame, levels: Sequence[Leve
     not belong together, or the labels are no tree (`check_tree`).
     """
     key = labels.columns[0]
-    check_tree(labels, levels[0].path, [level.name for level in levels])
     try:
         known = pa.array(labels[key]).cast(index.schema.field(key).type)
     except pa.ArrowInvalid as error:
@@ -183,6 +187,8 @@ def label_sequences(index: pa.Table, labels: pd.DataFrame, levels: Sequence[Leve
     if rows.null_count:
         missing = index[key].filter(pc.is_null(rows))[0]
         raise UserError(f"the {key} {missing} is not in the label table: label the dataset again")
+    if levels:
+        check_tree(labels, levels[0].path, [level.name for level in levels])
     rows = rows.to_numpy()
     kept = (labels["status"] == KEPT).to_numpy()
     used = kept[rows] & (index["length"].to_numpy() > 0)

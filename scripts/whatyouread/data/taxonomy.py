@@ -160,7 +160,8 @@ def _check_ranks(dump: Taxdump, ranks: Sequence[str]) -> None:
             )
         if rank not in known and not (rank in TOP_RANKS and known.intersection(TOP_RANKS)):
             raise UserError(
-                f"{dump.path} has no rank '{rank}'; its ranks are: {', '.join(sorted(known))}"
+                f"no lineage has the rank '{rank}'; the ranks of {dump.path} are:"
+                f" {', '.join(sorted(known))}"
             )
 
 
