@@ -26,6 +26,7 @@ from tests.data.test_taxonomy import NODES, dump_files, write_dump
 from whatyouread.data import taxonomy
 from whatyouread.data.archives import check_archive
 from whatyouread.data.ncbi_labels import NcbiLabels
+from whatyouread.data.ranks import TOP_RANKS
 from whatyouread.data.sequences import read_sequences
 from whatyouread.data.six_mers import VOCABULARY
 from whatyouread.data.token_files import TokenFile
@@ -271,7 +272,7 @@ def plain_labels(files: dict[str, bytes]) -> dict:
             problem = taxonomy.DELETED
         values = dict.fromkeys(RANKS, ("", 0))
         while node in parents:
-            rank = "superkingdom" if ranks[node] in taxonomy.TOP_RANKS else ranks[node]
+            rank = "superkingdom" if ranks[node] in TOP_RANKS else ranks[node]
             # the lowest of a rank counts
             if values.get(rank) == ("", 0):
                 values[rank] = (names[node].replace("|", "/"), node)

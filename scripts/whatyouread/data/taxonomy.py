@@ -5,9 +5,7 @@ module reads the dump itself and gives ETE only the lineages that the data need.
 """
 
 import contextlib
-import graphlib
 import io
-import itertools
 import sqlite3
 import tarfile
 import tempfile
@@ -23,14 +21,11 @@ import pyarrow.compute as pc
 import pyarrow.csv
 
 from whatyouread.data import archives
+from whatyouread.data.ranks import check_order, check_ranks, nodes_of_rank, several_classes
 from whatyouread.support.cli import UserError, log
 
 ROOT = 1
 NO_TAXID = 0
-# NCBI's name of the top rank: until 2024; since 2025; since 2025 for viruses
-TOP_RANKS = ("superkingdom", "domain", "acellular root")
-# what NCBI calls a node that has no rank of its own: a lineage holds several
-NO_RANKS = ("no rank", "clade")
 UNKNOWN, DELETED = "unknown taxid", "deleted taxid"
 _RANK = pa.dictionary(pa.int32(), pa.string())
 _MEMBERS = ("nodes.dmp", "names.dmp", "merged.dmp", "delnodes.dmp")
@@ -115,7 +110,7 @@ def lineages(
     `clade`, for ranks in another order than that of the lineages, and for a broken dump: a parent that
     is not there, a lineage that does not end at the root, a node without a scientific name.
     """
-    _check_ranks(dump, ranks)
+    check_ranks(ranks, set(dump.ranks.dictionary.to_pylist()), dump.path)
     taxids = np.asarray(taxids, np.int64)
     resolved, problems = _resolve(dump, taxids)
     found = resolved != NO_TAXID
@@ -128,7 +123,7 @@ def lineages(
     asked = asked.assign(depth=asked.groupby("taxid", sort=False).cumcount())
     of_ranks = {}
     for rank in ranks:
-        of_rank = _of_rank(asked, rank, ranks)
+        of_rank = nodes_of_rank(asked, rank, ranks)
         if found.any() and of_rank.empty:
             known = ", ".join(sorted(set(asked["rank"])))
             raise UserError(f"no lineage has the rank '{rank}'; the ranks there are: {known}")
@@ -136,7 +131,7 @@ def lineages(
         classes = asked[asked["node"].isin(of_rank["node"])]
         twice = classes[classes["taxid"].duplicated(keep=False)]
         if len(twice) and not exclude_twice:
-            raise UserError(f"{dump.path}: {_twice(rank, twice)}")
+            raise UserError(f"{dump.path}: {several_classes(rank, twice)}")
         for taxid, text in twice.groupby("taxid")["name"].agg(" > ".join).items():
             own = (frame["resolved_taxid"] == taxid) & (frame["problem"] == "")
             frame.loc[own, "problem"] = f"rank {rank} twice: {text}"
@@ -145,76 +140,8 @@ def lineages(
         at = frame["resolved_taxid"]
         frame[rank] = of_rank["name"].reindex(at, fill_value="").to_numpy()
         frame[f"{rank}_taxid"] = of_rank["node"].reindex(at, fill_value=NO_TAXID).to_numpy()
-    _check_order(dump, of_ranks)
+    check_order(of_ranks, dump.path)
     return frame
-
-
-def _check_ranks(dump: Taxdump, ranks: Sequence[str]) -> None:
-    """Raise `UserError` for a rank that no node of the dump has, or that is none."""
-    known = set(dump.ranks.dictionary.to_pylist())
-    for rank in ranks:
-        if rank in NO_RANKS:
-            raise UserError(
-                f"'{rank}' is no rank to classify: a lineage has several nodes of it; the ranks of"
-                f" {dump.path} are: {', '.join(sorted(known - set(NO_RANKS)))}"
-            )
-        if rank not in known and not (rank in TOP_RANKS and known.intersection(TOP_RANKS)):
-            raise UserError(
-                f"no lineage has the rank '{rank}'; the ranks of {dump.path} are:"
-                f" {', '.join(sorted(known))}"
-            )
-
-
-def _of_rank(asked: pd.DataFrame, rank: str, ranks: Sequence[str]) -> pd.DataFrame:
-    """The rows of `asked` that are of a rank: of its own name, or else of another of the top rank's."""
-    own = asked[asked["rank"] == rank]
-    if rank not in TOP_RANKS:
-        return own
-    aliases = [name for name in TOP_RANKS if name not in ranks]
-    other = asked["rank"].isin(aliases) & ~asked["taxid"].isin(own["taxid"])
-    return pd.concat([own, asked[other]])
-
-
-def _twice(rank: str, twice: pd.DataFrame) -> str:
-    """What to say of lineages that hold several classes of a rank."""
-    first, *others = twice["taxid"].unique()
-    nodes = twice[twice["taxid"] == first]
-    pairs = zip(nodes["name"], nodes["node"], strict=True)
-    names = " > ".join(f"{name} (taxid {node})" for name, node in pairs)
-    more = f", and so do those of {len(others)} other taxids" if others else ""
-    return (
-        f"the lineage of taxid {first} has the rank {rank} {len(nodes)} times, {names}{more}: ask for"
-        " another rank, mend the dump, or leave these sequences out (labels.rank_twice: exclude)"
-    )
-
-
-def _check_order(dump: Taxdump, of_ranks: dict[str, pd.DataFrame]) -> None:
-    """Raise `UserError` unless every rank stands above those after it in all lineages.
-
-    of_ranks: rank -> a frame with `node`, `name` and `depth`, by taxid.
-    """
-    above: dict[str, list[str]] = {rank: [] for rank in of_ranks}
-    wrong = ""
-    for (high, one), (low, other) in itertools.combinations(of_ranks.items(), 2):
-        both = one.merge(other, left_index=True, right_index=True, suffixes=("_high", "_low"))
-        right = both["depth_high"] < both["depth_low"]
-        if right.any():
-            above[low].append(high)
-        if not right.all():
-            above[high].append(low)
-            row = both[~right].iloc[0]
-            wrong = wrong or (
-                f"{high} {row['name_high']} (taxid {row['node_high']}) does not stand above"
-                f" {low} {row['name_low']} (taxid {row['node_low']})"
-            )
-    if not wrong:
-        return
-    try:
-        order = ", ".join(graphlib.TopologicalSorter(above).static_order())
-        advice = f"give them from the highest to the lowest, ranks: [{order}]"
-    except graphlib.CycleError:
-        advice = "elsewhere it does, so they have no order: ask for other ranks, or mend the dump"
-    raise UserError(f"ranks: [{', '.join(of_ranks)}]: in {dump.path} {wrong}; {advice}")
 
 
 def _dump_members(path: Path) -> dict:
