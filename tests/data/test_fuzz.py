@@ -13,7 +13,6 @@ import json
 import lzma
 import os
 import random
-import re
 import signal
 import tarfile
 import tempfile
@@ -23,11 +22,13 @@ from collections import Counter
 import numpy as np
 import pytest
 from helpers_evaluation import random_file
+from tests.data.test_ncbi_labels import plain_taxid
 from tests.data.test_taxonomy import NODES, dump_files, write_dump
 
 from whatyouread.data import taxonomy
 from whatyouread.data.archives import check_archive
 from whatyouread.data.ncbi_labels import NcbiLabels
+from whatyouread.data.ranks import TOP_RANKS
 from whatyouread.data.sequences import read_sequences
 from whatyouread.data.six_mers import VOCABULARY
 from whatyouread.data.token_files import TokenFile
@@ -144,20 +145,24 @@ def fasta_of(rng: random.Random) -> bytes:
 
 def plain_fasta(text: bytes) -> list[tuple[int, bytes]] | None:
     """Taxids and bases, line by line; None for what is no FASTA with taxids."""
-    text = text.removesuffix(b"\r").replace(b"\r\n", b"\n")
-    if b"\r" in text or not text.isascii():
+    text = text.removesuffix(b"\r").replace(b"\r\n", b"\n").removeprefix(b"\xef\xbb\xbf")
+    if b"\r" in text:
         return None
     found, before = [], True
     for line in text.split(b"\n"):
         if line.startswith(b">"):
-            match = re.match(rb"(\d{1,10})(?![^ \t])", line[1:])
-            if not match or not 0 < int(match[1]) < 2**31:
+            try:
+                header = line[1:].decode()
+            except UnicodeDecodeError:
+                header = line[1:].decode("latin-1")
+            taxid = plain_taxid(header)
+            if taxid < 1:
                 return None
-            found.append((int(match[1]), []))
+            found.append((taxid, []))
         elif before and line:
             return None
         elif line:
-            if min(line) <= 32 or b">" in line:
+            if min(line) <= 32 or b">" in line or not line.isascii():
                 return None
             found[-1][1].append(line)
         before = before and not line
@@ -277,7 +282,7 @@ def plain_labels(files: dict[str, bytes]) -> dict:
             problem = taxonomy.DELETED
         values = dict.fromkeys(RANKS, ("", 0))
         while node in parents:
-            rank = "superkingdom" if ranks[node] in taxonomy.TOP_RANKS else ranks[node]
+            rank = "superkingdom" if ranks[node] in TOP_RANKS else ranks[node]
             # the lowest of a rank counts
             if values.get(rank) == ("", 0):
                 values[rank] = (names[node].replace("|", "/"), node)

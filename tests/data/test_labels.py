@@ -1,5 +1,6 @@
 import json
 import os
+import random
 import subprocess
 import sys
 from pathlib import Path
@@ -9,11 +10,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from tests.data.test_taxonomy import NODES, write_dump
+from tests.data.test_taxonomy import NODES, SILVA, write_dump
 
 from whatyouread.data import labels
 from whatyouread.data.label_source import LabelSource
-from whatyouread.data.levels import read_classes, read_levels
+from whatyouread.data.levels import choose_levels, read_classes, read_levels
 from whatyouread.data.ncbi_labels import NcbiLabels
 from whatyouread.support.cli import UserError
 
@@ -131,6 +132,85 @@ def test_a_source_with_keys_of_text(tmp_path):
         *["dropped: unknown word", "files skipped"],
     ]
     assert summary["detail"].tolist()[-4:] == ["1 (1)", "2 (4)", "3 (1)", ""]
+
+
+def table_of(given, levels):
+    source = Keywords(given)
+    return labels.label_table(counts(dict.fromkeys(given, (1, 0)), source), source, levels)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (
+            {"1": ("Red", "Dark"), "2": ("Blue", "Dark"), "3": ("Red", "Pale")},
+            r"^the shade Dark \(key dark\) lies in several classes of the level colour:"
+            r" Red \(key red\), Blue \(key blue\); give the ranks .* \(colour, shade are given\)",
+        ),
+        # from low to high
+        (
+            {
+                "1": ("Dark", "Red"),
+                "2": ("Pale", "Red"),
+                "3": ("Deep", "Blue"),
+                "4": ("Sky", "Blue"),
+            },
+            r"^the shade Red .* Dark \(key dark\), Pale \(key pale\), and so do 1 other classes of",
+        ),
+        # the name may differ, the key counts
+        ({"1": ("Red", "Dark"), "2": ("Blue", "DARK")}, r"^the shade Dark .*Red .*Blue"),
+    ],
+)
+def test_a_class_with_two_parents_is_refused_whatever_the_source(given, words):
+    with pytest.raises(UserError, match=words):
+        table_of(given, ["colour", "shade"])
+
+
+def test_two_parents_do_not_matter_among_what_is_not_kept():
+    given = {"1": ("Red", "Dark", "x"), "2": ("Blue", "Dark", ""), "3": ("", "Dark", "y")}
+    assert (table_of(given, list("abc"))["status"] == "kept").tolist() == [True, False, False]
+
+
+def test_the_parent_is_that_of_the_level_above():
+    rng = random.Random(3)
+    for _ in range(50):
+        parents = [rng.randrange(3) for _ in range(4)]
+        given = {str(n): (f"a{parents[n % 4]}", f"b{n % 4}", f"c{n}") for n in range(9)}
+        assert len(table_of(given, list("xyz"))) == 9
+        [moved] = rng.sample(range(4, 8), 1)
+        wrong = f"a{(parents[moved % 4] + 1) % 3}"
+        given[str(moved)] = (wrong, *given[str(moved)][1:])
+        with pytest.raises(UserError, match=rf"the y b{moved % 4} .*level x: a\d .*, a\d") as error:
+            table_of(given, list("xyz"))
+        assert wrong in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("levels", "words"),
+    [
+        (["a", "b", "a"], "the level a is named twice: a, b, a"),
+        (["a", "status"], "a level cannot be called 'status'"),
+        (["hash"], "a level cannot be called 'hash'"),
+        (["a", " "], "a level cannot be called ' '"),
+    ],
+)
+def test_names_of_levels(levels, words):
+    with pytest.raises(UserError, match=words):
+        table_of({"1": ("x", "y", "z")}, levels)
+
+
+def test_a_split_by_the_wrong_level_is_refused(made, source, tmp_path):
+    made.to_csv(tmp_path / "labels.tsv", sep="\t", index=False)
+    labels.class_table(made, source, RANKS).to_csv(tmp_path / "classes.tsv", sep="\t", index=False)
+    table = labels.read_labels(tmp_path / "labels.tsv")
+    with pytest.raises(
+        UserError, match=r"the phylum Pseudomonadota .* level genus: Escherichia .*Morg"
+    ):
+        labels.label_sequences(
+            index(source, [562], [9]), table, choose_levels(tmp_path / "classes.tsv", RANKS[::-1])
+        )
+    with pytest.raises(UserError, match="the level genus is named twice"):
+        choose_levels(tmp_path / "classes.tsv", ["genus", "genus"])
 
 
 def index(source, keys, lengths):
@@ -293,7 +373,11 @@ def test_the_script_on_real_fragments(tmp_path):
         pytest.skip("the real fragments, ../shared/data/real, are not here")
     options = label_options(real / "bertax_like.zip", real / "taxdmp_mini.zip")
     result = run_script("label_taxonomy.py", tmp_path, *options)
-    assert (result.returncode, result.stderr) == (0, "")
+    assert result.returncode == 0
+    # what is dropped is warned of
+    assert [
+        line.split(" WARNING ")[1].rsplit(": ", 1)[0] for line in result.stderr.splitlines()
+    ] == [*("70 dropped: no genus", "110 dropped: no phylum and genus")]
     made = labels.read_labels(tmp_path / "labels.tsv")
     expected = pd.read_csv(real / "expected.tsv", sep="\t", keep_default_na=False)
     assert made["taxid"].astype(int).tolist() == expected["taxid"].tolist()
@@ -348,6 +432,114 @@ def test_the_script_on_real_fragments(tmp_path):
         *("labels.tsv", "classes.tsv", "summary.tsv", "sequences.parquet", "label.log"),
         *("splits.parquet", "split_summary.tsv", "split.log"),
     }
+
+
+OUTPUTS = {"labels.tsv", "classes.tsv", "summary.tsv", "sequences.parquet", "label.log"}
+
+
+@pytest.mark.parametrize("exclude", [False, True])
+def test_sequences_without_a_certain_label(tmp_path, exclude):
+    """Stopped by default; excluded, counted and warned of where the key says so."""
+    write_dump(tmp_path, nodes=SILVA)
+    records = [">562 0", ">582\t1", ">NC_1|kraken:taxid|90709", ">10090", ">kraken:taxid|10091|x"]
+    records += [">10090 b", ">kraken:taxid|0|x", ">NC_7 Homo", ">", ">999"]
+    (tmp_path / "x.fa").write_text("".join(f"{record}\nACGTACGT\n" for record in records))
+    settings = {"without_taxid": "exclude", "rank_twice": "exclude"} if exclude else {}
+    options = [*label_options("x.fa", "taxdmp.zip"), "--source-settings", json.dumps(settings)]
+    result = run_script("label_taxonomy.py", tmp_path, *options)
+    there = {file.name for file in tmp_path.iterdir()} - {"x.fa", "taxdmp.zip"}
+    if not exclude:
+        assert result.returncode == 1
+        assert len(result.stderr.splitlines()) == 1
+        assert "x.fa, line 13: a taxid that is not between 1" in result.stderr
+        assert there == {"label.log"}
+        options[-1] = json.dumps({"without_taxid": "exclude"})
+        result = run_script("label_taxonomy.py", tmp_path, *options)
+        assert result.returncode == 1
+        [_, line] = result.stderr.splitlines()
+        assert "taxid 10090 has the rank superkingdom 2 times, Eukaryota (taxid 2759) > Hol" in line
+        assert {file.name for file in tmp_path.iterdir()} - {"x.fa", "taxdmp.zip"} == {"label.log"}
+        return
+    assert result.returncode == 0
+    assert there == OUTPUTS
+    made = labels.read_labels(tmp_path / "labels.tsv").set_index("taxid")["status"]
+    twice = "rank superkingdom twice: Eukaryota > Holozoa"
+    assert made.to_dict() == {
+        **dict.fromkeys(["562", "582", "90709"], "kept"),
+        **dict.fromkeys(["10090", "10091"], twice),
+        **{"0": "taxid 0", "-1": "header without taxid", "999": "deleted taxid"},
+    }
+    summary = pd.read_csv(tmp_path / "summary.tsv", sep="\t").set_index("quantity")
+    assert summary.loc[["sequences in the archive", "sequences"], "value"].tolist() == [10, 3]
+    assert summary.loc[["taxids in the archive", "taxids"], "value"].tolist() == [6, 3]
+    assert summary.loc[f"dropped: {twice}", ["value", "detail"]].tolist() == [
+        3,
+        "10090 (2), 10091 (1)",
+    ]
+    assert summary.loc["dropped: taxid 0", "value"] == 1
+    assert summary.loc["dropped: header without taxid", "value"] == 2
+    for line in ("3 dropped: " + twice, "1 dropped: taxid 0", "2 dropped: header without taxid"):
+        assert f"WARNING {line}" in result.stderr
+    assert "WARNING left out, and so is every other such record: x.fa, line 13" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("ranks", "words"),
+    [
+        (["genus", "phylum", "superkingdom"], "ranks: [superkingdom, phylum, genus]"),
+        (["phylum", "phylum"], "the level phylum is named twice"),
+        (["superkingdom", "no rank"], "'no rank' is no rank to classify"),
+        (
+            ["Phylum", "genus"],
+            "no lineage has the rank 'Phylum'; the ranks of taxdmp.zip are: clade",
+        ),
+    ],
+)
+def test_ranks_that_are_refused_leave_no_table(tmp_path, ranks, words):
+    write_dump(tmp_path, nodes=SILVA)
+    (tmp_path / "x.fa").write_text(">562 0\nACGT\n>582\nACGT\n")
+    options = label_options("x.fa", "taxdmp.zip")
+    at = options.index("--ranks") + 1
+    options[at : at + len(RANKS)] = ranks
+    result = run_script("label_taxonomy.py", tmp_path, *options)
+    assert result.returncode == 1
+    assert len(result.stderr.splitlines()) == 1
+    assert words in result.stderr
+    assert {file.name for file in tmp_path.iterdir()} == {"taxdmp.zip", "x.fa", "label.log"}
+
+
+def test_species_groups_and_classes_are_ranks(tmp_path):
+    nodes = [*SILVA, (1236, 1224, "class", "Gammaproteobacteria")]
+    nodes = [(t, 1236 if t in (561, 581) else p, r, n) for t, p, r, n in nodes]
+    nodes += [(1398, 561, "species group", "other group"), (1399, 1398, "species", "other")]
+    write_dump(tmp_path, nodes=nodes)
+    text = "".join(f">{taxid} {n}\n{'ACGT' * 9}\n" for n in range(40) for taxid in (1397, 1399))
+    (tmp_path / "x.fa").write_text(text)
+    ranks = ["class", "species group"]
+    options = label_options("x.fa", "taxdmp.zip")
+    at = options.index("--ranks") + 1
+    options[at : at + len(RANKS)] = ranks
+    result = run_script("label_taxonomy.py", tmp_path, *options)
+    assert (result.returncode, result.stderr) == (0, "")
+    classes = read_classes(tmp_path / "classes.tsv")
+    assert classes[["rank", "class", "name", "sequences"]].values.tolist() == [
+        ["class", 0, "Gammaproteobacteria", 80],
+        ["species group", 0, "Bacillus cereus group", 40],
+        ["species group", 1, "other group", 40],
+    ]
+    settings = {"test": 0.2, "validation": 0.1, "explainer_train": 0.5, "group_duplicates": False}
+    result = run_script(
+        "split_dataset.py",
+        tmp_path,
+        *("--sequences", "sequences.parquet", "--labels", "labels.tsv", "--classes", "classes.tsv"),
+        *("--ranks", *ranks, "--settings", json.dumps(settings | {"explainer_validation": 1})),
+        *("--seed", 42, "--splits", "splits.parquet", "--summary", "split_summary.tsv"),
+    )
+    assert result.returncode == 0
+    splits = pq.read_table(tmp_path / "splits.parquet").to_pandas()
+    tested = splits[splits["split"] == "test"]
+    assert tested["species group"].value_counts().to_dict() == {0: 8, 1: 8}
+    assert tested["class"].unique().tolist() == [0]
 
 
 def test_a_failed_run_leaves_no_table(tmp_path):

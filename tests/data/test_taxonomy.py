@@ -1,5 +1,6 @@
 import io
 import os
+import random
 import tarfile
 import zipfile
 from pathlib import Path
@@ -89,12 +90,160 @@ def test_names_and_taxids_of_the_ranks(tmp_path):
     assert (found["problem"] == "").all()
 
 
-def test_other_ranks_in_another_order(tmp_path):
-    found = look_up(write_dump(tmp_path), [562, 561], ["species", "phylum"])
-    assert found[["species", "phylum"]].values.tolist() == [
-        ["Escherichia coli", "Pseudomonadota"],
-        ["", "Pseudomonadota"],
+def test_other_ranks(tmp_path):
+    found = look_up(write_dump(tmp_path), [562, 561], ["phylum", "species"])
+    assert found[["phylum", "species"]].values.tolist() == [
+        ["Pseudomonadota", "Escherichia coli"],
+        ["Pseudomonadota", ""],
     ]
+
+
+# A corner of SILVA's taxonomy, a species group, and what is no rank at all.
+SILVA = [
+    *NODES,
+    (33511, 2759, "superkingdom", "Holozoa"),
+    (33208, 33511, "phylum", "Metazoa"),
+    (10088, 33208, "genus", "Mus"),
+    (10090, 10088, "species", "Mus musculus"),
+    (10091, 10088, "species", "Mus castaneus"),
+    (1396, 561, "species group", "Bacillus cereus group"),
+    (1397, 1396, "species", "Bacillus cereus"),
+    (200, 2, "clade", "upper clade"),
+    (201, 200, "clade", "lower clade"),
+    (202, 201, "species", "clade species"),
+]
+
+
+def renamed(names, nodes=SILVA):
+    """The nodes, of which some have another rank."""
+    return [(taxid, parent, names.get(taxid, rank), name) for taxid, parent, rank, name in nodes]
+
+
+def test_a_rank_that_is_twice_in_a_lineage_stops(tmp_path):
+    write_dump(tmp_path, nodes=SILVA)
+    words = (
+        r"the lineage of taxid 10090 has the rank superkingdom 2 times, Eukaryota \(taxid 2759\) >"
+        r" Holozoa \(taxid 33511\), and so do those of 1 other taxids: .*rank_twice: exclude\)$"
+    )
+    with pytest.raises(UserError, match=words):
+        look_up(tmp_path, [562, 10090, 10091])
+    # where none of its lineages is asked for, or another rank, there is no doubt
+    assert look_up(tmp_path, [562, 90709])["superkingdom"].tolist() == ["Bacteria", "Eukaryota"]
+    assert look_up(tmp_path, [10090], ["phylum", "genus"]).loc[10090, "genus"] == "Mus"
+
+
+def test_a_rank_that_is_twice_can_be_a_problem_of_its_taxids(tmp_path):
+    dump = taxonomy.read_taxdump(write_dump(tmp_path, nodes=SILVA))
+    found = taxonomy.lineages(dump, np.array([562, 10090, 90709, 10091, 7]), RANKS, True)
+    twice = "rank superkingdom twice: Eukaryota > Holozoa"
+    assert found["problem"].tolist() == ["", twice, "", twice, "unknown taxid"]
+    assert found["superkingdom"].tolist() == ["Bacteria", "", "Eukaryota", "", ""]
+    assert found["superkingdom_taxid"].tolist() == [2, 0, 2759, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("ranks", "asked", "expected"),
+    [
+        # Eukaryota, Holozoa, then what is asked for
+        (("domain", "superkingdom"), "superkingdom", "Holozoa"),
+        (("domain", "superkingdom"), "domain", "Eukaryota"),
+        (("superkingdom", "domain"), "superkingdom", "Eukaryota"),
+        (("superkingdom", "domain"), "domain", "Holozoa"),
+        (("acellular root", "domain"), "domain", "Holozoa"),
+        (("domain", "kingdom"), "superkingdom", "Eukaryota"),
+        (("kingdom", "domain"), "superkingdom", "Holozoa"),
+    ],
+)
+def test_the_exact_rank_comes_before_its_alias(tmp_path, ranks, asked, expected):
+    nodes = renamed(dict(zip((2759, 33511), ranks, strict=True)))
+    found = look_up(write_dump(tmp_path, nodes=nodes), [10090, 562], [asked, "genus"])
+    # Bacteria have only the alias
+    assert found[asked].tolist() == [expected, "Bacteria"]
+
+
+@pytest.mark.parametrize(
+    ("ranks", "asked", "taxids"),
+    [
+        # two aliases, and none of them is asked for
+        (("domain", "superkingdom"), "acellular root", [10090]),
+        # a fungus would be Eukaryota by the alias, and a mouse Holozoa, which is a part of them
+        (("domain", "superkingdom"), "superkingdom", [10090, 90709]),
+    ],
+)
+def test_aliases_that_are_classes_within_classes(tmp_path, ranks, asked, taxids):
+    nodes = renamed(dict(zip((2759, 33511), ranks, strict=True)))
+    write_dump(tmp_path, nodes=nodes)
+    with pytest.raises(UserError, match=f"10090 has the rank {asked} 2 times, Eukaryota .*Holozoa"):
+        look_up(tmp_path, taxids, [asked, "genus"])
+
+
+def test_two_names_of_the_top_rank_are_two_ranks_if_both_are_asked_for(tmp_path):
+    write_dump(tmp_path, nodes=renamed({2759: "domain", 2: "domain"}))
+    found = look_up(tmp_path, [10090, 562], ["domain", "superkingdom"])
+    assert found["domain"].tolist() == ["Eukaryota", "Bacteria"]
+    assert found["superkingdom"].tolist() == ["Holozoa", ""]
+    write_dump(tmp_path)
+    with pytest.raises(UserError, match="no lineage has the rank 'domain'"):
+        look_up(tmp_path, [562], ["superkingdom", "domain"])
+
+
+def test_a_species_group_is_a_rank(tmp_path):
+    ranks = ["genus", "species group", "species"]
+    found = look_up(write_dump(tmp_path, nodes=SILVA), [1397, 562], ranks)
+    assert found[ranks].values.tolist() == [
+        ["Escherichia", "Bacillus cereus group", "Bacillus cereus"],
+        ["Escherichia", "", "Escherichia coli"],
+    ]
+
+
+@pytest.mark.parametrize("rank", ["clade", "no rank"])
+@pytest.mark.parametrize("exclude_twice", [False, True])
+def test_what_is_no_rank_is_refused(tmp_path, rank, exclude_twice):
+    dump = taxonomy.read_taxdump(write_dump(tmp_path, nodes=SILVA))
+    words = f"'{rank}' is no rank to classify: .* genus, phylum, species, species group, superk"
+    with pytest.raises(UserError, match=words):
+        taxonomy.lineages(dump, np.array([562, 202]), [rank, "species"], exclude_twice)
+
+
+@pytest.mark.parametrize("rank", ["Genus", "genera", "species_group", " genus", "class", ""])
+def test_a_rank_that_the_dump_lacks_is_refused_with_those_it_has(tmp_path, rank):
+    with pytest.raises(UserError, match=f"'{rank}'; the ranks of .*genus.* species group, superk"):
+        look_up(write_dump(tmp_path, nodes=SILVA), [562], [rank])
+
+
+def test_ranks_must_be_in_the_order_of_the_lineages(tmp_path):
+    write_dump(tmp_path, nodes=SILVA)
+    right = ["superkingdom", "phylum", "genus", "species group", "species"]
+    look_up(tmp_path, [562, 1397], right)
+    rng = random.Random(7)
+    for _ in range(12):
+        ranks = [rank for rank in right if rng.random() < 0.7] or right[:2]
+        given = rng.sample(ranks, len(ranks))
+        if given == ranks:
+            assert (look_up(tmp_path, [562, 1397], given).loc[1397, given] != "").all()
+            continue
+        with pytest.raises(UserError) as error:
+            look_up(tmp_path, [562, 1397], given)
+        assert str(error.value).startswith(f"ranks: [{', '.join(given)}]: in ")
+        assert str(error.value).endswith(f"highest to the lowest, ranks: [{', '.join(ranks)}]")
+
+
+def test_a_wrong_order_names_two_classes(tmp_path):
+    words = r"phylum\]: in .* genus Escherichia \(taxid 561\) does not stand above phylum Pseudomonadota"
+    with pytest.raises(UserError, match=words):
+        look_up(write_dump(tmp_path), [562], ["superkingdom", "genus", "phylum"])
+
+
+def test_ranks_that_have_no_order(tmp_path):
+    nodes = [
+        *NODES,
+        (300, 2, "genus", "Top"),
+        (301, 300, "phylum", "Low"),
+        (302, 301, "species", "x"),
+    ]
+    for ranks in (RANKS, ["genus", "phylum"]):
+        with pytest.raises(UserError, match="elsewhere it does, so they have no order"):
+            look_up(write_dump(tmp_path, nodes=nodes), [562, 302], ranks)
 
 
 def test_merged_deleted_and_unknown_taxids(tmp_path):
@@ -231,19 +380,34 @@ def test_any_tree(tmp_path_factory, parents, ranks, names, old):
     path = write_dump(tmp_path_factory.mktemp("tree"), nodes=nodes, merged=merged, deleted=[])
     dump = taxonomy.read_taxdump(path)
     taxids = [*(node[0] for node in nodes[1:]), *(pair[0] for pair in merged), 99]
-    wanted = [rank for rank in RANKS if rank in {node[2] for node in nodes}]
-    found = taxonomy.lineages(dump, np.array(taxids), wanted).set_index("taxid")
-    for taxid in taxids:
-        row, node = found.loc[taxid], dict(merged).get(taxid, taxid)
-        expected = {}
-        while node in known and node != 1:
-            _, parent, rank, name = known[node]
-            rank = "superkingdom" if rank == "domain" else rank
-            expected.setdefault(rank, (name.replace("|", "/"), node))
-            node = parent
-        for rank in wanted:
-            assert (row[rank], row[f"{rank}_taxid"]) == expected.get(rank, ("", 0))
-        assert row["problem"] == ("unknown taxid" if taxid == 99 else "")
+    tops = {"superkingdom", "domain"}
+    there = {node[2] for node in nodes}
+    for rank in RANKS:
+        if not there & (tops if rank in tops else {rank}):
+            continue
+        expected, chosen, above = {}, set(), {}
+        for taxid in taxids:
+            node, way = dict(merged).get(taxid, taxid), []
+            while node in known and node != 1:
+                way.append(known[node])
+                node = way[-1][1]
+            exact = [one for one in way if one[2] == rank]
+            fitting = exact or [one for one in way if rank in tops and one[2] in tops]
+            chosen |= {one[0] for one in fitting}
+            above[taxid] = [one[0] for one in reversed(way)]
+            expected[taxid] = (
+                (fitting[0][3].replace("|", "/"), fitting[0][0]) if fitting else ("", 0)
+            )
+        found = taxonomy.lineages(dump, np.array(taxids), [rank], True).set_index("taxid")
+        for taxid in taxids:
+            row = found.loc[taxid]
+            if len(twice := [node for node in above[taxid] if node in chosen]) > 1:
+                expected[taxid] = ("", 0)
+                text = " > ".join(known[node][3].replace("|", "/") for node in twice)
+                assert row["problem"] == f"rank {rank} twice: {text}"
+            else:
+                assert row["problem"] == ("unknown taxid" if taxid == 99 else "")
+            assert (row[rank], row[f"{rank}_taxid"]) == expected[taxid]
 
 
 def test_two_answers_for_one_taxid(tmp_path):

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -276,3 +277,50 @@ def test_a_change_reruns_what_uses_it(tiny_run, tmp_path, change, rerun, kept):
     planned = jobs(done)
     assert {rule: planned.get(rule) for rule in rerun} == rerun
     assert not kept & set(planned)
+
+
+def test_ranks_with_a_blank_are_one_word_of_every_command(tmp_path):
+    ranks = ["genus", "species group", "species"]
+    write_config(tmp_path, TINY | {"ranks": ranks})
+    done = snakemake(tmp_path, *PLAN)
+    assert jobs(done)["plot_classes"] == 6  # two sources, three ranks
+    asked = set()
+    for line in filter(re.compile(r".*scripts/\w+\.py").match, done.stdout.splitlines()):
+        words = shlex.split(line)
+        if "--ranks" in words:
+            at = words.index("--ranks") + 1
+            assert words[at : at + 3] == ranks
+            asked.add(re.search(r"scripts/(\w+)\.py", line)[1])
+        if "--rank" in words:
+            rank = words[words.index("--rank") + 1]
+            assert words[words.index("--svg") + 1].endswith(f"_{rank}.svg")
+            assert words[words.index("--logo-png") + 1].endswith(f"_{rank}.png")
+            assert words[words.index("--log") + 1].endswith(f"_{rank}.log")
+            asked.add(rank)
+    assert asked >= {*ranks, "label_taxonomy", "split_dataset", "tokenize_sequences"}
+    # the rules that this configuration does not need
+    rules = "".join(path.read_text() for path in (PROJECT / "workflow" / "rules").glob("*.smk"))
+    assert rules.count("{params.ranks:q}") == rules.count("ranks=RANKS,")
+    assert "{params.ranks}" not in rules
+
+
+@pytest.mark.parametrize(
+    ("keys", "words"),
+    [
+        ({"ranks": ["phylum", "Genus"]}, "config: ranks.1: 'Genus' does not match"),
+        ({"ranks": ["phylum", " genus"]}, "config: ranks.1: ' genus' does not match"),
+        ({"ranks": ["genus", "genus"]}, "config: ranks: ['genus', 'genus'] has non-unique"),
+        ({"ranks": []}, "config: ranks: [] "),
+        (
+            {"labels": {"without_taxid": "drop"}},
+            "config: labels.without_taxid: 'drop' is not one of",
+        ),
+        (
+            {"labels": {"source": "ncbi", "rank_twice": True}},
+            "config: labels.rank_twice: True is not",
+        ),
+        ({"labels": {"whithout_taxid": "stop"}}, "('whithout_taxid' was unexpected)"),
+    ],
+)
+def test_ranks_and_labels_that_are_refused(tmp_path, keys, words):
+    assert words in complaint(write_config(tmp_path, TINY | keys))

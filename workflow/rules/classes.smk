@@ -66,7 +66,7 @@ rule explain_classes:
         table=lambda wildcards, output: option("--planted-table", output.planted),
     shell:
         'python "$WHATYOUREAD/scripts/explain_classes.py" --selections {input.selections}'
-        " --classes {input.classes} --ranks {params.ranks} --settings {params.settings:q}"
+        " --classes {input.classes} --ranks {params.ranks:q} --settings {params.settings:q}"
         " --seed {params.seed} --table {output.table} --summary {output.summary}"
         " --null {output.null} --motifs {output.motifs} {params.planted} {params.test}"
         " {params.table} --log {log}"

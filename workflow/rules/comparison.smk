@@ -21,7 +21,7 @@ rule sample_sequences:
         seed=config["seed"],
     shell:
         'python "$WHATYOUREAD/scripts/sample_sequences.py" --test {input.test}'
-        " --ranks {params.ranks} --size {params.size} --again {params.again} --seed {params.seed}"
+        " --ranks {params.ranks:q} --size {params.size} --again {params.again} --seed {params.seed}"
         " --sequences {output.sequences} --substituted {output.substituted} --log {log}"
 
 

@@ -103,7 +103,7 @@ rule label_taxonomy:
         'python "$WHATYOUREAD/scripts/label_taxonomy.py" --dataset {input.dataset}'
         ' --label-file {input.label_file} --paper "$WHATYOUREAD/resources/paper/dataset.tsv"'
         " --source {params.source:q} --source-settings {params.settings:q} --sequence-settings {params.sequences:q}"
-        " --ranks {params.ranks} --labels {output.labels} --classes {output.classes}"
+        " --ranks {params.ranks:q} --labels {output.labels} --classes {output.classes}"
         " --summary {output.summary} --sequences {output.sequences} --log {log}"
 
 
@@ -130,7 +130,7 @@ rule split_dataset:
         seed=config["seed"],
     shell:
         'python "$WHATYOUREAD/scripts/split_dataset.py" --sequences {input.sequences}'
-        " --labels {input.labels} --classes {input.classes} --ranks {params.ranks}"
+        " --labels {input.labels} --classes {input.classes} --ranks {params.ranks:q}"
         " --settings {params.settings:q} --seed {params.seed} --splits {output.splits}"
         " --summary {output.summary} --log {log}"
 
@@ -164,7 +164,7 @@ rule tokenize_sequences:
     shell:
         'python "$WHATYOUREAD/scripts/tokenize_sequences.py" --dataset {input.dataset}'
         " --tokenizer {params.tokenizer:q} --sequence-settings {params.settings:q}"
-        " --sequences {input.sequences} --splits {input.splits} --ranks {params.ranks}"
+        " --sequences {input.sequences} --splits {input.splits} --ranks {params.ranks:q}"
         " --train {output.train} --validation {output.validation} --test {output.test}"
         " --explainer-train {output.explainer_train}"
         " --explainer-validation {output.explainer_validation} --summary {output.summary}"
@@ -193,5 +193,5 @@ rule resplit_tokens:
         seed=run_seed,
     shell:
         'python "$WHATYOUREAD/scripts/resplit_tokens.py" --train {input.train}'
-        " --validation {input.validation} --ranks {params.ranks} --seed {params.seed}"
+        " --validation {input.validation} --ranks {params.ranks:q} --seed {params.seed}"
         " --new-train {output.train} --new-validation {output.validation} --log {log}"

@@ -26,7 +26,7 @@ rule plot_training:
     shell:
         'python "$WHATYOUREAD/scripts/plot_training.py" --explanandum {input.explanandum}'
         " --explainer {input.explainer} --name {wildcards.explainer} --counts {input.counts}"
-        " --ranks {params.ranks} --svg {output.svg} --png {output.png} --log {log}"
+        " --ranks {params.ranks:q} --svg {output.svg} --png {output.png} --log {log}"
 
 
 rule plot_table1:
@@ -53,7 +53,7 @@ rule plot_table1:
         ranks=RANKS,
     shell:
         'python "$WHATYOUREAD/scripts/plot_table1.py" --table {input.table}'
-        " --controls {input.controls} --classes {input.classes} --ranks {params.ranks}"
+        " --controls {input.controls} --classes {input.classes} --ranks {params.ranks:q}"
         " --svg {output.svg} --png {output.png} --log {log}"
 
 
@@ -83,7 +83,7 @@ rule plot_confusion:
         ranks=RANKS,
     shell:
         'python "$WHATYOUREAD/scripts/plot_confusion.py" --predictions {input.predictions}'
-        " --classes {input.classes} --ranks {params.ranks} --svg {output.svg} --png {output.png}"
+        " --classes {input.classes} --ranks {params.ranks:q} --svg {output.svg} --png {output.png}"
         " --log {log}"
 
 
@@ -116,7 +116,7 @@ rule plot_sequences:
         planted=lambda wildcards, input: option("--planted", input.planted),
     shell:
         'python "$WHATYOUREAD/scripts/plot_sequences.py" --test {input.test} --masks {input.masks}'
-        " --classes {input.classes} --ranks {params.ranks} --count {params.shown}"
+        " --classes {input.classes} --ranks {params.ranks:q} --count {params.shown}"
         " --seed {params.seed} {params.planted} --html {output.html} --svg {output.svg}"
         " --png {output.png} --log {log}"
 
@@ -200,7 +200,7 @@ rule plot_lime:
     shell:
         'python "$WHATYOUREAD/scripts/plot_lime.py" --sequences {input.sequences}'
         " --lime {input.lime} --explainer {input.explainer} --classes {input.classes}"
-        " --ranks {params.ranks} --seed {params.seed} {params.planted} {params.default}"
+        " --ranks {params.ranks:q} --seed {params.seed} {params.planted} {params.default}"
         " --svg {output.svg} --png {output.png} --log {log}"
 
 
@@ -295,6 +295,6 @@ rule plot_classes:
         shown=config["figures"]["classes"],
     shell:
         'python "$WHATYOUREAD/scripts/plot_classes.py" --table {input.table}'
-        " --summary {input.summary} --rank {wildcards.rank} --source {wildcards.source}"
-        " --classes-shown {params.shown} --svg {output.svg} --png {output.png}"
-        " --logo-svg {output.logo_svg} --logo-png {output.logo_png} --log {log}"
+        " --summary {input.summary} --rank {wildcards.rank:q} --source {wildcards.source}"
+        " --classes-shown {params.shown} --svg {output.svg:q} --png {output.png:q}"
+        " --logo-svg {output.logo_svg:q} --logo-png {output.logo_png:q} --log {log:q}"

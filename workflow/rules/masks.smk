@@ -115,7 +115,7 @@ rule evaluate_masks:
     shell:
         'python "$WHATYOUREAD/scripts/evaluate_masks.py" --predictions {input.predictions}'
         ' --masks {input.masks} --paper "$WHATYOUREAD/resources/paper/table1.tsv"'
-        " --ranks {params.ranks} --table {output.table} --markdown {output.markdown}"
+        " --ranks {params.ranks:q} --table {output.table} --markdown {output.markdown}"
         " --controls {output.controls} --log {log}"
 
 
@@ -138,5 +138,5 @@ rule localize_masks:
         seed=config["seed"],
     shell:
         'python "$WHATYOUREAD/scripts/localize_masks.py" --test {input.test} --masks {input.masks}'
-        " --planted {input.planted} --ranks {params.ranks} --seed {params.seed}"
+        " --planted {input.planted} --ranks {params.ranks:q} --seed {params.seed}"
         " --table {output.table} --log {log}"

@@ -125,7 +125,7 @@ rule summarize_run:
     shell:
         'python "$WHATYOUREAD/scripts/summarize_run.py" --names {params.names}'
         " --tables {input.tables} --controls {input.controls}"
-        " --mask-statistics {input.statistics} {params.localizations} --ranks {params.ranks}"
+        " --mask-statistics {input.statistics} {params.localizations} --ranks {params.ranks:q}"
         " --summary {output.summary} --log {log}"
 
 

@@ -4,6 +4,7 @@ The label table has one row per key: the key, what the label source adds, each l
 `sequences`, `empty`, `status`. Its columns are named by the label source (`label_source.LabelSource`).
 """
 
+import itertools
 import logging
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -15,11 +16,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from whatyouread.data.label_source import KEPT, LabelSource
-from whatyouread.data.levels import Level
+from whatyouread.data.levels import Level, check_names
 from whatyouread.support.cli import UserError, log
 from whatyouread.support.files import read_tsv
 
 UNUSED = "no sequence to use"
+DROPPED = "dropped: "
 MOST_NAMED = 20
 
 
@@ -29,8 +31,10 @@ def label_table(counts: pa.Table, source: LabelSource, levels: Sequence[str]) ->
     counts: see `census.Census.counts`. `sequences` are all in the archive, `empty` those that are
     never used, such as those without bases (`normalisation.EXCLUDED`). `status` is "kept" or the first
     cause that excludes: the problem that the label source found, then the levels that have no class ("no
-    phylum and genus"), then "no sequence to use".
+    phylum and genus"), then "no sequence to use". Raises `UserError` for a level that is named twice, and
+    for labels that are no tree (`check_tree`).
     """
+    check_names(levels)
     found = source.labels(counts[source.key.name].combine_chunks(), levels)
     table = found.merge(counts.to_pandas(), on=source.key.name, how="left", validate="one_to_one")
     paths = [f"{level}_{source.path}" for level in levels]
@@ -43,7 +47,38 @@ def label_table(counts: pa.Table, source: LabelSource, levels: Sequence[str]) ->
     )
     of_levels = [column for pair in zip(levels, paths, strict=True) for column in pair]
     own = [column for column in found.columns if column not in (*of_levels, "problem")]
-    return table[[*own, *of_levels, "sequences", "empty", "status"]]
+    table = table[[*own, *of_levels, "sequences", "empty", "status"]]
+    check_tree(table, source.path, levels)
+    return table
+
+
+def check_tree(labels: pd.DataFrame, path: str, levels: Sequence[str]) -> None:
+    """Raise `UserError` where a class of the kept keys lies in two classes of the level above it.
+
+    labels: see `label_table`; path: see `label_source.LabelSource`. Such labels are wrong somewhere,
+    or the levels are not given from the highest to the lowest.
+    """
+    kept = labels[labels["status"] == KEPT]
+
+    def called(level: str, key) -> str:
+        names = kept[level][kept[f"{level}_{path}"] == key]
+        return f"{names.iloc[0]} ({path} {key})"
+
+    for above, level in itertools.pairwise(levels):
+        pairs = kept[[f"{level}_{path}", f"{above}_{path}"]].drop_duplicates()
+        pairs.columns = ["class", "parent"]
+        again = pairs[pairs["class"].duplicated(keep=False)]
+        if len(again):
+            first = again["class"].iloc[0]
+            parents = [called(above, key) for key in again["parent"][again["class"] == first]]
+            more = again["class"].nunique() - 1
+            raise UserError(
+                f"the {level} {called(level, first)} lies in several classes of the level {above}:"
+                f" {named(parents)}"
+                + (f", and so do {more} other classes of {level}" if more else "")
+                + f"; give the ranks from the highest to the lowest ({', '.join(levels)} are given),"
+                " or mend the labels"
+            )
 
 
 def class_table(labels: pd.DataFrame, source: LabelSource, levels: Sequence[str]) -> pd.DataFrame:
@@ -118,7 +153,7 @@ def summary_table(
     )
     for cause, part in dropped[dropped["cause"] != KEPT].groupby("cause"):
         keys = [f"{k} ({n})" for k, n in zip(part["key"], part["number"], strict=True)]
-        rows.append((f"dropped: {cause}", int(part["number"].sum()), named(keys)))
+        rows.append((f"{DROPPED}{cause}", int(part["number"].sum()), named(keys)))
     rows += [(quantity, number, "of all in the archive") for quantity, number in totals.items()]
     rows.append(("files skipped", len(skipped), named(skipped)))
     return beside_paper(rows, paper)
@@ -145,7 +180,7 @@ def label_sequences(index: pa.Table, labels: pd.DataFrame, levels: Sequence[Leve
     """Look up the classes of the sequences of an index (`census.index_schema`).
 
     labels: see `read_labels`; levels: see `levels.read_levels`. Raises UserError where the tables do
-    not belong together.
+    not belong together, or the labels are no tree (`check_tree`).
     """
     key = labels.columns[0]
     try:
@@ -156,6 +191,8 @@ def label_sequences(index: pa.Table, labels: pd.DataFrame, levels: Sequence[Leve
     if rows.null_count:
         missing = index[key].filter(pc.is_null(rows))[0]
         raise UserError(f"the {key} {missing} is not in the label table: label the dataset again")
+    if levels:
+        check_tree(labels, levels[0].path, [level.name for level in levels])
     rows = rows.to_numpy()
     kept = (labels["status"] == KEPT).to_numpy()
     used = kept[rows] & (index["length"].to_numpy() > 0)
@@ -184,11 +221,12 @@ def beside_paper(rows: Sequence[tuple[str, int, str]], paper: Mapping[str, int])
 
 
 def log_summary(summary: pd.DataFrame, doubtful: Collection[str] = ()) -> None:
-    """Log a summary table, one line per quantity, the doubtful ones above 0 as warnings."""
+    """Log a summary table, one line per quantity; what is dropped or doubtful is a warning."""
     for row in summary.itertuples():
         beside = "" if pd.isna(row.paper) else f" (paper: {row.paper:,})"
         detail = f": {row.detail}" if row.detail else ""
-        level = logging.WARNING if row.value and row.quantity in doubtful else logging.INFO
+        warned = row.value and (row.quantity in doubtful or row.quantity.startswith(DROPPED))
+        level = logging.WARNING if warned else logging.INFO
         log.log(level, "%s %s%s%s", f"{row.value:,}", row.quantity, beside, detail)
 
 

@@ -23,6 +23,20 @@ KINDS = ("single",)
 """A sequence has exactly one class of the level. `models.levels.KINDS` says what that means for logits."""
 COLUMNS = ("rank", "class", "name", "sequences", "kind")
 """The columns of every class table, whatever tells its classes apart."""
+RESERVED = (
+    *("problem", "sequences", "empty", "status"),
+    *("source", "header", "length", "hash", "split", "explainer", "id", "key", "tokens"),
+)
+"""Columns of the tables that also have one per level."""
+
+
+def check_names(names: Sequence[str]) -> None:
+    """Raise `UserError` for a level that is named twice, or like a column of the tables of labels."""
+    for place, name in enumerate(names):
+        if name in names[:place]:
+            raise UserError(f"the level {name} is named twice: {', '.join(names)}")
+        if name in RESERVED or not name.strip():
+            raise UserError(f"a level cannot be called {name!r}: a column of the tables is")
 
 
 class Level(NamedTuple):
@@ -63,7 +77,11 @@ def read_levels(path: str | Path) -> dict[str, Level]:
 
 
 def choose_levels(path: str | Path, names: Sequence[str]) -> list[Level]:
-    """Some levels of a class table, in the given order. Raises UserError for one that is not there."""
+    """Some levels of a class table, in the given order. Raises UserError for one that is not there.
+
+    Nor may one be named twice.
+    """
+    check_names(names)
     levels = read_levels(path)
     for name in names:
         if name not in levels:

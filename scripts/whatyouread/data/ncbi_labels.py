@@ -1,32 +1,56 @@
-"""Labels from NCBI's taxonomy: headers begin with a taxid, and the levels are taxonomic ranks."""
+"""Labels from NCBI's taxonomy: headers give a taxid, and the levels are taxonomic ranks."""
 
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from whatyouread.data.label_source import KEPT, LabelSource
 from whatyouread.data.labels import named
 from whatyouread.data.sequences import SequenceBatch
 from whatyouread.data.taxonomy import NO_TAXID, lineages, read_taxdump
-from whatyouread.support.cli import UserError
+from whatyouread.support.cli import UserError, log
 
 LARGEST_TAXID = 2**31 - 1
-_BLANK = tuple(b" \t")
+NONE = -1
+"""The key of a header that has no taxid."""
+STOP, EXCLUDE = "stop", "exclude"
+ZERO, WITHOUT = "taxid 0", "header without taxid"
+# what ends a taxid: white space of Unicode, and what has no width
+_BLANK = r"\s\x0b\x1c-\x1f\x{85}\p{Z}\x{200b}-\x{200d}\x{2060}\x{feff}"
+_FIRST = rf"^0*(?P<taxid>[0-9]{{1,10}})(?:[{_BLANK}]|$)"
+_TAG = "kraken:taxid|"
+_TAGGED = rf"(?:^|[|{_BLANK}])kraken:taxid\|0*(?P<taxid>[0-9]{{1,10}})(?:[|{_BLANK}]|$)"
 
 
 class NcbiLabels(LabelSource):
-    """Headers `TAXID INDEX` (anything may follow the taxid) and a taxonomy dump.
+    """Headers with a taxid (`header_taxids`) and a taxonomy dump.
 
-    The label table has a column of its own, `resolved_taxid`: the taxid after merging.
+    The label table has a column of its own, `resolved_taxid`: the taxid after merging. Headers without
+    taxid have the key -1 there, where they are excluded.
     """
 
     @dataclass(frozen=True)
     class Settings:
-        """There is nothing to set."""
+        """What is done, "stop" or "exclude", with sequences that have no label for certain.
+
+        without_taxid: their header has no taxid, or 0. rank_twice: their lineage has two classes of
+        one of the ranks. Sequences that are excluded are counted and warned of.
+        """
+
+        without_taxid: str = STOP
+        rank_twice: str = STOP
+
+        def __post_init__(self):
+            for field in fields(self):
+                value = getattr(self, field.name)
+                if value not in (STOP, EXCLUDE):
+                    raise UserError(f"labels.{field.name} is {value!r}: give {STOP} or {EXCLUDE}")
 
     key = pa.field("taxid", pa.int32())
     path = "taxid"
@@ -34,17 +58,26 @@ class NcbiLabels(LabelSource):
     def __init__(self, file: Path | None, settings: Settings):
         if file is None:
             raise UserError("the labels of NCBI need its taxonomy: give --taxdump")
+        self._settings = settings
+        self._warned = False
         self._dump = read_taxdump(file)
 
     def keys(self, batch: SequenceBatch) -> pa.Array:
-        text, offsets = batch.header_text()
-        taxids = header_taxids(text, offsets)
-        for row in np.flatnonzero(taxids < 0):
-            raise batch.error(row, _why(text[offsets[row] : offsets[row + 1]].tobytes()))
+        taxids = header_taxids(batch.headers)
+        wrong = np.flatnonzero(taxids <= 0)
+        if len(wrong) and not self._warned:
+            error = batch.error(wrong[0], _why(batch.headers[wrong[0]].as_py()))
+            if self._settings.without_taxid == STOP:
+                raise error
+            log.warning("left out, and so is every other such record: %s", error)
+            self._warned = True
         return pa.array(taxids, self.key.type)
 
     def labels(self, keys: pa.Array, levels: Sequence[str]) -> pd.DataFrame:
-        table = lineages(self._dump, keys.to_numpy(), levels)
+        exclude_twice = self._settings.rank_twice == EXCLUDE
+        table = lineages(self._dump, keys.to_numpy(), levels, exclude_twice)
+        for taxid, problem in ((NO_TAXID, ZERO), (NONE, WITHOUT)):
+            table.loc[table["taxid"] == taxid, "problem"] = problem
         for column in ("resolved_taxid", *(f"{level}_{self.path}" for level in levels)):
             table[column] = table[column].astype("Int64").mask(table[column] == NO_TAXID)
         return table
@@ -59,34 +92,56 @@ class NcbiLabels(LabelSource):
             for old, new in zip(merged["taxid"], merged["resolved_taxid"], strict=True)
         ]
         after = ("taxids after merging", kept["resolved_taxid"].nunique(), "of kept sequences")
-        rows = super().summary(table, [after, *level_rows])
+        rows = super().summary(table[table["taxid"] > 0], [after, *level_rows])
         return [*rows, ("merged taxids followed", len(merged), named(merges))]
 
 
-def header_taxids(text: np.ndarray, offsets: np.ndarray) -> np.ndarray:
-    """The numbers that headers begin with, up to white space: int64 (n,), -1 where it is no taxid.
+def header_taxids(headers: pa.StringArray) -> np.ndarray:
+    """The taxids of headers: int64 (n,), -1 where there is none.
 
-    text, offsets: see `SequenceBatch.header_text`.
+    `TAXID anything`: the number that the header begins with, up to its end or to white space. Or, as
+    Kraken writes it, `kraken:taxid|TAXID` at the start of the header or after white space or `|`, up to
+    its end, white space or `|`. A header with two different taxids has none: the first one may be the
+    number of a read.
     """
-    width = len(str(LARGEST_TAXID)) + 1
-    places = offsets[:-1, None] + np.arange(width)
-    window = np.append(text, np.uint8(0))[np.minimum(places, len(text))]
-    blank = np.isin(window, _BLANK) | (places >= offsets[1:, None])
-    inside = np.cumsum(blank, axis=1) == 0
-    digits = window - np.uint8(ord("0"))
-    valid = (inside.any(axis=1) & ~inside[:, -1]) & ~(inside & (digits > 9)).any(axis=1)
-    taxids = np.zeros(len(offsets) - 1, np.int64)
-    for column in range(width):
-        taxids = np.where(inside[:, column], taxids * 10 + digits[:, column], taxids)
-    return np.where(valid & (taxids > 0) & (taxids <= LARGEST_TAXID), taxids, -1)
+    first = _numbers(headers, _FIRST)
+    tags = pc.count_substring(headers, _TAG).to_numpy()
+    if not tags.any():
+        return first
+    tagged = _numbers(headers, _TAGGED)
+    taxids = np.where(first < 0, tagged, first)
+    taxids[(first >= 0) & (tagged >= 0) & (first != tagged)] = NONE
+    for row in np.flatnonzero(tags > 1):
+        if len(_all_taxids(headers[row].as_py())) > 1:
+            taxids[row] = NONE
+    return taxids
 
 
-def _why(header: bytes) -> str:
+def _numbers(headers: pa.StringArray, pattern: str) -> np.ndarray:
+    digits = pc.struct_field(pc.extract_regex(headers, pattern), "taxid")
+    numbers = pc.fill_null(digits.cast(pa.int64()), NONE).to_numpy()
+    return np.where(numbers > LARGEST_TAXID, NONE, numbers)
+
+
+def _all_taxids(header: str) -> set[str]:
+    """The number that a header begins with, and those of its tags."""
+    first = re.match(r"0*([0-9]+)(?!\S)", header)
+    tags = re.findall(r"kraken:taxid\|0*([0-9]+)", header)
+    return {*tags, *([first[1]] if first else [])}
+
+
+def _why(header: str) -> str:
     """What is wrong with a header that has no valid taxid."""
-    rule = "expected '>TAXID INDEX', such as '>380669 0'"
-    if not header[:1].strip():
+    rule = (
+        f"expected '>TAXID INDEX', such as '>380669 0', or '{_TAG}380669';"
+        f" labels.without_taxid: {EXCLUDE} leaves such records out"
+    )
+    several = sorted(_all_taxids(header), key=int)
+    if len(several) > 1:
+        return f"two taxids, {' and '.join(several)}; {rule}"
+    if not several and not header[:1].strip():
         return f"a header without taxid; {rule}"
-    word = header.split()[0]
-    if not word.lstrip(b"+-").isdigit():
+    word = several[0] if several else header.split()[0]
+    if not word.lstrip("+-").isdigit():
         return f"a taxid that is not a number; {rule}"
     return f"a taxid that is not between 1 and {LARGEST_TAXID}; {rule}"

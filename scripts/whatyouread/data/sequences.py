@@ -9,6 +9,7 @@ minute.
 """
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
@@ -23,16 +24,16 @@ from whatyouread.support.cli import UserError, log
 
 FASTA_ENDINGS = (".fa", ".fasta", ".fna", ".fas", ".ffn", ".fsa", ".frn", ".mfa")
 FRAGMENTS, PICKED = "_fragments.json", "_species_picked.txt"
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _WIDE_MARKS = (b"\xff\xfe", b"\xfe\xff")
 _NEWLINE, _HEADER, _QUOTE, _SPACE, _TAB = b'\n>" \t'
+_MARK = b"\xef\xbb\xbf"  # the byte order mark that some editors put in front of UTF-8
 
 
 class SequenceBatch(NamedTuple):
     """Consecutive records of one member of the dataset.
 
     source: name of the member. first: index of the first record within the member.
-    headers: strings (n,), the text after ">".
+    headers: strings (n,), the text after ">": UTF-8, or Latin-1 where its bytes are no UTF-8.
     bases: uint8 (total length,), the text of all sequences back to back, see `normalisation.normalised`.
     offsets: int64 (n + 1,); sequence i is `bases[offsets[i]:offsets[i + 1]]`.
     lines: int64 (n,), the line of each header, from 1.
@@ -145,20 +146,26 @@ def _readers(path: Path, block_bytes: int, skipped: list[str]) -> list[tuple[str
 
 
 def _begins_like_fasta(member) -> bool:
-    with member.open() as stream:
+    with _opened(member) as stream:
         start = stream.read(1 << 12)
         if start.startswith(_WIDE_MARKS) and b">" in start[:4]:
             raise UserError(f"{member.name}: text in UTF-16: convert it to UTF-8 or ASCII")
-        start = start.removeprefix(_BYTE_ORDER_MARK)
         while start and not start.strip():
             start = stream.read(1 << 12)
         return start.lstrip()[:1] == b">"
 
 
-def _read_fasta(member, block_bytes: int) -> Iterator[tuple]:
+@contextmanager
+def _opened(member) -> Iterator:
+    """The stream of a member, after its byte order mark, if it has one."""
     with member.open() as stream:
-        if stream.peek(3).startswith(_BYTE_ORDER_MARK):
-            stream.read(3)
+        if stream.peek(len(_MARK)).startswith(_MARK):
+            stream.read(len(_MARK))
+        yield stream
+
+
+def _read_fasta(member, block_bytes: int) -> Iterator[tuple]:
+    with _opened(member) as stream:
         line = 1
         for chunk in _record_chunks(stream, member.name, block_bytes):
             yield from _parse_fasta(chunk, member.name, line)
@@ -195,8 +202,6 @@ def _parse_fasta(chunk: bytes, name: str, line: int) -> Iterator[tuple]:
         here = line + chunk.count(b"\n", 0, position)
         raise UserError(f"{name}, line {here}: {problem}, record {_short(chunk[start:])}")
 
-    if not chunk.isascii():
-        fail(int(np.argmax(np.frombuffer(chunk, np.uint8) > 127)), "a byte that is not ASCII")
     windows = b"\r" in chunk
     chunk = _unix_lines(chunk, name)
     text = np.frombuffer(chunk, np.uint8)
@@ -223,6 +228,8 @@ def _parse_fasta(chunk: bytes, name: str, line: int) -> Iterator[tuple]:
         )
     if len(bases) and bases.min() <= _SPACE:
         refuse(bases <= _SPACE, "white space inside a sequence")
+    if len(bases) and bases.max() > 127:
+        refuse(bases > 127, "a byte that is not ASCII inside a sequence")
     # the lines of a record after its header have a line end each
     lines = np.diff(header_lines, append=len(line_stops)) - 1
     lengths = np.append(starts[1:], len(text)) - stops - 1 - lines
@@ -234,7 +241,7 @@ def _read_fragments(member, picked, block_bytes: int) -> Iterator[tuple]:
     words, lines = _read_picked(picked)
     records = 0
     begin = b"["
-    with member.open() as stream:
+    with _opened(member) as stream:
         for chunk, last in _string_chunks(stream, block_bytes):
             end = b"]" if last else b""
             bases, offsets = _parse_strings(chunk, begin, end, member.name, records)
@@ -305,7 +312,7 @@ def _parse_strings(chunk: bytes, begin: bytes, end: bytes, name: str, first: int
 
 def _read_picked(picked) -> tuple[pa.StringArray, np.ndarray]:
     """The first word of every line that is not empty, and the number of that line, from 1."""
-    with picked.open() as stream:
+    with _opened(picked) as stream:
         text = np.frombuffer(_unix_lines(stream.read(), picked.name), np.uint8)
     line_stops = np.flatnonzero(text == _NEWLINE)
     line_starts = np.append(0, line_stops[:-1] + 1)[: len(line_stops)]
@@ -313,18 +320,29 @@ def _read_picked(picked) -> tuple[pa.StringArray, np.ndarray]:
     starts, lines = line_starts[filled], np.flatnonzero(filled) + 1
     ends = np.flatnonzero((text == _SPACE) | (text == _TAB) | (text == _NEWLINE))
     stops = ends[np.searchsorted(ends, starts)]
-    foreign = np.flatnonzero(text > 127)
-    row = np.searchsorted(starts, foreign, side="right") - 1
-    for line in lines[row[foreign < stops[row]]]:
-        raise UserError(f"{picked.name}, line {line}: a byte that is not ASCII")
     return _strings(text, starts, stops), lines
 
 
 def _strings(text: np.ndarray, starts: np.ndarray, stops: np.ndarray) -> pa.StringArray:
-    """The pieces of a text, ASCII in uint8, as strings."""
+    """The pieces of a text, uint8, as strings: UTF-8, or Latin-1 where a piece is no UTF-8."""
     offsets = np.concatenate(([0], np.cumsum(stops - starts))).astype(np.int32)
-    pieces = pa.py_buffer(text[_ranges(starts, stops)])
-    return pa.StringArray.from_buffers(len(starts), pa.py_buffer(offsets), pieces)
+    pieces = text[_ranges(starts, stops)]
+    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(pieces)]
+    strings = pa.StringArray.from_buffers(len(starts), *buffers[1:])
+    if pieces.max(initial=0) > 127:
+        try:
+            strings.validate(full=True)
+        except pa.ArrowInvalid:
+            as_bytes = pa.BinaryArray.from_buffers(pa.binary(), len(starts), buffers)
+            return pa.array(map(_decoded, as_bytes.to_pylist()), pa.string())
+    return strings
+
+
+def _decoded(text: bytes) -> str:
+    try:
+        return text.decode()
+    except UnicodeDecodeError:
+        return text.decode("latin-1")
 
 
 def _unix_lines(text: bytes, name: str) -> bytes:

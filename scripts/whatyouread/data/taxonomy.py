@@ -21,12 +21,11 @@ import pyarrow.compute as pc
 import pyarrow.csv
 
 from whatyouread.data import archives
+from whatyouread.data.ranks import check_order, check_ranks, nodes_of_rank, several_classes
 from whatyouread.support.cli import UserError, log
 
 ROOT = 1
 NO_TAXID = 0
-# NCBI's name of the top rank: until 2024; since 2025; since 2025 for viruses
-TOP_RANKS = ("superkingdom", "domain", "acellular root")
 UNKNOWN, DELETED = "unknown taxid", "deleted taxid"
 _RANK = pa.dictionary(pa.int32(), pa.string())
 _MEMBERS = ("nodes.dmp", "names.dmp", "merged.dmp", "delnodes.dmp")
@@ -90,17 +89,28 @@ def read_taxdump(path: Path) -> Taxdump:
     return Taxdump(taxids, parents, ranks, merged, deleted, Path(path))
 
 
-def lineages(dump: Taxdump, taxids: np.ndarray, ranks: Sequence[str]) -> pd.DataFrame:
+def lineages(
+    dump: Taxdump, taxids: np.ndarray, ranks: Sequence[str], exclude_twice: bool = False
+) -> pd.DataFrame:
     """The lineage of every taxid: a frame with one row per taxid, in the given order.
 
-    Columns: `taxid`; `resolved_taxid` (after merged.dmp); `problem` ("", "unknown taxid",
-    "deleted taxid"); and for each of `ranks` its name (str, "" where the lineage has none) and
-    `<rank>_taxid`. A missing taxid is 0. `superkingdom`, `domain` and `acellular root` stand for one
-    another, because NCBI renamed the top rank in 2025.
+    ranks: from the highest to the lowest. Columns: `taxid`; `resolved_taxid` (after merged.dmp);
+    `problem` ("", "unknown taxid", "deleted taxid", "rank R twice: NAME > NAME"); and for each of
+    `ranks` its name (str, "" where the lineage has none) and `<rank>_taxid`. A missing taxid is 0.
 
-    Raises `UserError` for a rank that no lineage has, and for a broken dump: a parent that is not
-    there, a lineage that does not end at the root, a node without a scientific name.
+    `superkingdom`, `domain` and `acellular root` stand for one another, because NCBI renamed the top
+    rank in 2025: a lineage gives the rank that is asked for, and only where it lacks it one of the
+    others, unless that is itself among `ranks`.
+
+    A lineage that holds two classes of one rank (SILVA: Eukaryota and, below it, Holozoa) belongs to
+    both. No rule can tell which one is meant, and a dump has such a rank all over or not at all.
+    Therefore it is an error, and only with `exclude_twice` a problem of its taxids.
+
+    Raises `UserError` for a rank that the dump or these lineages do not have, for `no rank` and
+    `clade`, for ranks in another order than that of the lineages, and for a broken dump: a parent that
+    is not there, a lineage that does not end at the root, a node without a scientific name.
     """
+    check_ranks(ranks, set(dump.ranks.dictionary.to_pylist()), dump.path)
     taxids = np.asarray(taxids, np.int64)
     resolved, problems = _resolve(dump, taxids)
     found = resolved != NO_TAXID
@@ -110,15 +120,27 @@ def lineages(dump: Taxdump, taxids: np.ndarray, ranks: Sequence[str]) -> pd.Data
     moved = found & (resolved != taxids)
     asked = _ask_ete(dump, nodes, names, np.stack([taxids[moved], resolved[moved]], axis=1))
     asked = asked[asked["taxid"].isin(resolved)]
+    asked = asked.assign(depth=asked.groupby("taxid", sort=False).cumcount())
+    of_ranks = {}
     for rank in ranks:
-        of_rank = asked[asked["rank"].isin(TOP_RANKS if rank in TOP_RANKS else (rank,))]
+        of_rank = nodes_of_rank(asked, rank, ranks)
         if found.any() and of_rank.empty:
             known = ", ".join(sorted(set(asked["rank"])))
             raise UserError(f"no lineage has the rank '{rank}'; the ranks there are: {known}")
-        of_rank = of_rank.drop_duplicates("taxid", keep="last").set_index("taxid")
+        # a class of a rank below another one may also stand in a lineage by another rank's name
+        classes = asked[asked["node"].isin(of_rank["node"])]
+        twice = classes[classes["taxid"].duplicated(keep=False)]
+        if len(twice) and not exclude_twice:
+            raise UserError(f"{dump.path}: {several_classes(rank, twice)}")
+        for taxid, text in twice.groupby("taxid")["name"].agg(" > ".join).items():
+            own = (frame["resolved_taxid"] == taxid) & (frame["problem"] == "")
+            frame.loc[own, "problem"] = f"rank {rank} twice: {text}"
+        of_rank = of_rank[~of_rank["taxid"].isin(twice["taxid"])].set_index("taxid")
+        of_ranks[rank] = of_rank
         at = frame["resolved_taxid"]
         frame[rank] = of_rank["name"].reindex(at, fill_value="").to_numpy()
         frame[f"{rank}_taxid"] = of_rank["node"].reindex(at, fill_value=NO_TAXID).to_numpy()
+    check_order(of_ranks, dump.path)
     return frame
 
 
