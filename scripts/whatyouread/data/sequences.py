@@ -219,6 +219,8 @@ def _parse_fasta(chunk: bytes, name: str, line: int) -> Iterator[tuple]:
         keep = _without(np.arange(len(text)), drop)
         fail(int(keep[np.argmax(bad)]), problem)
 
+    if len(bases) and bases.max() > 127:
+        refuse(bases > 127, "a byte that is not ASCII inside a sequence")
     # a header may hold more than one
     if chunk.count(b">") > len(header_lines) and (bases == _HEADER).any():
         refuse(
@@ -228,8 +230,6 @@ def _parse_fasta(chunk: bytes, name: str, line: int) -> Iterator[tuple]:
         )
     if len(bases) and bases.min() <= _SPACE:
         refuse(bases <= _SPACE, "white space inside a sequence")
-    if len(bases) and bases.max() > 127:
-        refuse(bases > 127, "a byte that is not ASCII inside a sequence")
     # the lines of a record after its header have a line end each
     lines = np.diff(header_lines, append=len(line_stops)) - 1
     lengths = np.append(starts[1:], len(text)) - stops - 1 - lines
