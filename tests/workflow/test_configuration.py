@@ -230,6 +230,18 @@ def test_another_way_to_give_the_backbone_replaces_the_first(tmp_path, files, va
     assert found["config"]["backbone"] == backbone
 
 
+def test_the_small_configuration_over_the_papers_is_the_small_one(tmp_path):
+    """`--configfile config/small.yaml` in the checkout, where Snakemake reads config.yaml too."""
+    small = PROJECT / "config" / "small.yaml"
+    given = yaml.safe_load(small.read_text())
+    found = understood(folder_with(tmp_path)[0], [small])
+    assert found["config"]["backbone"] == given["backbone"]
+    assert found["EXPLAINERS"]["sharp"]["epochs"] == 3
+    assert len(found["METHODS"]) == 12
+    line = complaint(tmp_path, "results/taxonomy/labels.tsv", files=[small])
+    assert "Missing input files for rule download_dataset" in line  # which the user gives
+
+
 def test_methods_that_are_given_are_all_methods(tmp_path):
     two = {"lime": {"samples": 30}, "chance": {"method": "random"}}
     found = understood(*folder_with(tmp_path, {"attributions": {"methods": two}}))
