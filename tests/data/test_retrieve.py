@@ -621,6 +621,48 @@ def test_folder_with_a_link_that_leads_out(get, tmp_path):
         get(source)
 
 
+def test_hidden_files_are_left_out_with_a_warning(get, tmp_path, caplog):
+    source = tmp_path / "source"
+    (source / ".h").mkdir(parents=True)
+    for name in ("a.fa", ".b.fa", ".h/c.fa"):
+        (source / name).write_bytes(b">1 0\nA\n")
+    get(source)
+    [warning] = [entry.message for entry in caplog.records if entry.levelname == "WARNING"]
+    assert warning.endswith("hidden, and left out: .b.fa, .h")
+    assert [path.name for path in (tmp_path / "made").iterdir()] == ["a.fa"]
+
+
+def test_a_link_to_a_hidden_folder_is_refused(get, tmp_path):
+    """The folder is not entered where it is, nor through the link."""
+    source = tmp_path / "source"
+    (source / ".store").mkdir(parents=True)
+    (source / ".store" / "a.fa").write_bytes(b">1 0\nA\n")
+    (source / "b.fa").write_bytes(b">2 0\nA\n")
+    (source / "data").symlink_to(".store")
+    with pytest.raises(UserError, match="hidden folder"):
+        get(source)
+    (source / "data").unlink()
+    (source / "a.fa").symlink_to(".store/a.fa")  # as git-annex links its files
+    (source / "again").symlink_to(".")
+    get(source)
+    assert sorted(path.name for path in (tmp_path / "made").iterdir()) == ["a.fa", "b.fa"]
+
+
+@pytest.mark.parametrize("name", [b"caf\xe9.fa", b"a\nb.fa"])
+@pytest.mark.parametrize("folder", [False, True])
+def test_names_of_files_that_are_no_text(tmp_path, name, folder):
+    source = os.fsencode(tmp_path) + b"/source"
+    os.mkdir(source)
+    with open(source + b"/" + name, "wb") as stream:
+        stream.write(b">1 0\nACGT\n")
+    given = source if folder else source + b"/" + name
+    done = run_script("download_dataset.py", tmp_path, given, "--log", tmp_path / "log")
+    assert done.returncode == 1
+    [line] = done.stderr.splitlines()
+    assert line.endswith("rename the file")
+    assert line.isprintable()
+
+
 def test_folder_around_its_own_copy(get, tmp_path):
     with pytest.raises(UserError, match="around"):
         get(tmp_path)
@@ -679,6 +721,33 @@ def test_a_folder_that_the_program_did_not_make_is_refused(tmp_path, program):
     assert "Traceback" not in refused.stderr
     assert [path.name for path in (tmp_path / "made").iterdir()] == ["thesis.fa"]
     assert not (tmp_path / "r.json").exists()
+
+
+@pytest.mark.parametrize("record", ["thesis.json", "x.fa", "list.json", "folder"])
+def test_a_file_of_the_user_is_not_overwritten_by_the_record(tmp_path, record):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "thesis.json").write_text('{"title": "mine"}')
+    (tmp_path / "list.json").write_text("[1]")
+    (tmp_path / "x.fa").write_text(">1 0\nACGT\n")
+    before = {file: file.read_text() for file in tmp_path.iterdir() if file.is_file()}
+    more = ["--record", tmp_path / record]
+    done = run_script("download_dataset.py", tmp_path, tmp_path / "x.fa", *more)
+    assert done.returncode == 1
+    assert "is no record of this program" in done.stderr.splitlines()[-1]
+    assert {file: file.read_text() for file in tmp_path.iterdir() if file.is_file()} == before
+    assert not (tmp_path / "made").exists()
+
+
+@pytest.mark.parametrize("record", ["link/r.json", "other/../made/r.json"])
+def test_a_record_in_the_folder_is_refused_by_any_path(tmp_path, record):
+    (tmp_path / "made").mkdir()
+    (tmp_path / "other").mkdir()
+    (tmp_path / "link").symlink_to("made")
+    (tmp_path / "x.fa").write_text(">1 0\nACGT\n")
+    more = ["--record", tmp_path / record]
+    done = run_script("download_dataset.py", tmp_path, tmp_path / "x.fa", *more)
+    assert done.returncode == 1
+    assert "put it beside" in done.stderr
 
 
 @pytest.mark.parametrize("folder", [False, True])

@@ -15,6 +15,7 @@ from whatyouread.data.transfer import Download, describe, refuse_full_disk, refu
 from whatyouread.support import addresses, cli, files
 from whatyouread.support.cli import UserError, log
 from whatyouread.support.progress import progress
+from whatyouread.support.text import named
 
 CHUNK = 1 << 20
 BLANK = b" \t\r\n\xef\xbb\xbf"  # white space and the mark of UTF-8
@@ -179,19 +180,29 @@ def _files_of(path: Path, folder: Path) -> dict[str, Path]:
     if root.is_relative_to(target) or target.is_relative_to(root):
         raise UserError(f"{path}: lies in {folder} or around it, where its copy would be written")
     if path.is_file():
+        archives.refuse_unfit_name(path.name, ascii(str(path)))
         _refuse_useless(path, str(path))
         return {path.name: path}
     if not path.is_dir():
         raise UserError(f"{path}: neither a file nor a folder")
-    found = {}
+    found, hidden = {}, []
     for parent, folders, names in os.walk(root):
         for name in folders + names:
             file = Path(parent, name)
+            archives.refuse_unfit_name(name, ascii(str(path)))
             if file.is_symlink() and not file.resolve().is_relative_to(root):
                 raise UserError(f"{file}: a link that leads out of {path}: copy the file instead")
-        # a linked folder is not entered: its files are reached, and copied, where they are
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        for file in (Path(parent, name) for name in names if not name.startswith(".")):
+            if archives.is_hidden(name):
+                hidden.append(file.relative_to(root).as_posix())
+            # a linked folder is not entered: its files are reached, and copied, where they are
+            elif (
+                file.is_symlink()
+                and file.is_dir()
+                and archives.is_hidden(file.resolve().relative_to(root).as_posix())
+            ):
+                raise UserError(f"{file}: a link to a hidden folder, which is not read: copy it")
+        folders[:] = [name for name in folders if not archives.is_hidden(name)]
+        for file in (Path(parent, name) for name in names if not archives.is_hidden(name)):
             if file.is_symlink() and not file.exists():
                 raise UserError(f"{file}: a link to a file that is not there")
             if not file.is_file():
@@ -201,6 +212,8 @@ def _files_of(path: Path, folder: Path) -> dict[str, Path]:
             found[file.relative_to(root).as_posix()] = file
     if not any(file.stat().st_size for file in found.values()):
         raise UserError(f"{path}: no file with anything in it")
+    if hidden:
+        log.warning("%s: hidden, and left out: %s", path, named(sorted(hidden)))
     return dict(sorted(found.items()))
 
 

@@ -21,6 +21,7 @@ import pyarrow.compute as pc
 from whatyouread.data import archives
 from whatyouread.data.normalisation import Settings, normalised
 from whatyouread.support.cli import UserError, log
+from whatyouread.support.text import named
 
 FASTA_ENDINGS = (".fa", ".fasta", ".fna", ".fas", ".ffn", ".fsa", ".frn", ".mfa")
 FRAGMENTS, PICKED = "_fragments.json", "_species_picked.txt"
@@ -107,8 +108,6 @@ def read_sequences(
     if not records:
         raise UserError(f"{path}: the dataset holds no sequence at all")
     if skipped:
-        from whatyouread.data.labels import named
-
         skipped.sort()
         log.warning(
             "%d files of the dataset are skipped, since they hold no sequences that can be read here"
