@@ -27,6 +27,7 @@ from helpers_server import LoopbackServer
 
 from whatyouread.data import transfer
 from whatyouread.data.retrieve import check_records, retrieve
+from whatyouread.support import files
 from whatyouread.support.addresses import hide
 from whatyouread.support.cli import UserError
 from whatyouread.support.network import CERTIFICATES
@@ -769,8 +770,6 @@ def test_what_the_program_made_is_replaced_until_somebody_changes_it(tmp_path, f
 
 def test_the_record_is_there_before_the_folder(get, tmp_path, monkeypatch):
     """A program that is killed between the two leaves no folder that it takes for another's."""
-    from whatyouread.support import files
-
     kept = files.os.replace
 
     def replace(source, target):
@@ -882,6 +881,64 @@ def test_fragments_are_data(get, tmp_path):
     (source / "x_fragments.json").write_text('[ "ACGT"]')
     (source / "x_species_picked.txt").write_text("a")
     get(source, check=check_records)
+
+
+def test_a_list_of_a_message_is_no_fragments(server, get, tmp_path):
+    """Fragments without the file that lists their records are no data set, whatever the address."""
+    body = b'["error", "no access"]'
+    server.script = [
+        partial(send, body=body, Content_Disposition='inline; filename="x_fragments.json"')
+    ]
+    with pytest.raises(UserError, match=r"x_species_picked\.txt, .* is not there"):
+        get(check=check_records)
+    assert not (tmp_path / "made").exists()
+
+
+@pytest.mark.parametrize("start", [b" " * 5000, b"\n" * 5000, "\ufeff".encode() + b"\r\n"])
+def test_the_look_at_the_first_record_is_that_of_the_readers(get, tmp_path, start):
+    (tmp_path / "x.fa").write_bytes(start + b">1 0\nACGT\n")
+    get(tmp_path / "x.fa", check=check_records)
+
+
+def test_utf16_is_named_before_it_is_kept(get, tmp_path):
+    (tmp_path / "x.fa").write_bytes(">1 0\nACGT\n".encode("utf-16"))
+    with pytest.raises(UserError, match="UTF-16"):
+        get(tmp_path / "x.fa", check=check_records)
+
+
+def test_a_name_with_a_secret_in_it(server, get, tmp_path):
+    """It is not written to disk, and the program knows its own folder by the hidden name."""
+    header = 'attachment; filename="x?token=geheim.fa"'
+    server.script = [partial(send, body=FASTA, Content_Disposition=header)]
+    record = tmp_path / "r.json"
+    get(record_file=record)
+    assert [path.name for path in (tmp_path / "made").iterdir()] == ["x?token=***"]
+    files.refuse_foreign(tmp_path / "made", record)
+    # a name of the user's own stays as it is
+    (tmp_path / "a&code=2.fa").write_bytes(FASTA)
+    get(tmp_path / "a&code=2.fa", record_file=record)
+    assert [path.name for path in (tmp_path / "made").iterdir()] == ["a&code=2.fa"]
+    files.refuse_foreign(tmp_path / "made", record)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 403 token=geheim \x1b[31m http://u:geheim@h/\r\nContent-Length: 0\r\n\r\n",
+        b"\x00\x1b[31m" * 5000,
+    ],
+)
+def test_a_server_s_own_words_are_not_repeated(server, get, waits, answer):
+    def words(handler):
+        handler.wfile.write(answer)
+        handler.close_connection = True
+
+    server.script = [words] * transfer.ATTEMPTS
+    with pytest.raises(UserError) as caught:
+        get()
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 800
+    assert "geheim" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,6 @@ from whatyouread.support.progress import progress
 from whatyouread.support.text import named
 
 CHUNK = 1 << 20
-BLANK = b" \t\r\n\xef\xbb\xbf"  # white space and the mark of UTF-8
 
 
 def retrieve(
@@ -89,19 +88,19 @@ def check_records(folder: Path) -> None:
     Of the records only the first one is looked for: whether all are well-formed is found out when
     they are labelled. But a message that a server sends instead of the data is refused here.
     """
+    from whatyouread.data.sequences import begins_like_fasta, begins_like_fragments
+
     archives.check_archive(folder)
+    members = {member.name: member for member in archives.members(folder)}
     seen = {}
-    for member in archives.members(folder):
-        with member.open() as stream:
-            start = stream.read(4096)
-        if start.lstrip(BLANK)[:1] == b">" or (
-            member.name.endswith("_fragments.json") and re.match(rb'\s*\[\s*"', start)
-        ):
+    for member in members.values():
+        if begins_like_fasta(member) or begins_like_fragments(member, members):
             return
-        seen[member.name] = start
-    if not any(start.strip(BLANK) for start in seen.values()):
+        with member.open() as stream:
+            seen[member.name] = stream.read(4096)
+    if not any(start.strip() for start in seen.values()):
         raise UserError(f"{', '.join(list(seen)[:10]) or 'nothing'}: empty, no record in it")
-    name, start = next(entry for entry in seen.items() if entry[1].strip(BLANK))
+    name, start = next(entry for entry in seen.items() if entry[1].strip())
     more = f" (nor does any of {len(seen) - 1} more files)" if len(seen) > 1 else ""
     raise UserError(
         f"{name}: no data set: it holds no record, which begins with '>'{more}, but "

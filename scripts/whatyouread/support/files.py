@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from whatyouread.support.addresses import hide_all
+from whatyouread.support.addresses import hide, hide_all
 from whatyouread.support.cli import ADVICE, UserError
 
 # of the machine or of Snakemake, in any folder
@@ -218,6 +218,8 @@ def _is_recorded(found: dict[str, Path], made: dict) -> bool:
     if "bytes" in made and made["bytes"] != sum(path.stat().st_size for path in found.values()):
         return False
     digests = {name: sha256(path) for name, path in found.items()}
-    if list(digests) == [made.get("name")] and list(digests.values()) == [expected]:
+    if [hide(name) for name in digests] == [made.get("name")] and list(digests.values()) == [
+        expected
+    ]:
         return True
     return expected in (digests, digest_of_folder(digests))
