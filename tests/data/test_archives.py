@@ -477,3 +477,26 @@ def test_a_tar_with_a_name_that_is_no_utf8(tmp_path):
     with tarfile.open(tmp_path / "a.tar", "w", **options) as archive:
         archive.addfile(tarfile.TarInfo("caf\xe9.fa"))
     refused(tmp_path / "a.tar", "not UTF-8")
+
+
+def bgzipped(data, ended):
+    from Bio import bgzf
+
+    made = io.BytesIO()
+    writer = bgzf.BgzfWriter(fileobj=made)
+    writer.write(data)
+    writer.flush()
+    return made.getvalue() + (archives.BGZIP_END if ended else b"")
+
+
+def test_a_bgzip_file_that_is_cut_between_two_blocks(tmp_path):
+    """It is sound gzip; only the end mark tells (Biopython's writer adds the same one)."""
+    data = SEQUENCES * 100
+    path = tmp_path / "a.fa.gz"
+    path.write_bytes(bgzipped(data, ended=True))
+    check_archive(path)
+    assert contents(path) == {"a.fa": data}
+    path.write_bytes(bgzipped(data, ended=False))
+    refused(path, "end mark of bgzip")
+    path.write_bytes(archives.BGZIP_END[:14])
+    refused(path, "truncated or damaged")

@@ -450,3 +450,12 @@ def test_a_rank_that_is_twice_in_many_lineages_takes_no_quadratic_time(tmp_path)
     table = taxonomy.lineages(dump, np.array(species), ["superkingdom", "genus"], True)
     assert time.process_time() - begin < 10
     assert (table["problem"] == "rank superkingdom twice: n2 > n3").all()
+
+
+def test_a_blank_name_is_none(tmp_path):
+    (tmp_path / "nodes.dmp").write_text("1\t|\t1\t|\tno rank\t|\n5\t|\t1\t|\tgenus\t|\n")
+    (tmp_path / "names.dmp").write_text(
+        "1\t|\troot\t|\t\t|\tscientific name\t|\n5\t|\t  \t|\t\t|\tscientific name\t|\n"
+    )
+    with pytest.raises(UserError, match="no scientific name for taxid 5"):
+        taxonomy.lineages(taxonomy.read_taxdump(tmp_path), np.array([5]), ["genus"])

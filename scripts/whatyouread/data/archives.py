@@ -58,6 +58,8 @@ HIGHEST_RATIO = 200
 SMALL_TOTAL = 1 << 20  # bytes; what expands to less is harmless at any ratio
 LARGEST_TOTAL = 1 << 40
 LONGEST_ZIP_END = 22 + (1 << 16)  # bytes; the last record of a zip and its comment
+# an empty block, see the SAM format's specification, section 4.1.2
+BGZIP_END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
 SPLIT_MARK = 4  # bytes; what may stand before the first member
 JOINED = (
     "bytes outside of the archive, which its directory does not name (several archives joined into"
@@ -83,7 +85,8 @@ def check_archive(path: Path) -> None:
     Refused: truncated or damaged archives, encrypted members, names that are absolute, lead
     upwards, hold backslashes, drive letters or control characters, or occur twice, members that
     are links or devices, zip members that overlap, and absurd expansion. A packed file (gzip,
-    bzip2, xz, Zstandard) is read through once. Files that are not archives pass.
+    bzip2, xz, Zstandard) is read through once, and one of bgzip must have its end mark. Files that
+    are not archives pass.
     """
     path = Path(path)
     if path.is_dir():
@@ -100,6 +103,17 @@ def check_archive(path: Path) -> None:
             with open_plain(path, path.name) as stream:
                 while stream.read(BUFFER):
                     pass
+            _refuse_cut_bgzip(path)
+
+
+def _refuse_cut_bgzip(path: Path) -> None:
+    """Refuse a file of bgzip without its end mark: cut between two blocks, it is sound gzip."""
+    with open(path, "rb") as stream:
+        start = stream.read(14)
+        if start.startswith(b"\x1f\x8b\x08\x04") and start.endswith(b"BC"):
+            stream.seek(-min(len(BGZIP_END), path.stat().st_size), os.SEEK_END)
+            if stream.read() != BGZIP_END:
+                raise EOFError("the end mark of bgzip is not there")
 
 
 def members(path: Path, hidden: list[str] | None = None) -> Iterator[Member]:

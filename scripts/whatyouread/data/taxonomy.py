@@ -258,7 +258,7 @@ def _scientific_names(dump: Taxdump, taxids: np.ndarray) -> list[str]:
         for taxid, name in zip(batch.column(0).to_pylist(), texts, strict=True):
             if names.setdefault(taxid, name) != name:
                 raise UserError(f"{member.name}: the taxid {taxid} has two scientific names")
-    nameless = [str(taxid) for taxid in taxids.tolist() if taxid not in names]
+    nameless = [str(taxid) for taxid in taxids.tolist() if not names.get(taxid, "").strip()]
     if nameless:
         raise UserError(
             f"{member.name}: no scientific name for taxid {', '.join(nameless[:20])};"
