@@ -3,6 +3,7 @@
 import collections
 import gzip
 import io
+import os
 import random
 import re
 import stat
@@ -377,8 +378,10 @@ def test_member_alone(tmp_path):
         st.text("abé /&'", min_size=1, max_size=8).filter(
             lambda name: re.fullmatch("[^/ ]+(/[^/ ]+)*", name)
         ),
-        # what is refused by its first bytes has tests of its own
-        st.binary(max_size=300).filter(lambda data: not data.startswith(REFUSED)),
+        # what its first bytes call packed, or refused, has tests of its own
+        st.binary(max_size=300).filter(
+            lambda data: not data.startswith(REFUSED) and archives._packing(data) is None
+        ),
         min_size=1,
         max_size=5,
     ),
@@ -431,3 +434,69 @@ def test_streams_hold_little(tmp_path):
     tracemalloc.stop()
     assert total == 64 << 18
     assert peak < 4 << 20
+
+
+@pytest.mark.parametrize("form", ["zip", "tar", "tar.gz"])
+def test_joined_archives_are_refused(tmp_path, form):
+    """Of `cat a.zip b.zip` readers see b alone, of `cat a.tar b.tar` a alone."""
+    parts = []
+    for name in "ab":
+        path = tmp_path / f"{name}.{form}"
+        entries = [(f"{name}.fa", SEQUENCES)]
+        if form == "zip":
+            make_zip(path, dict(entries))
+        else:
+            make_tar(path, entries, "w" if form == "tar" else "w:gz")
+        check_archive(path)
+        parts.append(path.read_bytes())
+    joined = tmp_path / f"joined.{form}"
+    joined.write_bytes(b"".join(parts))
+    refused(joined, "several archives joined")
+
+
+def test_the_mark_of_a_split_zip_is_no_other_archive(tmp_path):
+    path = make_zip(tmp_path / "a.zip", {"a.fa": SEQUENCES})
+    path.write_bytes(b"PK\x07\x08" + path.read_bytes())
+    check_archive(path)
+    assert contents(path) == {"a.fa": SEQUENCES}
+
+
+@pytest.mark.parametrize(
+    "name", [b"a\nb.fa", b"\x1b[31m.fa", b"caf\xe9.fa", b".hidden\t", b"Icon\r"]
+)
+def test_names_that_no_table_can_hold(tmp_path, name):
+    (tmp_path / os.fsdecode(name)).write_bytes(SEQUENCES)
+    with pytest.raises(UserError, match="rename the file") as caught:
+        list(members(tmp_path, []))
+    str(caught.value).encode()
+    assert str(caught.value).isprintable()
+
+
+def test_a_tar_with_a_name_that_is_no_utf8(tmp_path):
+    options = {"format": tarfile.GNU_FORMAT, "encoding": "latin-1"}
+    with tarfile.open(tmp_path / "a.tar", "w", **options) as archive:
+        archive.addfile(tarfile.TarInfo("caf\xe9.fa"))
+    refused(tmp_path / "a.tar", "not UTF-8")
+
+
+def bgzipped(data, ended):
+    from Bio import bgzf
+
+    made = io.BytesIO()
+    writer = bgzf.BgzfWriter(fileobj=made)
+    writer.write(data)
+    writer.flush()
+    return made.getvalue() + (archives.BGZIP_END if ended else b"")
+
+
+def test_a_bgzip_file_that_is_cut_between_two_blocks(tmp_path):
+    """It is sound gzip; only the end mark tells (Biopython's writer adds the same one)."""
+    data = SEQUENCES * 100
+    path = tmp_path / "a.fa.gz"
+    path.write_bytes(bgzipped(data, ended=True))
+    check_archive(path)
+    assert contents(path) == {"a.fa": data}
+    path.write_bytes(bgzipped(data, ended=False))
+    refused(path, "end mark of bgzip")
+    path.write_bytes(archives.BGZIP_END[:14])
+    refused(path, "truncated or damaged")

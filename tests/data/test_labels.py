@@ -319,11 +319,6 @@ def test_the_published_superkingdoms_sum_to_the_published_total():
     assert round(paper["sequences"] * 0.02) == paper["test sequences"]
 
 
-def test_long_lists_are_cut():
-    assert labels.named([str(n) for n in range(3)], most=3) == "0, 1, 2"
-    assert labels.named([str(n) for n in range(25)]).endswith("18, 19 and 5 more")
-
-
 def test_nothing_kept_and_impossible_classes_stop_the_run(made, source):
     with pytest.raises(UserError, match=r"no sequence has a label .* no genus: 7"):
         labels.class_table(made[made["status"] != "kept"], source, RANKS)

@@ -169,3 +169,12 @@ def test_windows_are_of_like_length_and_hold_everything():
 def test_settings_that_make_no_sense(settings, words):
     with pytest.raises(UserError, match=f"sequences.{words}"):
         Settings(**settings)
+
+
+@pytest.mark.parametrize("share", [number / 100 for number in range(101)])
+def test_a_share_of_n_is_compared_without_rounding_errors(share):
+    """0.57 * 100 is 56.99999999999999 in binary: 57 N of 100 are no larger share."""
+    allowed = round(100 * share)
+    texts = ["N" * number + "A" * (100 - number) for number in (allowed, min(allowed + 1, 99))]
+    made, _ = normalised(batch_of(texts), Settings(max_n_share=share))
+    assert np.diff(made.offsets).tolist() == [100 * (allowed < 100), 100 * (allowed >= 99)]

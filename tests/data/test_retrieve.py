@@ -27,6 +27,7 @@ from helpers_server import LoopbackServer
 
 from whatyouread.data import transfer
 from whatyouread.data.retrieve import check_records, retrieve
+from whatyouread.support import files
 from whatyouread.support.addresses import hide
 from whatyouread.support.cli import UserError
 from whatyouread.support.network import CERTIFICATES
@@ -621,6 +622,48 @@ def test_folder_with_a_link_that_leads_out(get, tmp_path):
         get(source)
 
 
+def test_hidden_files_are_left_out_with_a_warning(get, tmp_path, caplog):
+    source = tmp_path / "source"
+    (source / ".h").mkdir(parents=True)
+    for name in ("a.fa", ".b.fa", ".h/c.fa"):
+        (source / name).write_bytes(b">1 0\nA\n")
+    get(source)
+    [warning] = [entry.message for entry in caplog.records if entry.levelname == "WARNING"]
+    assert warning.endswith("hidden, and left out: .b.fa, .h")
+    assert [path.name for path in (tmp_path / "made").iterdir()] == ["a.fa"]
+
+
+def test_a_link_to_a_hidden_folder_is_refused(get, tmp_path):
+    """The folder is not entered where it is, nor through the link."""
+    source = tmp_path / "source"
+    (source / ".store").mkdir(parents=True)
+    (source / ".store" / "a.fa").write_bytes(b">1 0\nA\n")
+    (source / "b.fa").write_bytes(b">2 0\nA\n")
+    (source / "data").symlink_to(".store")
+    with pytest.raises(UserError, match="hidden folder"):
+        get(source)
+    (source / "data").unlink()
+    (source / "a.fa").symlink_to(".store/a.fa")  # as git-annex links its files
+    (source / "again").symlink_to(".")
+    get(source)
+    assert sorted(path.name for path in (tmp_path / "made").iterdir()) == ["a.fa", "b.fa"]
+
+
+@pytest.mark.parametrize("name", [b"caf\xe9.fa", b"a\nb.fa"])
+@pytest.mark.parametrize("folder", [False, True])
+def test_names_of_files_that_are_no_text(tmp_path, name, folder):
+    source = os.fsencode(tmp_path) + b"/source"
+    os.mkdir(source)
+    with open(source + b"/" + name, "wb") as stream:
+        stream.write(b">1 0\nACGT\n")
+    given = source if folder else source + b"/" + name
+    done = run_script("download_dataset.py", tmp_path, given, "--log", tmp_path / "log")
+    assert done.returncode == 1
+    [line] = done.stderr.splitlines()
+    assert line.endswith("rename the file")
+    assert line.isprintable()
+
+
 def test_folder_around_its_own_copy(get, tmp_path):
     with pytest.raises(UserError, match="around"):
         get(tmp_path)
@@ -681,6 +724,33 @@ def test_a_folder_that_the_program_did_not_make_is_refused(tmp_path, program):
     assert not (tmp_path / "r.json").exists()
 
 
+@pytest.mark.parametrize("record", ["thesis.json", "x.fa", "list.json", "folder"])
+def test_a_file_of_the_user_is_not_overwritten_by_the_record(tmp_path, record):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "thesis.json").write_text('{"title": "mine"}')
+    (tmp_path / "list.json").write_text("[1]")
+    (tmp_path / "x.fa").write_text(">1 0\nACGT\n")
+    before = {file: file.read_text() for file in tmp_path.iterdir() if file.is_file()}
+    more = ["--record", tmp_path / record]
+    done = run_script("download_dataset.py", tmp_path, tmp_path / "x.fa", *more)
+    assert done.returncode == 1
+    assert "is no record of this program" in done.stderr.splitlines()[-1]
+    assert {file: file.read_text() for file in tmp_path.iterdir() if file.is_file()} == before
+    assert not (tmp_path / "made").exists()
+
+
+@pytest.mark.parametrize("record", ["link/r.json", "other/../made/r.json"])
+def test_a_record_in_the_folder_is_refused_by_any_path(tmp_path, record):
+    (tmp_path / "made").mkdir()
+    (tmp_path / "other").mkdir()
+    (tmp_path / "link").symlink_to("made")
+    (tmp_path / "x.fa").write_text(">1 0\nACGT\n")
+    more = ["--record", tmp_path / record]
+    done = run_script("download_dataset.py", tmp_path, tmp_path / "x.fa", *more)
+    assert done.returncode == 1
+    assert "put it beside" in done.stderr
+
+
 @pytest.mark.parametrize("folder", [False, True])
 def test_what_the_program_made_is_replaced_until_somebody_changes_it(tmp_path, folder):
     source = tmp_path / "x.fa"
@@ -700,8 +770,6 @@ def test_what_the_program_made_is_replaced_until_somebody_changes_it(tmp_path, f
 
 def test_the_record_is_there_before_the_folder(get, tmp_path, monkeypatch):
     """A program that is killed between the two leaves no folder that it takes for another's."""
-    from whatyouread.support import files
-
     kept = files.os.replace
 
     def replace(source, target):
@@ -813,6 +881,64 @@ def test_fragments_are_data(get, tmp_path):
     (source / "x_fragments.json").write_text('[ "ACGT"]')
     (source / "x_species_picked.txt").write_text("a")
     get(source, check=check_records)
+
+
+def test_a_list_of_a_message_is_no_fragments(server, get, tmp_path):
+    """Fragments without the file that lists their records are no data set, whatever the address."""
+    body = b'["error", "no access"]'
+    server.script = [
+        partial(send, body=body, Content_Disposition='inline; filename="x_fragments.json"')
+    ]
+    with pytest.raises(UserError, match=r"x_species_picked\.txt, .* is not there"):
+        get(check=check_records)
+    assert not (tmp_path / "made").exists()
+
+
+@pytest.mark.parametrize("start", [b" " * 5000, b"\n" * 5000, "\ufeff".encode() + b"\r\n"])
+def test_the_look_at_the_first_record_is_that_of_the_readers(get, tmp_path, start):
+    (tmp_path / "x.fa").write_bytes(start + b">1 0\nACGT\n")
+    get(tmp_path / "x.fa", check=check_records)
+
+
+def test_utf16_is_named_before_it_is_kept(get, tmp_path):
+    (tmp_path / "x.fa").write_bytes(">1 0\nACGT\n".encode("utf-16"))
+    with pytest.raises(UserError, match="UTF-16"):
+        get(tmp_path / "x.fa", check=check_records)
+
+
+def test_a_name_with_a_secret_in_it(server, get, tmp_path):
+    """It is not written to disk, and the program knows its own folder by the hidden name."""
+    header = 'attachment; filename="x?token=geheim.fa"'
+    server.script = [partial(send, body=FASTA, Content_Disposition=header)]
+    record = tmp_path / "r.json"
+    get(record_file=record)
+    assert [path.name for path in (tmp_path / "made").iterdir()] == ["x?token=***"]
+    files.refuse_foreign(tmp_path / "made", record)
+    # a name of the user's own stays as it is
+    (tmp_path / "a&code=2.fa").write_bytes(FASTA)
+    get(tmp_path / "a&code=2.fa", record_file=record)
+    assert [path.name for path in (tmp_path / "made").iterdir()] == ["a&code=2.fa"]
+    files.refuse_foreign(tmp_path / "made", record)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 403 token=geheim \x1b[31m http://u:geheim@h/\r\nContent-Length: 0\r\n\r\n",
+        b"\x00\x1b[31m" * 5000,
+    ],
+)
+def test_a_server_s_own_words_are_not_repeated(server, get, waits, answer):
+    def words(handler):
+        handler.wfile.write(answer)
+        handler.close_connection = True
+
+    server.script = [words] * transfer.ATTEMPTS
+    with pytest.raises(UserError) as caught:
+        get()
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 800
+    assert "geheim" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

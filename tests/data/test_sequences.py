@@ -159,7 +159,6 @@ def test_fragments_with_byte_order_marks_and_words_of_any_bytes(tmp_path):
         (b"\n\r\nACGT\n>1 0\nAC\n", 3, "before the first '>'"),
         (b"\xef\xbb\xbfACGT\n>1 0\nAC\n", 1, "before the first '>'"),
         (b"\xef\xbb\xbf\xef\xbb\xbf>1 0\nAC\n", 1, "before the first '>'"),
-        (b"\xff\xfe>\x001\x00", 1, "before the first '>'"),
         # files joined without a last line end
         (b">1 0\nAC\nGT>2 1\nACGT\n", 3, "a '>' inside a sequence (were files joined"),
         (b">1 0\r\nACGT>2 1\r\nACGT\r\n", 2, "a '>' inside a sequence (were files joined"),
@@ -503,3 +502,9 @@ def test_a_file_of_something_else_is_refused(tmp_path, text, block_bytes):
 def test_a_file_of_unusual_bases_is_read(tmp_path, text):
     (tmp_path / "x.fna").write_text(f">1 0\n{text}\n")
     assert plain(tmp_path) == [("1 0", text.upper().replace("U", "T"))]
+
+
+def test_what_is_there_is_listed_once(tmp_path):
+    (tmp_path / "reads.fastq").write_bytes(b"@1 0\nACGT\n+\nIIII\n")
+    with pytest.raises(UserError, match=r"only: reads\.fastq$"):
+        list(read_sequences(tmp_path))

@@ -147,3 +147,8 @@ def test_paths(address, path):
 def test_path_of_another_machine():
     with pytest.raises(ValueError, match="another machine"):
         local_path("file://host/x.fa")
+
+
+@pytest.mark.parametrize("name", ["key", "rlkey", "dataverse_key", "public_key", "download-key"])
+def test_whatever_is_called_a_key(name):
+    assert hide(f"https://h/x?{name}=geheim&a=1") == f"https://h/x?{name}=***&a=1"

@@ -16,6 +16,7 @@ from whatyouread.support.text import (
     escape_html,
     escape_markdown,
     markdown_table,
+    named,
     plain,
     without_controls,
 )
@@ -132,3 +133,8 @@ def test_plain_text_is_one_line_of_characters_with_a_width():
     assert plain("x" * 50, 10) == "x" * 9 + "…"
     assert plain("x" * 10, 10) == "x" * 10
     assert plain("lone \ud800") == "lone �"
+
+
+def test_long_lists_are_cut():
+    assert named([str(n) for n in range(3)], most=3) == "0, 1, 2"
+    assert named([str(n) for n in range(25)]).endswith("18, 19 and 5 more")

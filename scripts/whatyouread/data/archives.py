@@ -58,6 +58,13 @@ HIGHEST_RATIO = 200
 SMALL_TOTAL = 1 << 20  # bytes; what expands to less is harmless at any ratio
 LARGEST_TOTAL = 1 << 40
 LONGEST_ZIP_END = 22 + (1 << 16)  # bytes; the last record of a zip and its comment
+# an empty block, see the SAM format's specification, section 4.1.2
+BGZIP_END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
+SPLIT_MARK = 4  # bytes; what may stand before the first member
+JOINED = (
+    "bytes outside of the archive, which its directory does not name (several archives joined into"
+    " one file?): give them one by one, in a folder"
+)
 METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA}
 
 
@@ -78,7 +85,8 @@ def check_archive(path: Path) -> None:
     Refused: truncated or damaged archives, encrypted members, names that are absolute, lead
     upwards, hold backslashes, drive letters or control characters, or occur twice, members that
     are links or devices, zip members that overlap, and absurd expansion. A packed file (gzip,
-    bzip2, xz, Zstandard) is read through once. Files that are not archives pass.
+    bzip2, xz, Zstandard) is read through once, and one of bgzip must have its end mark. Files that
+    are not archives pass.
     """
     path = Path(path)
     if path.is_dir():
@@ -95,6 +103,17 @@ def check_archive(path: Path) -> None:
             with open_plain(path, path.name) as stream:
                 while stream.read(BUFFER):
                     pass
+            _refuse_cut_bgzip(path)
+
+
+def _refuse_cut_bgzip(path: Path) -> None:
+    """Refuse a file of bgzip without its end mark: cut between two blocks, it is sound gzip."""
+    with open(path, "rb") as stream:
+        start = stream.read(14)
+        if start.startswith(b"\x1f\x8b\x08\x04") and start.endswith(b"BC"):
+            stream.seek(-min(len(BGZIP_END), path.stat().st_size), os.SEEK_END)
+            if stream.read() != BGZIP_END:
+                raise EOFError("the end mark of bgzip is not there")
 
 
 def members(path: Path, hidden: list[str] | None = None) -> Iterator[Member]:
@@ -105,7 +124,7 @@ def members(path: Path, hidden: list[str] | None = None) -> Iterator[Member]:
     Zstandard are decompressed, whatever they are called, and lose `.gz` and the like from their
     name. Hidden files and `__MACOSX` are left out; their names are appended to `hidden`. Opening or
     reading damaged data raises `UserError` with the member's name; so do two members of one name
-    (`a.fa` beside `a.fa.gz`). Going back in a tar.gz decompresses it anew.
+    (`a.fa` beside `a.fa.gz`) and a name that is no text. Going back in a tar.gz decompresses it anew.
     """
     path = Path(path)
     found: list[Member] = []
@@ -119,6 +138,8 @@ def members(path: Path, hidden: list[str] | None = None) -> Iterator[Member]:
             found.extend(_members_of_file(file, name, prefix, hidden))
     else:
         found.extend(_members_of_file(path, path.name, "", hidden))
+    for name in (*(member.name for member in found), *hidden):
+        refuse_unfit_name(name, str(path))
     found.sort(key=lambda member: member.name)
     for one, other in pairwise(found):
         if one.name == other.name:
@@ -144,7 +165,7 @@ def _members_of_file(path: Path, name: str, prefix: str, hidden: list[str]) -> I
         label = prefix + posixpath.normpath(inner)
         if inner.endswith("/"):
             continue
-        if _is_hidden(inner):
+        if is_hidden(inner):
             hidden.append(label)
         else:
             yield Member(_without_packing(label), partial(_open_inner, opener, label))
@@ -189,7 +210,8 @@ def _check_zip(path: Path) -> None:
 def _refuse_overlap(listed, stream: BinaryIO, directory: int, where: str) -> None:
     """Refuse members that share bytes, as those of the most compact zip bombs do.
 
-    And a directory that says something else than what stands before the members' bytes: members of
+    Bytes before the first member, which are often another zip: only the last directory is read. And a
+    directory that says something else than what stands before the members' bytes: members of
     a damaged name or size would otherwise be left out in silence.
     """
     stream.seek(max(0, stream.seek(0, os.SEEK_END) - LONGEST_ZIP_END))
@@ -198,6 +220,8 @@ def _refuse_overlap(listed, stream: BinaryIO, directory: int, where: str) -> Non
     if count not in (len(listed), 0xFFFF):  # that many or more
         raise zipfile.BadZipFile(f"{len(listed)} of {count} members are listed")
     in_order = sorted(listed, key=lambda member: member.header_offset)
+    if in_order and in_order[0].header_offset > SPLIT_MARK:
+        raise UserError(f"{where}: {JOINED}")
     ends = [member.header_offset for member in in_order[1:]] + [directory]
     for member, end in zip(in_order, ends, strict=True):
         offset = member.header_offset
@@ -240,8 +264,9 @@ def _check_tar(path: Path) -> None:
         if archive.fileobj.read(512) != bytes(512):
             raise tarfile.ReadError(f"no end mark at byte {archive.offset}")
         # to the end of the compressed data, which holds the checksum
-        while archive.fileobj.read(BUFFER):
-            pass
+        while rest := archive.fileobj.read(BUFFER):
+            if rest.strip(b"\0"):
+                raise UserError(f"{path.name}: {JOINED}")
 
 
 def _refuse_names(names: Iterable[str], where: str) -> None:
@@ -254,8 +279,8 @@ def _refuse_names(names: Iterable[str], where: str) -> None:
             problem = "holds a backslash"
         elif ".." in name.split("/"):
             problem = "leads out of the archive"
-        elif any(ord(letter) < 32 or ord(letter) == 127 for letter in name):
-            problem = "holds control characters"
+        elif unfit := _unfit(name):
+            problem = unfit
         elif posixpath.normpath(name) in seen:
             problem = "occurs twice"
         if problem:
@@ -263,6 +288,18 @@ def _refuse_names(names: Iterable[str], where: str) -> None:
         seen.add(posixpath.normpath(name))
     if not seen:
         raise UserError(f"{where}: the archive is empty")
+
+
+def refuse_unfit_name(name: str, where: str) -> None:
+    """Raise `UserError` for the name of a file that no table or message can show."""
+    if unfit := _unfit(name):
+        raise UserError(f"{where}: the file name {name!r} {unfit}: rename the file")
+
+
+def _unfit(name: str) -> str:
+    if re.search("[\x00-\x1f\x7f-\x9f\u2028\u2029]", name):
+        return "holds control characters"
+    return "is not UTF-8" if re.search("[\ud800-\udfff]", name) else ""
 
 
 def _refuse_total(total: int, packed: int, where: str) -> None:
@@ -277,19 +314,20 @@ def _refuse_total(total: int, packed: int, where: str) -> None:
 def _files_below(folder: Path, hidden: list[str] | None = None) -> Iterator[Path]:
     for parent, folders, names in os.walk(folder):
         if hidden is not None:  # the time stamp is Snakemake's own
-            left_out = [name for name in (*folders, *names) if _is_hidden(name)]
+            left_out = [name for name in (*folders, *names) if is_hidden(name)]
             hidden += [
                 Path(parent, name).relative_to(folder).as_posix()
                 for name in left_out
                 if name != ".snakemake_timestamp"
             ]
-        folders[:] = [name for name in folders if not _is_hidden(name)]
-        yield from (Path(parent, name) for name in names if not _is_hidden(name))
+        folders[:] = [name for name in folders if not is_hidden(name)]
+        yield from (Path(parent, name) for name in names if not is_hidden(name))
 
 
-def _is_hidden(name: str) -> bool:
+def is_hidden(name: str) -> bool:
+    """Whether a file of this name, or in such a folder, is one that nobody sees: `.x`, `__MACOSX`."""
     parts = posixpath.normpath(name).split("/")
-    return any(part.startswith(".") or part == "__MACOSX" for part in parts)
+    return any((part.startswith(".") and part != ".") or part == "__MACOSX" for part in parts)
 
 
 def _without_packing(name: str) -> str:

@@ -19,10 +19,10 @@ from whatyouread.data.label_source import KEPT, LabelSource
 from whatyouread.data.levels import Level, check_names
 from whatyouread.support.cli import UserError, log
 from whatyouread.support.files import read_tsv
+from whatyouread.support.text import named
 
 UNUSED = "no sequence to use"
 DROPPED = "dropped: "
-MOST_NAMED = 20
 
 
 def label_table(counts: pa.Table, source: LabelSource, levels: Sequence[str]) -> pd.DataFrame:
@@ -243,12 +243,6 @@ def read_labels(path: Path) -> pd.DataFrame:
         return table.astype({"sequences": np.int64, "empty": np.int64})
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path} is no label table ({error}): label the dataset again") from None
-
-
-def named(items: Sequence[str], most: int = MOST_NAMED) -> str:
-    """The first `most` items in one line, and how many more there are."""
-    more = len(items) - most
-    return ", ".join(items[:most]) + (f" and {more} more" if more > 0 else "")
 
 
 def _usable(table: pd.DataFrame) -> int:

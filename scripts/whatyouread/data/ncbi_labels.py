@@ -11,10 +11,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from whatyouread.data.label_source import KEPT, LabelSource
-from whatyouread.data.labels import named
 from whatyouread.data.sequences import SequenceBatch
 from whatyouread.data.taxonomy import NO_TAXID, lineages, read_taxdump
 from whatyouread.support.cli import UserError, log
+from whatyouread.support.text import named
 
 LARGEST_TAXID = 2**31 - 1
 NONE = -1

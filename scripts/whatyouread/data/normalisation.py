@@ -115,7 +115,8 @@ def normalised(batch, settings: Settings):
     gone = found[EMPTY] | found.get(TOO_LONG[LEAVE_OUT], False)
     found[NO_BASE] = (others + unknown == sizes) & ~gone
     gone = gone | found[NO_BASE]
-    found[TOO_MANY_N] = (unknown > settings.max_n_share * sizes) & ~gone
+    # 0.57 * 100 is 57, not 56.99999999999999
+    found[TOO_MANY_N] = (unknown > np.round(settings.max_n_share * sizes, 6)) & ~gone
     stops = np.where(gone | found[TOO_MANY_N], starts, stops)
 
     if found[URACIL].any() or (settings.upper_case and found[LOWER].any()):

@@ -15,9 +15,9 @@ from whatyouread.data.transfer import Download, describe, refuse_full_disk, refu
 from whatyouread.support import addresses, cli, files
 from whatyouread.support.cli import UserError, log
 from whatyouread.support.progress import progress
+from whatyouread.support.text import named
 
 CHUNK = 1 << 20
-BLANK = b" \t\r\n\xef\xbb\xbf"  # white space and the mark of UTF-8
 
 
 def retrieve(
@@ -88,19 +88,19 @@ def check_records(folder: Path) -> None:
     Of the records only the first one is looked for: whether all are well-formed is found out when
     they are labelled. But a message that a server sends instead of the data is refused here.
     """
+    from whatyouread.data.sequences import begins_like_fasta, begins_like_fragments
+
     archives.check_archive(folder)
+    members = {member.name: member for member in archives.members(folder)}
     seen = {}
-    for member in archives.members(folder):
-        with member.open() as stream:
-            start = stream.read(4096)
-        if start.lstrip(BLANK)[:1] == b">" or (
-            member.name.endswith("_fragments.json") and re.match(rb'\s*\[\s*"', start)
-        ):
+    for member in members.values():
+        if begins_like_fasta(member) or begins_like_fragments(member, members):
             return
-        seen[member.name] = start
-    if not any(start.strip(BLANK) for start in seen.values()):
+        with member.open() as stream:
+            seen[member.name] = stream.read(4096)
+    if not any(start.strip() for start in seen.values()):
         raise UserError(f"{', '.join(list(seen)[:10]) or 'nothing'}: empty, no record in it")
-    name, start = next(entry for entry in seen.items() if entry[1].strip(BLANK))
+    name, start = next(entry for entry in seen.items() if entry[1].strip())
     more = f" (nor does any of {len(seen) - 1} more files)" if len(seen) > 1 else ""
     raise UserError(
         f"{name}: no data set: it holds no record, which begins with '>'{more}, but "
@@ -179,19 +179,29 @@ def _files_of(path: Path, folder: Path) -> dict[str, Path]:
     if root.is_relative_to(target) or target.is_relative_to(root):
         raise UserError(f"{path}: lies in {folder} or around it, where its copy would be written")
     if path.is_file():
+        archives.refuse_unfit_name(path.name, ascii(str(path)))
         _refuse_useless(path, str(path))
         return {path.name: path}
     if not path.is_dir():
         raise UserError(f"{path}: neither a file nor a folder")
-    found = {}
+    found, hidden = {}, []
     for parent, folders, names in os.walk(root):
         for name in folders + names:
             file = Path(parent, name)
+            archives.refuse_unfit_name(name, ascii(str(path)))
             if file.is_symlink() and not file.resolve().is_relative_to(root):
                 raise UserError(f"{file}: a link that leads out of {path}: copy the file instead")
-        # a linked folder is not entered: its files are reached, and copied, where they are
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        for file in (Path(parent, name) for name in names if not name.startswith(".")):
+            if archives.is_hidden(name):
+                hidden.append(file.relative_to(root).as_posix())
+            # a linked folder is not entered: its files are reached, and copied, where they are
+            elif (
+                file.is_symlink()
+                and file.is_dir()
+                and archives.is_hidden(file.resolve().relative_to(root).as_posix())
+            ):
+                raise UserError(f"{file}: a link to a hidden folder, which is not read: copy it")
+        folders[:] = [name for name in folders if not archives.is_hidden(name)]
+        for file in (Path(parent, name) for name in names if not archives.is_hidden(name)):
             if file.is_symlink() and not file.exists():
                 raise UserError(f"{file}: a link to a file that is not there")
             if not file.is_file():
@@ -201,6 +211,8 @@ def _files_of(path: Path, folder: Path) -> dict[str, Path]:
             found[file.relative_to(root).as_posix()] = file
     if not any(file.stat().st_size for file in found.values()):
         raise UserError(f"{path}: no file with anything in it")
+    if hidden:
+        log.warning("%s: hidden, and left out: %s", path, named(sorted(hidden)))
     return dict(sorted(found.items()))
 
 

@@ -8,7 +8,8 @@ a valid sequence is to `normalisation`. Whole blocks are parsed at once: 5 milli
 minute.
 """
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Container, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
@@ -21,6 +22,7 @@ import pyarrow.compute as pc
 from whatyouread.data import archives
 from whatyouread.data.normalisation import Settings, normalised
 from whatyouread.support.cli import UserError, log
+from whatyouread.support.text import named
 
 FASTA_ENDINGS = (".fa", ".fasta", ".fna", ".fas", ".ffn", ".fsa", ".frn", ".mfa")
 FRAGMENTS, PICKED = "_fragments.json", "_species_picked.txt"
@@ -98,7 +100,7 @@ def read_sequences(
         if 2 * strange > characters:
             raise UserError(
                 f"{source}: {strange / characters:.0%} of its characters are no bases (A, C, G, T, U,"
-                " N): is it protein? Take the file out of the dataset"
+                " N): is it protein, or an alignment with gaps? Take the file out of the dataset"
             )
         if not first:
             skipped.append(source)
@@ -107,8 +109,6 @@ def read_sequences(
     if not records:
         raise UserError(f"{path}: the dataset holds no sequence at all")
     if skipped:
-        from whatyouread.data.labels import named
-
         skipped.sort()
         log.warning(
             "%d files of the dataset are skipped, since they hold no sequences that can be read here"
@@ -121,18 +121,14 @@ def read_sequences(
 def _readers(path: Path, block_bytes: int, skipped: list[str]) -> list[tuple[str, Iterator]]:
     members = {member.name: member for member in archives.members(path, skipped)}
     fragments = [name for name in members if name.endswith(FRAGMENTS)]
-    picked = {name: name.removesuffix(FRAGMENTS) + PICKED for name in fragments}
+    picked = {name: _picked_of(name, members) for name in fragments}
     readers = []
     for name, member in members.items():
         if name in picked:
-            if picked[name] not in members:
-                raise UserError(
-                    f"{name}: {picked[name]}, the file that lists its records, is not there"
-                )
             reader = _read_fragments(member, members[picked[name]], block_bytes)
             readers.append((name, reader))
         elif name.lower().endswith(FASTA_ENDINGS) or (
-            name not in picked.values() and _begins_like_fasta(member)
+            name not in picked.values() and begins_like_fasta(member)
         ):
             readers.append((name, _read_fasta(member, block_bytes)))
         elif name not in picked.values():
@@ -140,26 +136,50 @@ def _readers(path: Path, block_bytes: int, skipped: list[str]) -> list[tuple[str
     if not readers:
         raise UserError(
             f"{path}: no file that begins with '>' (FASTA) and no *{FRAGMENTS} in it,"
-            f" only: {', '.join([*members, *skipped][:10]) or 'nothing'}"
+            f" only: {named(sorted({*members, *skipped})) or 'nothing'}"
         )
     return sorted(readers, key=lambda reader: reader[0])
 
 
-def _begins_like_fasta(member) -> bool:
+def begins_like_fasta(member) -> bool:
+    """Whether the first character of a member that is no white space is ">".
+
+    Raises `UserError` for FASTA in UTF-16, as every reader of a member does.
+    """
     with _opened(member) as stream:
         start = stream.read(1 << 12)
-        if start.startswith(_WIDE_MARKS) and b">" in start[:4]:
-            raise UserError(f"{member.name}: text in UTF-16: convert it to UTF-8 or ASCII")
         while start and not start.strip():
             start = stream.read(1 << 12)
         return start.lstrip()[:1] == b">"
+
+
+def begins_like_fragments(member, names: Container[str]) -> bool:
+    """Whether a member is called like a list of fragments, and begins with one.
+
+    names: of all members; raises `UserError` where the file that lists its records is not among them.
+    """
+    if not member.name.endswith(FRAGMENTS):
+        return False
+    with _opened(member) as stream:
+        begins = re.match(rb'\s*\[\s*"', stream.read(1 << 12))
+    return begins is not None and _picked_of(member.name, names) in names
+
+
+def _picked_of(name: str, names: Container[str]) -> str:
+    picked = name.removesuffix(FRAGMENTS) + PICKED
+    if picked not in names:
+        raise UserError(f"{name}: {picked}, the file that lists its records, is not there")
+    return picked
 
 
 @contextmanager
 def _opened(member) -> Iterator:
     """The stream of a member, after its byte order mark, if it has one."""
     with member.open() as stream:
-        if stream.peek(len(_MARK)).startswith(_MARK):
+        start = stream.peek(4)[:4]
+        if start.startswith(_WIDE_MARKS) and b">" in start:
+            raise UserError(f"{member.name}: text in UTF-16: convert it to UTF-8 or ASCII")
+        if start.startswith(_MARK):
             stream.read(len(_MARK))
         yield stream
 
@@ -229,7 +249,7 @@ def _parse_fasta(chunk: bytes, name: str, line: int) -> Iterator[tuple]:
             " line before it)",
         )
     if len(bases) and bases.min() <= _SPACE:
-        refuse(bases <= _SPACE, "white space inside a sequence")
+        refuse(bases <= _SPACE, "white space or a control character in a sequence: take it out")
     # the lines of a record after its header have a line end each
     lines = np.diff(header_lines, append=len(line_stops)) - 1
     lengths = np.append(starts[1:], len(text)) - stops - 1 - lines

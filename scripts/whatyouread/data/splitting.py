@@ -14,8 +14,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from whatyouread.data.labels import Labelled, beside_paper, named
+from whatyouread.data.labels import Labelled, beside_paper
 from whatyouread.support.cli import UserError, log
+from whatyouread.support.text import named
 
 SPLITS = ("train", "validation", "test", "none")
 TRAIN, VALIDATION, TEST, NONE = range(4)

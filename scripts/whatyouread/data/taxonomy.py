@@ -132,9 +132,11 @@ def lineages(
         twice = classes[classes["taxid"].duplicated(keep=False)]
         if len(twice) and not exclude_twice:
             raise UserError(f"{dump.path}: {several_classes(rank, twice)}")
-        for taxid, text in twice.groupby("taxid")["name"].agg(" > ".join).items():
-            own = (frame["resolved_taxid"] == taxid) & (frame["problem"] == "")
-            frame.loc[own, "problem"] = f"rank {rank} twice: {text}"
+        if len(twice):
+            classes_of = twice.groupby("taxid")["name"].agg(" > ".join)
+            own = frame["resolved_taxid"].isin(classes_of.index) & (frame["problem"] == "")
+            found_twice = frame.loc[own, "resolved_taxid"].map(classes_of)
+            frame.loc[own, "problem"] = f"rank {rank} twice: " + found_twice
         of_rank = of_rank[~of_rank["taxid"].isin(twice["taxid"])].set_index("taxid")
         of_ranks[rank] = of_rank
         at = frame["resolved_taxid"]
@@ -256,7 +258,7 @@ def _scientific_names(dump: Taxdump, taxids: np.ndarray) -> list[str]:
         for taxid, name in zip(batch.column(0).to_pylist(), texts, strict=True):
             if names.setdefault(taxid, name) != name:
                 raise UserError(f"{member.name}: the taxid {taxid} has two scientific names")
-    nameless = [str(taxid) for taxid in taxids.tolist() if taxid not in names]
+    nameless = [str(taxid) for taxid in taxids.tolist() if not names.get(taxid, "").strip()]
     if nameless:
         raise UserError(
             f"{member.name}: no scientific name for taxid {', '.join(nameless[:20])};"

@@ -9,6 +9,7 @@ other case the transfer starts from its first byte.
 import email.message
 import email.utils
 import hashlib
+import http.client
 import json
 import random
 import re
@@ -164,7 +165,8 @@ class Download:
 
     def _refuse_status(self, response) -> None:
         status = response.status_code
-        answer = f"{status} {response.reason or ''}".strip()
+        # the server's own words may be anything
+        answer = f"{status} {http.client.responses.get(status, '')}".strip()
         if status in LOGINS:
             raise UserError(f"{self.shown}: the server answers {answer}: {LOGINS[status]}")
         if status in RETRIED_STATUS or status >= 500:
@@ -307,8 +309,8 @@ def _name(response) -> str:
 
 
 def _clean_name(name: str) -> str:
-    """The last part of `name` without what a file system or a reader of the folder trips over."""
-    last = name.replace("\\", "/").rpartition("/")[2]
+    """The last part of `name` without secrets, and what a file system or a reader trips over."""
+    last = hide(name).replace("\\", "/").rpartition("/")[2]
     printable = "".join(letter for letter in last if letter.isprintable())
     return printable.strip().lstrip(".").encode()[-200:].decode(errors="ignore")
 

@@ -24,9 +24,11 @@ _PARAMETER = re.compile(r"([?&;#])([^\s=&;#?]+)=([^\s&#\"<>]*)")
 _SECRET = re.compile(
     # anywhere in a name
     "token|secret|passw|pwd|passphrase|signature|credential|apikey|accesskey|accountkey|authkey"
-    "|privatekey|privatelink|viewonly|session|jwt|bearer|oauth|rlkey|subscriptionkey|keypairid"
+    "|privatekey|privatelink|viewonly|session|jwt|bearer|oauth|subscriptionkey|keypairid"
+    # at its end: key, rlkey, dataverse_key, public_key
+    r"|key\Z"
     # as the whole name
-    r"|\A(?:sig|key|pass|pw|auth|authorization|code|sid|hmac|policy|ticket|otp|cookie|pin"
+    r"|\A(?:sig|pass|pw|auth|authorization|code|sid|hmac|policy|ticket|otp|cookie|pin"
     r"|hdnea|hdnts)\Z"
 )
 _HEADER = re.compile(r"(\bbearer\s+|\bauthorization\W{1,4}(?:\w+\s+)?)[^\s'\"]+", re.IGNORECASE)

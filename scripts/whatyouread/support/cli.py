@@ -130,7 +130,7 @@ def _set_up_log(path: Path | None) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"")
         # append, so that tracebacks and the processes of torchrun do not overwrite lines
-        handlers.append(logging.FileHandler(path, mode="a", encoding="utf-8"))
+        handlers.append(_file_handler(path))
         on_terminal.setLevel(logging.WARNING)
     handlers.append(on_terminal)
     level = os.environ.get("WHATYOUREAD_LOG_LEVEL", "INFO").upper()
@@ -140,6 +140,11 @@ def _set_up_log(path: Path | None) -> None:
     logging.basicConfig(level=logging.WARNING, handlers=handlers, force=True)
     log.setLevel(level)
     logging.captureWarnings(True)
+
+
+def _file_handler(path: Path) -> logging.FileHandler:
+    # names of files may be no UTF-8
+    return logging.FileHandler(path, mode="a", encoding="utf-8", errors="backslashreplace")
 
 
 def _end(message: str, status: int) -> None:
@@ -155,7 +160,7 @@ def _end_bug(log_file: Path | None) -> None:
     place = logging.getLogger("whatyouread.traceback")
     place.propagate = log_file is None
     if log_file is not None:
-        handler = logging.FileHandler(log_file, encoding="utf-8")
+        handler = _file_handler(log_file)
         handler.setFormatter(_Formatter())
         place.addHandler(handler)
     place.error("%s", traceback.format_exc())

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from whatyouread.support.addresses import hide_all
+from whatyouread.support.addresses import hide, hide_all
 from whatyouread.support.cli import ADVICE, UserError
 
 # of the machine or of Snakemake, in any folder
@@ -168,10 +168,16 @@ def refuse_foreign(folder: Path, record: Path) -> None:
     """Raise `UserError` where `folder` is to be made anew, but holds what we did not put there.
 
     It may be absent or empty, or hold exactly the files that the JSON `record` has of it: one file
-    (`name`, `sha256`), a folder (`sha256`), or several (`files`).
+    (`name`, `sha256`), a folder (`sha256`), or several (`files`). Nor may `record` be something else.
     """
-    if folder.absolute() in record.absolute().parents:
+    if folder.resolve() in record.resolve().parents:
         raise UserError(f"{record}: the record lies in {folder}, which is replaced: put it beside")
+    made = _recorded(record)
+    if made is None:
+        raise UserError(
+            f"{record}: it is there and is no record of this program: nothing is overwritten; give"
+            " another --record, or move it away yourself"
+        )
     if not os.path.lexists(folder):
         return
     if folder.is_symlink():
@@ -184,7 +190,7 @@ def refuse_foreign(folder: Path, record: Path) -> None:
             and path.name not in NOT_COUNTED
             and not path.name.startswith(".nfs")
         }
-        if not found or _is_recorded(found, record):
+        if not found or _is_recorded(found, made):
             return
     raise UserError(
         f"{folder}: it is there and is not what this program made (by {record}): "
@@ -192,17 +198,28 @@ def refuse_foreign(folder: Path, record: Path) -> None:
     )
 
 
-def _is_recorded(found: dict[str, Path], record: Path) -> bool:
+def _recorded(record: Path) -> dict | None:
+    """What a record holds, {} where there is none yet; None where the file is no record."""
+    if not os.path.lexists(record):
+        return {}
     try:
-        made = json.loads(record.read_text(encoding="utf-8"))
-        expected = made.get("files", made.get("sha256"))
-    except (OSError, ValueError, AttributeError):
-        return False
+        text = record.read_text(encoding="utf-8")
+        made = json.loads(text or "{}")
+    except (OSError, ValueError):
+        return None
+    ours = isinstance(made, dict) and (not made or made.keys() & {"sha256", "files"})
+    return made if ours else None
+
+
+def _is_recorded(found: dict[str, Path], made: dict) -> bool:
+    expected = made.get("files", made.get("sha256"))
     if expected is None or any(path.is_symlink() or not path.is_file() for path in found.values()):
         return False
     if "bytes" in made and made["bytes"] != sum(path.stat().st_size for path in found.values()):
         return False
     digests = {name: sha256(path) for name, path in found.items()}
-    if list(digests) == [made.get("name")] and list(digests.values()) == [expected]:
+    if [hide(name) for name in digests] == [made.get("name")] and list(digests.values()) == [
+        expected
+    ]:
         return True
     return expected in (digests, digest_of_folder(digests))

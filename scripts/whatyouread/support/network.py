@@ -8,7 +8,9 @@ from pathlib import Path
 
 from whatyouread.support.cli import UserError
 from whatyouread.support.files import of_the_machine
+from whatyouread.support.text import plain
 
+LONGEST_REASON = 500  # characters; a server that speaks no HTTP sends whatever it likes
 CERTIFICATES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR")
 
 
@@ -36,13 +38,13 @@ def explain(error: BaseException) -> str:
 
 
 def reason(error: BaseException) -> str:
-    """The innermost cause of an error, in one line."""
+    """The innermost cause of an error, in one line that is not too long."""
     while error.args and isinstance(error.args[-1], Exception):
         error = error.args[-1]
     inner = getattr(error, "reason", None)
     if isinstance(inner, Exception):
         return reason(inner)
-    return " ".join(str(error).split()) or type(error).__name__
+    return plain(str(error), LONGEST_REASON) or type(error).__name__
 
 
 def advice(error: BaseException) -> str:

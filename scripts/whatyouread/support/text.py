@@ -3,7 +3,7 @@
 import html
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 _CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 """What XML 1.0 forbids, or HTML shows as something else. Tabs and line ends are not among it."""
@@ -25,6 +25,12 @@ def plain(text: str, longest: int | None = None) -> str:
     )
     kept = " ".join(kept.split())
     return kept if longest is None or len(kept) <= longest else kept[: longest - 1] + "…"
+
+
+def named(items: Sequence[str], most: int = 20) -> str:
+    """The first `most` items in one line, and how many more there are."""
+    more = len(items) - most
+    return ", ".join(items[:most]) + (f" and {more} more" if more > 0 else "")
 
 
 def without_controls(text: str) -> str:
