@@ -19,7 +19,7 @@ rule download_dataset:
         mem_mb=memory(2000),
         runtime=minutes(720),
     params:
-        url=shown("dataset"),
+        url=lambda wildcards: shown("dataset"),
         checks=checks("dataset"),
         partial=placed("resources/partial"),
     shell:
@@ -45,7 +45,7 @@ rule download_taxdump:
         mem_mb=memory(2000),
         runtime=minutes(240),
     params:
-        url=shown("taxdump"),
+        url=lambda wildcards: shown("taxdump"),
         checks=checks("taxdump"),
         partial=placed("resources/partial"),
     shell:
@@ -101,7 +101,7 @@ rule label_taxonomy:
         sequences=settings("sequences"),
     shell:
         'python "$WHATYOUREAD/scripts/label_taxonomy.py" --dataset {input.dataset}'
-        ' --label-file {input.label_file} --paper "$WHATYOUREAD/resources/paper/dataset.tsv"'
+        ' --label-file {input.label_file:q} --paper "$WHATYOUREAD/resources/paper/dataset.tsv"'
         " --source {params.source:q} --source-settings {params.settings:q} --sequence-settings {params.sequences:q}"
         " --ranks {params.ranks:q} --labels {output.labels} --classes {output.classes}"
         " --summary {output.summary} --sequences {output.sequences} --log {log}"
