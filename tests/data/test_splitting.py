@@ -293,6 +293,8 @@ def test_a_single_class_and_empty_splits_are_errors():
         divide(*data([11, 12] * 4))
     with pytest.raises(UserError, match="the validation split is empty with 20 sequences"):
         divide(*data([11, 12] * 10), validation=0.02)
+    with pytest.raises(UserError, match=r"of one genus only \(genus 011\).* larger split.test"):
+        divide(*data([11] * 100 + [12] * 2))
 
 
 def test_tables_that_do_not_belong_together_are_errors():

@@ -179,6 +179,10 @@ def test_all_old_keys_are_named_at_once(tmp_path):
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
+        (
+            {"attributions": {"sequences": 1}},
+            "attributions.sequences: 1 is less than the minimum of 2",
+        ),
         ({"ranks": ["phylum", "genus\n"]}, r"config: ranks.1: 'genus.n' does not match"),
         ({"container": "x.sif\n"}, "config: container: 'x.sif.n' does not match"),
         ({"explainer": None}, "config: explainer: nothing is given: give a value, {} for"),

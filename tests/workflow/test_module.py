@@ -91,6 +91,18 @@ def test_all_that_it_writes_follows_a_prefix(importing):
     assert "theirs/results/table1_controls.tsv was made by an older" in done.stdout + done.stderr
 
 
+def test_an_import_without_validation_is_refused(importing):
+    """The schema also holds the defaults."""
+    snakefile = importing / "workflow" / "Snakefile"
+    text = snakefile.read_text()
+    snakefile.write_text(
+        text.replace("config: config", "config: config\n    skip_validation: True")
+    )
+    done = snakemake(importing, "--dry-run", snakefile=snakefile)
+    assert done.returncode == 1
+    assert "import the workflow without it" in done.stdout + done.stderr
+
+
 def test_rules_without_the_programs_are_refused(tmp_path):
     shutil.copytree(PROJECT / "workflow", tmp_path / "alone" / "workflow")
     snakefile = tmp_path / "alone" / "workflow" / "Snakefile"

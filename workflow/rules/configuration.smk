@@ -359,6 +359,10 @@ validator = jsonschema.Draft202012Validator(
 )
 convert(validator)
 stop_at(mistakes(validator))
+if workflow.modifier.skip_validation:
+    raise WorkflowError(
+        "skip_validation also leaves the defaults out: import the workflow without it"
+    )
 validate(config, SCHEMA)  # which also fills in the defaults
 
 RANKS = config["ranks"]
