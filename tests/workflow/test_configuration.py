@@ -209,6 +209,20 @@ def test_what_is_empty_or_beyond_all_bounds_is_refused(tmp_path, change, expecte
     assert re.search(expected, line), line
 
 
+def test_the_demos_data_without_its_settings_are_missing_files(tmp_path):
+    real = {key: value for key, value in TINY.items() if key != "simulation"}
+    said = complaint(write_config(tmp_path, real))
+    assert "Missing input files" in said
+    assert "resources/simulated/dataset.zip" in said
+
+
+def test_an_address_may_have_braces(tmp_path):
+    """Which are no wildcards."""
+    url = {"url": "http://example.org/{a}?b={c'd}&e=$f;%20"}
+    real = {key: value for key, value in TINY.items() if key != "simulation"}
+    assert complaint(write_config(tmp_path, real | {"dataset": url, "taxdump": url})) == ""
+
+
 def test_mistakes_of_several_sections_are_said_at_once(tmp_path):
     change = {"seed": -1, "split": {"test": 2}, "explainer": None, "prats": 3}
     lines = complaint(write_config(tmp_path, TINY | change)).splitlines()

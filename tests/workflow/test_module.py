@@ -85,6 +85,11 @@ def test_all_that_it_writes_follows_a_prefix(importing):
     assert [path for path in found if not path.startswith("resources/paper/")] == []
     assert "--url theirs/resources/simulated/dataset.zip" in done.stdout
     assert "--checkpoints theirs/checkpoints/explainers/sharp/0" in done.stdout
+    (importing / "theirs" / "encoder").mkdir(parents=True)
+    local = yaml.safe_dump(SMALLER | {"backbone": {"path": "encoder"}})
+    (importing / "config.yaml").write_text(local)
+    planned = snakemake(importing, *arguments, snakefile=snakefile)
+    assert '--settings \'{"path": "theirs/encoder"}\'' in planned.stdout
     old.parent.mkdir(parents=True)
     old.write_text("old")
     done = snakemake(importing, *arguments, snakefile=snakefile)
