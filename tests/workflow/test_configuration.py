@@ -77,7 +77,7 @@ def only(name: str, **settings) -> dict:
         (methods({"random": {"seed": 1}}), "config: attributions.methods.random: .*'seed'"),
         (methods({"ablation": {"window": 1.5}}), "attributions.methods.ablation.window: 1.5"),
         (methods({"occlusion_gradients": {"areas": [2]}}), "occlusion_gradients.areas.0: 2"),
-        (methods({"random": None}), "config: attributions.methods.random: None"),
+        (methods({"random": None}), "config: attributions.methods.random: nothing is given"),
         ({"split": {"explainer_train": 1.5}}, "split.explainer_train: 1.5 is neither a share"),
         ({"split": {"explainer_validation": 2.25}}, "split.explainer_validation: 2.25 is neither"),
         ({"backbone": TINY["backbone"] | {"hidden_size": 18}}, "hidden_size: 18 is no multiple"),
@@ -174,6 +174,100 @@ def test_all_old_keys_are_named_at_once(tmp_path):
     lines = complaint(write_config(tmp_path, TINY | old)).splitlines()
     assert len(lines) == 3
     assert all(line.startswith("config: ") for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (
+            {"attributions": {"sequences": 1}},
+            "attributions.sequences: 1 is less than the minimum of 2",
+        ),
+        ({"ranks": ["phylum", "genus\n"]}, r"config: ranks.1: 'genus.n' does not match"),
+        ({"container": "x.sif\n"}, "config: container: 'x.sif.n' does not match"),
+        ({"explainer": None}, "config: explainer: nothing is given: give a value, {} for"),
+        ({"seed": None}, "config: seed: nothing is given"),
+        ({"attributions": []}, "config: attributions: .. is not of type 'object'"),
+        ({"evaluation": {"batch_size": 10**30}}, "evaluation.batch_size: 10+ is greater than"),
+        ({"explainer": {"epochs": 1e30}}, "explainer.epochs: 10+.* is greater than"),
+        ({"explanandum": {"gpus": 1000}}, "explanandum.gpus: 1000 is greater than"),
+        ({"runs": {"number": 3000}}, "runs.number: 3000 is greater than"),
+        (only("p" * 300, objective="paper"), "config: explainers: 'p+' is too long"),
+        (methods({"m" * 300: {"method": "random"}}), "attributions.methods: 'm+' is too long"),
+        ({"dataset": {"url": "x" * 300}}, "dataset.url: x+: .*[Nn]ame too long"),
+        ({"backbone": {"path": "x" * 300}}, "backbone.path: x+: .*[Nn]ame too long"),
+        ({"dataset": {"url": "a{b}.fa"}}, "dataset.url: a{b}.fa: Snakemake cannot read .* braces"),
+        ({"labels": {"file": "a{b}.tsv"}}, "labels.file: a{b}.tsv: Snakemake cannot read"),
+        ({"backbone": {"path": ""}}, "config: backbone.path: '' should be non-empty"),
+        ({"labels": {"file": ""}}, "config: labels.file: '' should be non-empty"),
+        ({"dataset": {"url": "x", "sha256": 12}}, "dataset.sha256: 12 .*'string': quote it"),
+    ],
+)
+def test_what_is_empty_or_beyond_all_bounds_is_refused(tmp_path, change, expected):
+    line = complaint(write_config(tmp_path, TINY | change))
+    assert "\n" not in line
+    assert re.search(expected, line), line
+
+
+def test_the_demos_data_without_its_settings_are_missing_files(tmp_path):
+    real = {key: value for key, value in TINY.items() if key != "simulation"}
+    said = complaint(write_config(tmp_path, real))
+    assert "Missing input files" in said
+    assert "resources/simulated/dataset.zip" in said
+
+
+def test_an_address_may_have_braces(tmp_path):
+    """Which are no wildcards."""
+    url = {"url": "http://example.org/{a}?b={c'd}&e=$f;%20"}
+    real = {key: value for key, value in TINY.items() if key != "simulation"}
+    assert complaint(write_config(tmp_path, real | {"dataset": url, "taxdump": url})) == ""
+
+
+def test_mistakes_of_several_sections_are_said_at_once(tmp_path):
+    change = {"seed": -1, "split": {"test": 2}, "explainer": None, "prats": 3}
+    lines = complaint(write_config(tmp_path, TINY | change)).splitlines()
+    assert len(lines) == 4
+    for words in ("'prats' was unexpected", "seed: -1", "split.test: 2", "explainer: nothing"):
+        assert any(words in line for line in lines), words
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["attributions=5", "attributions=", "attributions=[lime]", "backbone=5", "backbone=",
+     "explainers=paper", "labels=ncbi", "dataset=mine.zip"],
+)  # fmt: skip
+def test_a_section_that_becomes_no_section_is_refused(tmp_path, value):
+    """Not ignored, and no traceback, though the file has the section."""
+    line = complaint(write_config(tmp_path, TINY), values=[value])
+    assert line.startswith(f"config: {value.split('=')[0]}: ")
+    assert "\n" not in line
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "expected"),
+    [
+        ("a.yaml", "explainer: {epochs: 3}\nseed: 1\nexplainer: {layers: 1}\n", "explainer"),
+        ("a.yaml", "seed: 1\nexplainer:\n  epochs: 3\n  epochs: 3\n", "epochs"),
+        ("a.json", '{"seed": 1, "seed": 2}', "seed"),
+        ("a.json", '{\n\t"runs": {"number": 1,\n\t"number": 2}}', "number"),
+        ("a.yaml", "explainers: {b: &x {objective: sharp}, a: {<<: *x, epochs: 3}}\n", None),
+        ("a.yaml", "\ufeffseed: 3\n", None),
+        ("a.json", '{\n\t"seed": 1}', None),
+    ],
+)
+def test_a_key_that_a_file_has_twice_is_refused(tmp_path, name, text, expected):
+    """The parsers take the last one, and lose the others."""
+    path = tmp_path / name
+    path.write_text(text, encoding="utf-8")
+    line = complaint(write_config(tmp_path, TINY), files=[path])
+    assert "\n" not in line
+    assert (f"{path}: the key {expected} is there twice" in line) if expected else line == ""
+
+
+def test_the_own_file_is_looked_through_for_keys_twice(tmp_path):
+    path = write_config(tmp_path, TINY) / "config" / "config.yaml"
+    path.write_text(path.read_text() + "\nruns: {number: 4}\n")
+    assert "config/config.yaml: the key runs is there twice" in complaint(tmp_path)
 
 
 def folder_with(tmp_path, *files: dict):

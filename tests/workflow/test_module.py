@@ -85,10 +85,27 @@ def test_all_that_it_writes_follows_a_prefix(importing):
     assert [path for path in found if not path.startswith("resources/paper/")] == []
     assert "--url theirs/resources/simulated/dataset.zip" in done.stdout
     assert "--checkpoints theirs/checkpoints/explainers/sharp/0" in done.stdout
+    (importing / "theirs" / "encoder").mkdir(parents=True)
+    local = yaml.safe_dump(SMALLER | {"backbone": {"path": "encoder"}})
+    (importing / "config.yaml").write_text(local)
+    planned = snakemake(importing, *arguments, snakefile=snakefile)
+    assert '--settings \'{"path": "theirs/encoder"}\'' in planned.stdout
     old.parent.mkdir(parents=True)
     old.write_text("old")
     done = snakemake(importing, *arguments, snakefile=snakefile)
     assert "theirs/results/table1_controls.tsv was made by an older" in done.stdout + done.stderr
+
+
+def test_an_import_without_validation_is_refused(importing):
+    """The schema also holds the defaults."""
+    snakefile = importing / "workflow" / "Snakefile"
+    text = snakefile.read_text()
+    snakefile.write_text(
+        text.replace("config: config", "config: config\n    skip_validation: True")
+    )
+    done = snakemake(importing, "--dry-run", snakefile=snakefile)
+    assert done.returncode == 1
+    assert "import the workflow without it" in done.stdout + done.stderr
 
 
 def test_rules_without_the_programs_are_refused(tmp_path):

@@ -239,10 +239,60 @@ def test_selections_depend_on_what_they_use(tmp_path, key, selection, stability)
     assert stable == (key not in ("max_q", "min_sequences", "min_run_share"))
 
 
+def test_another_backbone_is_got_anew(tmp_path):
+    """Snakemake does not compare parameters that follow from the input, which this one once was."""
+    done = snakemake(write_config(tmp_path, TINY), "--cores", "1", "resources/backbone.json")
+    assert done.returncode == 0, done.stderr
+    assert jobs(snakemake(tmp_path, *PLAN, "resources/backbone.json")) == {}
+    write_config(tmp_path, TINY | {"backbone": TINY["backbone"] | {"hidden_dropout_prob": 0.1}})
+    assert jobs(snakemake(tmp_path, *PLAN, "resources/backbone.json")) == {"download_backbone": 1}
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "rerun", "kept"),
     [
+        (
+            {"backbone": TINY["backbone"] | {"hidden_dropout_prob": 0.1}},
+            {"download_backbone": 1, "train_explanandum": 1, "train_explainer": 4},
+            {"label_taxonomy", "tokenize_sequences"},
+        ),
+        (
+            {"device": "cpu", "checkpoint_minutes": 3, "container": "x.sif"},
+            {"record_run": 1},
+            {"train_explanandum", "train_explainer", "generate_masks", "attribute_tokens"},
+        ),
+        (
+            {"runs": {"number": 3}},
+            {"train_explainer": 2, "set_gate": 1, "score_classes": 1, "measure_faithfulness": 2},
+            {"train_explanandum", "generate_masks", "attribute_tokens", "measure_steering"},
+        ),
+        (
+            {
+                "explainers": {
+                    "paper": {"objective": "paper"},
+                    "sharp": {"objective": "sharp"},
+                    "new": {"objective": "sharp"},
+                }
+            },
+            {"train_explainer": 2, "generate_masks": 1, "attribute_tokens": 1},
+            {"train_explanandum", "score_classes", "compare_losses"},
+        ),
+        (
+            {"blank": {"sequences": 65}, "figures": {"sequences": 3}},
+            {"check_blank": 1, "plot_sequences": 2},
+            {"train_explanandum", "train_explainer", "generate_masks", "attribute_tokens"},
+        ),
+        (
+            {"faithfulness": TINY["faithfulness"] | {"curve_points": 5}},
+            {"measure_faithfulness": 10},
+            {"train_explainer", "generate_masks", "attribute_tokens", "measure_steering"},
+        ),
+        (
+            {"evaluation": {"batch_size": 100}},
+            {"generate_masks": 2, "attribute_tokens": 10},
+            {"train_explanandum", "train_explainer", "compare_losses", "check_blank"},
+        ),
         (
             {"explainers": {"paper": {"objective": "paper"}, **SECTION["area"][1]}},
             {"set_gate": 2, "generate_masks": 1, "attribute_tokens": 1},

@@ -159,11 +159,13 @@ def backbone_path(wildcards):
     return [config["backbone"]["path"]] if "path" in config["backbone"] else []
 
 
-def backbone_settings(wildcards, input):
-    """How to get the backbone, as JSON; a local folder where the input is."""
-    return json.dumps(
-        config["backbone"] | {"path": path for path in input}, sort_keys=True
-    )
+def backbone_settings():
+    """How to get the backbone, as JSON; a local folder where the input is.
+
+    Not of the input: Snakemake does not compare what follows from it with the last run.
+    """
+    local = {"path": placed(path) for path in backbone_path(None)}
+    return json.dumps(config["backbone"] | local, sort_keys=True)
 
 
 def checks(section):

@@ -4,10 +4,13 @@ import ast
 import glob
 import math
 import os
+import re
 import sys
+from collections import Counter
 from pathlib import Path
 
 import jsonschema
+import yaml
 from snakemake.common.configfile import load_configfile
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import validate
@@ -67,6 +70,11 @@ GATE_KEYS = {"area", "smoothing"}
 UNUSED_IN_TRAINING = {"paper": set(), "sharp": {*GATE_KEYS, "embedding_size"}}
 
 
+# of keys in YAML; not of `<<`, which may come twice
+TEXT_TAGS = {f"tag:yaml.org,2002:{kind}" for kind in ("str", "int", "bool")}
+given = workflow.config_settings
+
+
 def placed(path):
     """A path where a workflow that imports this one with a prefix has it."""
     return str(workflow.modifier.path_modifier.replace_prefix(path))
@@ -85,10 +93,34 @@ def layers():
         workflow.modifier.namespace is not None
     ):  # imported, with a configuration of its own
         return [config]
-    given = workflow.config_settings
+    return [*map(load_configfile, configuration_files()), dict(given.config)]
+
+
+def configuration_files():
+    """The files of the configuration, in the order in which they are merged."""
     own = workflow.configfiles[len(given.configfiles) :]
-    files = [*([] if given.replace_workflow_config else own), *given.configfiles]
-    return [*map(load_configfile, files), dict(given.config)]
+    return [*([] if given.replace_workflow_config else own), *given.configfiles]
+
+
+def keys_given_twice():
+    """Keys of which a file has two, the first of which would be lost, in words."""
+    for path in configuration_files():
+        with open(path, encoding="utf-8-sig") as file:
+            # JSON may be indented by tabs, and so be no YAML
+            todo = [
+                yaml.compose(file.read().replace("\t", " "), Loader=yaml.SafeLoader)
+            ]
+        for node in todo:  # which grows
+            keys = Counter()
+            if isinstance(node, yaml.MappingNode):
+                keys.update(key.value for key, _ in node.value if key.tag in TEXT_TAGS)
+                todo += [value for _, value in node.value]
+            elif isinstance(node, yaml.SequenceNode):
+                todo += node.value
+            for key, number in keys.items():
+                if number > 1:
+                    line = node.start_mark.line + 1
+                    yield f"{path}: the key {key} is there twice (from line {line}): join the two"
 
 
 def kind_of_backbone(values):
@@ -102,15 +134,19 @@ def merge():
     """Undo what Snakemake merges wrongly: another way to give the backbone, other methods."""
     backbone, names = {}, []
     for layer in layers():
-        given = look_up(layer, "backbone")
-        if isinstance(given, dict):
-            same = kind_of_backbone(backbone) == kind_of_backbone(given)
-            backbone = backbone | given if same else dict(given)
-        if isinstance(methods := look_up(layer, "attributions.methods"), dict):
+        own = look_up(layer, "backbone")
+        if isinstance(own, dict) and isinstance(backbone, dict):
+            same = kind_of_backbone(backbone) == kind_of_backbone(own)
+            backbone = backbone | own if same else dict(own)
+        elif "backbone" in layer:
+            backbone = own
+        methods = look_up(layer, "attributions.methods")
+        # no dictionary where a later layer has something else, which the schema refuses
+        if isinstance(methods, dict) and isinstance(config["attributions"], dict):
             config["attributions"]["methods"] = dict(methods)
         if isinstance(explainers := look_up(layer, "explainers"), dict):
             names += explainers
-    if backbone:
+    if backbone != {}:
         config["backbone"] = backbone
     # Snakemake puts the names of --configfile first, but the first of config.yaml is the main one
     if isinstance(explainers := config.get("explainers"), dict):
@@ -148,16 +184,15 @@ def converted(text, error):
         return {"true": True, "false": False}.get(text.lower())
     if error.validator_value in ("integer", "number"):
         try:
-            return plain(float(text))
+            return int(text) if text.isdecimal() else plain(float(text))
         except (ValueError, WorkflowError):
             pass
     return None
 
 
-def convert(schema):
+def convert(validator):
     """Give the texts in the configuration the types that the schema asks for."""
-    # again after a conversion: what is checked next may depend on it
-    for error in [*jsonschema.Draft202012Validator(schema).iter_errors(config)]:
+    for error in [*validator.iter_errors(config)]:
         if isinstance(error.instance, str):
             *parents, key = error.absolute_path
             value = converted(error.instance, error)
@@ -166,6 +201,23 @@ def convert(schema):
                 for parent in parents:
                     holder = holder[parent]
                 holder[key] = value
+
+
+def mistakes(validator):
+    """What the schema refuses, in words: the first mistake of each section."""
+    found = {}
+    for error in validator.iter_errors(config):
+        found.setdefault((*error.absolute_path, error.validator)[0], []).append(error)
+    for errors in found.values():
+        # a wrong value makes its key an unknown one, too
+        known = [one for one in errors if one.validator != "unevaluatedProperties"]
+        error = (known or errors)[0]
+        key, message = ".".join(map(str, error.absolute_path)), error.message
+        if error.instance is None:
+            message = "nothing is given: give a value, {} for an empty section, or leave the key out"
+        elif error.validator == "type" and error.validator_value == "string":
+            message += ": quote it"
+        yield addresses.hide(": ".join(filter(None, ["config", key, message])))
 
 
 def leftovers():
@@ -255,9 +307,14 @@ def endangered():
         try:
             path = addresses.local_path(source) if key.endswith("url") else Path(source)
             path = path and Path(placed(str(path.expanduser()))).resolve()
+            path and path.stat()
+        except FileNotFoundError:  # to be made, or Snakemake says so
+            pass
         except (ValueError, RuntimeError, OSError) as error:
             yield f"{key}: {addresses.hide(f'{source}: {error}')}"
             continue
+        if path and re.search("[{}]", source):
+            yield f"{key}: {source}: Snakemake cannot read paths with braces: rename it"
         for made in EMPTIED if path else ():
             folder = Path(placed(made)).resolve()
             # of a label file's surroundings nothing is copied
@@ -296,18 +353,17 @@ def stop_at(lines):
 SCHEMA = "../schemas/config.schema.yaml"
 merge()
 config.update(plain(config))
-stop_at(leftovers())
-convert(load_configfile(PROJECT / "workflow" / "rules" / SCHEMA))
-try:
-    validate(config, SCHEMA)
-except WorkflowError as error:
-    wrong = error.__context__  # of jsonschema, which prints the schema as well
-    if not hasattr(wrong, "absolute_path"):
-        raise
-    key = ".".join(map(str, wrong.absolute_path))
+stop_at([*keys_given_twice(), *leftovers()])
+validator = jsonschema.Draft202012Validator(
+    load_configfile(PROJECT / "workflow" / "rules" / SCHEMA)
+)
+convert(validator)
+stop_at(mistakes(validator))
+if workflow.modifier.skip_validation:
     raise WorkflowError(
-        addresses.hide(": ".join(filter(None, ["config", key, wrong.message])))
-    ) from None
+        "skip_validation also leaves the defaults out: import the workflow without it"
+    )
+validate(config, SCHEMA)  # which also fills in the defaults
 
 RANKS = config["ranks"]
 # name -> its whole settings, what all of them share included

@@ -1,6 +1,10 @@
 # From public archives, or files of this machine, to labelled, split and tokenized sequences; and the
 # pretrained encoder.
 
+# Not in a function: the prefix is known only while this is read. Rules take them by functions, in whose
+# values Snakemake sees no wildcards: an address may have braces.
+ADDRESSES = {section: shown(section) for section in ("dataset", "taxdump")}
+
 
 rule download_dataset:
     input:
@@ -19,7 +23,7 @@ rule download_dataset:
         mem_mb=memory(2000),
         runtime=minutes(720),
     params:
-        url=shown("dataset"),
+        url=lambda wildcards: ADDRESSES["dataset"],
         checks=checks("dataset"),
         partial=placed("resources/partial"),
     shell:
@@ -45,7 +49,7 @@ rule download_taxdump:
         mem_mb=memory(2000),
         runtime=minutes(240),
     params:
-        url=shown("taxdump"),
+        url=lambda wildcards: ADDRESSES["taxdump"],
         checks=checks("taxdump"),
         partial=placed("resources/partial"),
     shell:
@@ -69,7 +73,7 @@ rule download_backbone:
         mem_mb=memory(2000),
         runtime=minutes(120),
     params:
-        settings=backbone_settings,
+        settings=backbone_settings(),
     shell:
         'python "$WHATYOUREAD/scripts/download_backbone.py" --settings {params.settings:q}'
         " --output-dir {output.folder} --record {output.record} --log {log}"
@@ -101,7 +105,7 @@ rule label_taxonomy:
         sequences=settings("sequences"),
     shell:
         'python "$WHATYOUREAD/scripts/label_taxonomy.py" --dataset {input.dataset}'
-        ' --label-file {input.label_file} --paper "$WHATYOUREAD/resources/paper/dataset.tsv"'
+        ' --label-file {input.label_file:q} --paper "$WHATYOUREAD/resources/paper/dataset.tsv"'
         " --source {params.source:q} --source-settings {params.settings:q} --sequence-settings {params.sequences:q}"
         " --ranks {params.ranks:q} --labels {output.labels} --classes {output.classes}"
         " --summary {output.summary} --sequences {output.sequences} --log {log}"

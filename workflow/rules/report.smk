@@ -148,7 +148,7 @@ rule record_run:
         mem_mb=memory(1000),
         runtime=minutes(10),
     params:
-        config=json.dumps(addresses.hide_all(config), sort_keys=True, default=str),
+        config=lambda wildcards: json.dumps(addresses.hide_all(config), sort_keys=True),
     shell:
         'python "$WHATYOUREAD/scripts/record_run.py" --config {params.config:q}'
         " --records {input.dataset} {input.taxdump} {input.backbone} {input.explanandum}"

@@ -14,7 +14,7 @@ rule simulate_dataset:
     conda:
         "../../envs/simulate_dataset.yaml"
     params:
-        settings=lambda wildcards: settings("simulation"),
+        settings=settings("simulation"),
         seed=config["seed"],
     shell:
         'python "$WHATYOUREAD/scripts/simulate_dataset.py" --settings {params.settings:q}'

@@ -73,7 +73,8 @@ def divide(index: pa.Table, labelled: Labelled, settings: Settings, seed: int) -
     the ceiling of n times the fraction, and round(fraction * all) in total. Classes that are too small
     stay in the training split. The validation split is drawn at random from the rest, but leaves every
     class one training sequence.
-    Raises `UserError` when a split comes out empty or the lowest level has a single class.
+    Raises `UserError` when a split comes out empty, or all sequences, or those of the test split,
+    are of a single class of the lowest level.
     """
     kept = np.flatnonzero(labelled.used)
     of_all = labelled.classes[labelled.lowest.name]
@@ -105,6 +106,12 @@ def divide(index: pa.Table, labelled: Labelled, settings: Settings, seed: int) -
                 f"the {SPLITS[part]} split is empty with {len(kept)} sequences: give it a larger"
                 " fraction, or more data"
             )
+    if len(tested := np.unique(of_all[split == TEST])) < 2:
+        raise UserError(
+            f"the test split has sequences of one {labelled.lowest.name} only"
+            f" ({labelled.lowest.names[tested[0]]}), and so no wrong classes: give a larger split.test,"
+            " or more data"
+        )
     return Division(split, explainer)
 
 

@@ -72,9 +72,10 @@ def draw_cost(comparison: pd.DataFrame, faithfulness: pd.DataFrame, explainers: 
         )
         for method, label_at in zip(order, shown, strict=True):
             x, point = own.loc[method, "seconds_per_sequence"], part.loc[method]
-            error = [[point["value"] - point["low"]], [point["high"] - point["value"]]]
             colour = look[method]["color"]
-            axes.errorbar(x, point["value"], error, fmt="o", ms=5, color=colour, elinewidth=1)
+            axes.plot(x, point["value"], "o", ms=5, color=colour)
+            # no error bars: an interval of few resamples may leave its mean out
+            axes.vlines(x, point["low"], point["high"], color=colour, lw=1)
             axes.annotate(
                 method.replace("_", " "), (x, point["value"]), (x * 1.35, label_at),
                 fontsize=7.5, va="center", weight="bold" if method in explainers else "normal",
