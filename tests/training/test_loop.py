@@ -228,15 +228,24 @@ def test_a_batch_in_parts_has_the_gradient_of_the_whole(eight, tmp_path, monkeyp
     torch.testing.assert_close(others, sums)
 
 
-def test_validation_in_parts_gives_the_same_numbers(eight, tmp_path, monkeypatch):
-    made = []
-    for room in (512, 5):
+@pytest.mark.parametrize("name", ["explanandum", *OBJECTIVES])
+def test_validation_in_parts_gives_the_same_numbers(eight, tmp_path, monkeypatch, name):
+    """Also where they follow from draws: each part has the keys of its sequences."""
+    made, model = [], small_explanandum()
+    if name == "explanandum":
+        task = ClassificationTask(model)
+    else:
+        settings = OBJECTIVES[name].Settings()
+        explainer = OBJECTIVES[name].make_explainer(settings, NetworkSettings(6, 5, 1), model)
+        task = OBJECTIVES[name](explainer, model, settings, seed=1)
+    batches, settings = Batches(eight, 1), TrainingSettings(**SETTINGS)
+    for room in (512, 12, 5):
         monkeypatch.setattr(batch, "LONG", room)
-        settings = TrainingSettings(**SETTINGS)
-        batches = Batches(eight, 1)
-        task = ClassificationTask(small_explanandum())
-        made.append(Loop(task, settings, batches, batches, tmp_path, seed=3, threads=1)._evaluate())
-    assert made[0] == pytest.approx(made[1])
+        loop = Loop(task, settings, batches, batches, tmp_path, seed=3, threads=1)
+        made.append(loop._evaluate())
+        assert loop.divided == (room < 512)
+    assert made[0] == pytest.approx(made[1], abs=1e-6)
+    assert made[0] == pytest.approx(made[2], abs=1e-6)
 
 
 def test_the_explainer_trains_with_one_long_sequence(tmp_path, monkeypatch):
