@@ -6,6 +6,7 @@ import pytest
 import torch
 from helpers_evaluation import small_explanandum, write_tokens
 from helpers_training import SETTINGS, Killed, Scripted
+from torch.overrides import TorchFunctionMode
 
 from whatyouread.data import batch
 from whatyouread.data.six_mers import CLS, FIRST_KMER
@@ -246,6 +247,37 @@ def test_validation_in_parts_gives_the_same_numbers(eight, tmp_path, monkeypatch
         assert loop.divided == (room < 512)
     assert made[0] == pytest.approx(made[1], abs=1e-6)
     assert made[0] == pytest.approx(made[2], abs=1e-6)
+
+
+class Copies(TorchFunctionMode):
+    """Notes the tensors that are made of numbers for a device: on a GPU each waits for its queue."""
+
+    def __init__(self):
+        super().__init__()
+        self.made = []
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        if function in (torch.tensor, torch.as_tensor) and "device" in kwargs:
+            self.made.append(args)
+        return function(*args, **kwargs)
+
+
+@pytest.mark.parametrize(
+    "changed", [None, {}, {"target": "class"}, {"target": "class", "reads": "tokens"}]
+)
+def test_the_draws_of_a_step_wait_for_no_gpu(eight, tmp_path, changed):
+    model = small_explanandum()
+    if changed is None:
+        task = ClassificationTask(model, occlusion=0.5).train()
+    else:
+        objective = OBJECTIVES["sharp"]
+        settings = objective.Settings(**changed)
+        explainer = objective.make_explainer(settings, NetworkSettings(6, 5, 1), model)
+        task = objective(explainer, model, settings, seed=1).train()
+    with Copies() as copies:
+        one_step(eight, tmp_path, task, range(8))
+    assert copies.made == []
 
 
 def test_the_explainer_trains_with_one_long_sequence(tmp_path, monkeypatch):
