@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import sys
 from argparse import Namespace
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from whatyouread.data.six_mers import CLS, FIRST_KMER
 from whatyouread.models.saving import save_model
 
 SCRIPTS = Path(__file__).resolve().parents[1] / "scripts"
+LAUNCHER = [sys.executable, str(SCRIPTS / "whatyouread" / "training" / "launch.py")]
 SETTINGS = {
     "learning_rate": 0.01,
     "weight_decay": 0.0,

@@ -113,6 +113,7 @@ def test_keys_go_where_their_batch_goes(tokens):
         assert made.keys.tolist() == keys.tolist()
         assert made.take(np.array([2, 0])).keys.tolist() == [9, 2**63 + 5]
         assert made.alone(1).keys.tolist() == [1]
+        assert made.part(np.array([1, 0])).keys.tolist() == [1, 2**63 + 5]
     assert batch.to("cpu").repeat(2).keys.tolist() == keys.tolist() * 2
 
 

@@ -16,10 +16,12 @@ from helpers_training import program
 from whatyouread.data.token_files import TokenFile
 from whatyouread.data.tokenizers import TOKENIZERS
 from whatyouread.explainers.network import Explainer
+from whatyouread.methods import question
 from whatyouread.methods.files import read_attributions, write_attributions
 from whatyouread.methods.registry import METHODS, Attributor, reinitialised, summed
 from whatyouread.models.inference import Passes
 from whatyouread.models.saving import save_model
+from whatyouread.support import machine
 from whatyouread.support.cli import UserError
 
 RANKS = {"superkingdom": 3, "phylum": 5, "genus": 7}
@@ -88,6 +90,27 @@ def test_scores_do_not_depend_on_batches_or_neighbours(tiny_explanandum, explain
     for key, scores in part.scores.items():
         own = whole.scores[key][rows, : scores.shape[1]]
         np.testing.assert_allclose(scores, own, atol=3e-4, rtol=1e-3)
+
+
+@pytest.mark.parametrize("name", ["lime", "kernel_shap", "ablation", "integrated_gradients"])
+def test_a_lack_of_memory_names_the_batch_of_perturbed_sequences(
+    tiny_explanandum, explainer, file, monkeypatch, name
+):
+    """And not that of one sequence which they are made of, where no batch size would help."""
+    monkeypatch.setattr(machine, "_batch", [])
+
+    def fails(explanandum, batch, *_, **__):
+        raise torch.OutOfMemoryError(f"CUDA out of memory for {len(batch)}")
+
+    one = attributor(name, tiny_explanandum, explainer, batch_size=4)
+    classes = one.classes(file, np.unique(file.labels, axis=0))
+    monkeypatch.setattr(question, "masked_logits", fails)
+    with pytest.raises(torch.OutOfMemoryError) as caught:
+        one.explain(file, np.array([0]), classes)
+    sequences = int(str(caught.value).split()[-1])
+    said = machine.trouble(caught.value, "evaluation.batch_size")
+    assert f"in a batch of {sequences} sequence" in said
+    assert ("lower evaluation.batch_size" in said) == (sequences > 1)
 
 
 NEED = [

@@ -51,7 +51,7 @@ def test_lstm_and_dense_compute_in_float32(token_batch, lengths, target, reads):
     explanandum, batch = small_explanandum(), token_batch(lengths)
     size = explanandum.adapter.hidden_size
     explainer = Explainer(
-        explanandum.config["classes"], 6, 5, 2, target, size if reads == "hidden" else 0, 0.3, 3
+        explanandum.config["classes"], 6, 5, 2, target, size if reads == "hidden" else 0, True
     ).attach(explanandum)
     lstm, norm, dense = (recorded(m) for m in (explainer.lstm, explainer.norm, explainer.dense))
     layers = recorded(explanandum.encoder.encoder.layer[0].intermediate.dense)

@@ -28,10 +28,7 @@ EXPLAINERS = {
     "paper": ("paper", {}),
     "relaxed": ("paper", {"operator": "relaxed", "target_mask": "mean", "denominator": "mask"}),
     **{
-        f"sharp, {target}, {reads}": (
-            "sharp",
-            {"target": target, "reads": reads, "smoothing": 3},
-        )
+        f"sharp, {target}, {reads}": ("sharp", {"target": target, "reads": reads})
         for target in ("class", "sequence")
         for reads in ("tokens", "hidden")
     },

@@ -6,6 +6,7 @@ import pytest
 import torch
 from helpers_evaluation import small_explanandum, write_tokens
 from helpers_training import SETTINGS, Killed, Scripted
+from torch.overrides import TorchFunctionMode
 
 from whatyouread.data import batch
 from whatyouread.data.six_mers import CLS, FIRST_KMER
@@ -228,15 +229,55 @@ def test_a_batch_in_parts_has_the_gradient_of_the_whole(eight, tmp_path, monkeyp
     torch.testing.assert_close(others, sums)
 
 
-def test_validation_in_parts_gives_the_same_numbers(eight, tmp_path, monkeypatch):
-    made = []
-    for room in (512, 5):
+@pytest.mark.parametrize("name", ["explanandum", *OBJECTIVES])
+def test_validation_in_parts_gives_the_same_numbers(eight, tmp_path, monkeypatch, name):
+    """Also where they follow from draws: each part has the keys of its sequences."""
+    made, model = [], small_explanandum()
+    if name == "explanandum":
+        task = ClassificationTask(model)
+    else:
+        settings = OBJECTIVES[name].Settings()
+        explainer = OBJECTIVES[name].make_explainer(settings, NetworkSettings(6, 5, 1), model)
+        task = OBJECTIVES[name](explainer, model, settings, seed=1)
+    batches, settings = Batches(eight, 1), TrainingSettings(**SETTINGS)
+    for room in (512, 12, 5):
         monkeypatch.setattr(batch, "LONG", room)
-        settings = TrainingSettings(**SETTINGS)
-        batches = Batches(eight, 1)
-        task = ClassificationTask(small_explanandum())
-        made.append(Loop(task, settings, batches, batches, tmp_path, seed=3, threads=1)._evaluate())
-    assert made[0] == pytest.approx(made[1])
+        loop = Loop(task, settings, batches, batches, tmp_path, seed=3, threads=1)
+        made.append(loop._evaluate())
+        assert loop.divided == (room < 512)
+    assert made[0] == pytest.approx(made[1], abs=1e-6)
+    assert made[0] == pytest.approx(made[2], abs=1e-6)
+
+
+class Copies(TorchFunctionMode):
+    """Notes the tensors that are made of numbers for a device: on a GPU each waits for its queue."""
+
+    def __init__(self):
+        super().__init__()
+        self.made = []
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        if function in (torch.tensor, torch.as_tensor) and "device" in kwargs:
+            self.made.append(args)
+        return function(*args, **kwargs)
+
+
+@pytest.mark.parametrize(
+    "changed", [None, {}, {"target": "class"}, {"target": "class", "reads": "tokens"}]
+)
+def test_the_draws_of_a_step_wait_for_no_gpu(eight, tmp_path, changed):
+    model = small_explanandum()
+    if changed is None:
+        task = ClassificationTask(model, occlusion=0.5).train()
+    else:
+        objective = OBJECTIVES["sharp"]
+        settings = objective.Settings(**changed)
+        explainer = objective.make_explainer(settings, NetworkSettings(6, 5, 1), model)
+        task = objective(explainer, model, settings, seed=1).train()
+    with Copies() as copies:
+        one_step(eight, tmp_path, task, range(8))
+    assert copies.made == []
 
 
 def test_the_explainer_trains_with_one_long_sequence(tmp_path, monkeypatch):

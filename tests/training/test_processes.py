@@ -3,31 +3,22 @@
 import json
 import os
 import subprocess
-import sys
 import time
 
 import pytest
 import torch
-from helpers_training import SCRIPTS, command_line
+from helpers_training import LAUNCHER, SCRIPTS
 
 from whatyouread.training.processes import Processes, own_threads
 
-LAUNCHER = [sys.executable, str(SCRIPTS / "whatyouread" / "training" / "launch.py")]
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "WHATYOUREAD_DEVICE": "cpu"}
 
 
-def launch(count, command, wait=True, **environment):
-    process = subprocess.Popen(
-        [*LAUNCHER, str(count), *map(str, command)],
-        env=ENVIRONMENT | environment,
-        stderr=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    if not wait:
-        return process
-    out, errors = process.communicate(timeout=240)
-    return subprocess.CompletedProcess(process.args, process.returncode, out, errors)
+def launch(count, command):
+    return subprocess.run(
+        [*LAUNCHER, str(count), *map(str, command)], env=ENVIRONMENT, capture_output=True, text=True,
+        timeout=240, check=False,
+    )  # fmt: skip
 
 
 START = """
@@ -86,22 +77,21 @@ def program(eight, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("count", [3, 4])
 def test_three_and_four_processes_start(program, tmp_path, count):
-    """Also where there are checkpoints of other settings to clear, and where there are some to go on from."""
-    for earlier in (None, {"data": "other"}):
-        if earlier:
-            (tmp_path / "c" / "checkpoint-5").mkdir(parents=True, exist_ok=True)
-            (tmp_path / "c" / "stamp.json").write_text(json.dumps(earlier))
-        done = launch(count, program(count=count))
-        assert done.returncode == 0, done.stderr
-        made = [json.loads(path.read_text()) for path in sorted(tmp_path.glob("made-*.json"))]
-        # eight threads are shared among the processes
-        assert made == [[rank, 2, 8 // count] for rank in range(count)]
-        names = {path.name for path in (tmp_path / "c").iterdir()}
-        assert names == {"checkpoint-1", "checkpoint-2", "stamp.json"}
-    again = launch(count, program("raise SystemExit('a step too many')", count))
-    assert again.returncode == 0, again.stderr  # all of them went on from the end
-    assert f"going on from {tmp_path / 'c' / 'checkpoint-2'}" in again.stderr
-    assert again.stderr.count("going on from") == 1
+    """Where there are checkpoints of other settings to clear, and where there are some to go on from."""
+    (tmp_path / "c" / "checkpoint-5").mkdir(parents=True)
+    (tmp_path / "c" / "stamp.json").write_text(json.dumps({"data": "other"}))
+    done = launch(count, program(count=count))
+    assert done.returncode == 0, done.stderr
+    made = [json.loads(path.read_text()) for path in sorted(tmp_path.glob("made-*.json"))]
+    # eight threads are shared among the processes
+    assert made == [[rank, 2, 8 // count] for rank in range(count)]
+    names = {path.name for path in (tmp_path / "c").iterdir()}
+    assert names == {"checkpoint-1", "checkpoint-2", "stamp.json"}
+    if count == 3:
+        again = launch(count, program("raise SystemExit('a step too many')", count))
+        assert again.returncode == 0, again.stderr  # all of them went on from the end
+        assert f"going on from {tmp_path / 'c' / 'checkpoint-2'}" in again.stderr
+        assert again.stderr.count("going on from") == 1
 
 
 FAULTS = {
@@ -115,7 +105,6 @@ FAULTS = {
         1,
         "ERROR lower the learning rate",
     ),
-    "a bug in one": ("if os.environ['RANK'] == '0': [][1]", 70, "internal error"),
     "killed": ("if os.environ['RANK'] == '2': os.kill(os.getpid(), 9)", 137, None),
 }
 
@@ -169,22 +158,3 @@ def test_draws_differ_between_processes(monkeypatch):
         seeds.append([processes.own_seed(seed) for seed in (3, 4, 5)])
     assert seeds[0] == [3, 4, 5]  # one process draws as before
     assert len({seed for row in seeds for seed in row}) == 12
-
-
-@pytest.mark.slow
-def test_an_ended_launcher_ends_its_processes(inputs, tmp_path):
-    (tmp_path / "run").mkdir()
-    command = command_line(
-        "train_explanandum", inputs, tmp_path / "run", gpus=3, epochs=500, batch_size=6
-    )
-    process = launch(3, command, wait=False, CHECKPOINT_MINUTES="0.0003")
-    deadline = time.monotonic() + 120
-    while not list((tmp_path / "run" / "checkpoints").glob("checkpoint-*")):
-        assert time.monotonic() < deadline
-        assert process.poll() is None, process.communicate()[1]
-        time.sleep(0.05)
-    process.terminate()
-    _, errors = process.communicate(timeout=120)
-    assert process.returncode == 143
-    [line] = errors.strip().splitlines()
-    assert "ended by SIGTERM: run again to go on from" in line

@@ -12,6 +12,7 @@ import pytest
 import torch
 from helpers_evaluation import random_file
 from helpers_training import (
+    LAUNCHER,
     SETTINGS,
     TERMS,
     Killed,
@@ -236,22 +237,24 @@ def kill_inside_an_epoch(command, folder, number):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("name", "number"),
-    [("train_explanandum", signal.SIGKILL), ("train_explanandum", signal.SIGTERM),
-     ("train_explainer", signal.SIGKILL), ("train_explainer", signal.SIGTERM)],
+    ("name", "number", "more"),
+    [("train_explanandum", signal.SIGKILL, {}),
+     ("train_explanandum", signal.SIGTERM, {"occlusion": 0.5}),
+     ("train_explainer", signal.SIGKILL, {"objective": "sharp"}),
+     ("train_explainer", signal.SIGTERM, {})],
 )  # fmt: skip
-def test_a_program_is_killed_and_started_again(inputs, tmp_path, caplog, name, number):
-    whole = run(name, inputs, tmp_path / "whole", **CHANGED)
+def test_a_program_is_killed_and_started_again(inputs, tmp_path, caplog, name, number, more):
+    whole = run(name, inputs, tmp_path / "whole", **CHANGED, **more)
     folder = tmp_path / "killed"
     folder.mkdir()
-    command = [sys.executable, *command_line(name, inputs, folder, **CHANGED)]
+    command = [sys.executable, *command_line(name, inputs, folder, **CHANGED, **more)]
     status, errors = kill_inside_an_epoch(command, folder, number)
     assert status == (143 if number == signal.SIGTERM else -signal.SIGKILL), errors
     if number == signal.SIGTERM:
         assert len(errors.splitlines()) == 1
         assert "ended by SIGTERM: run again to go on from" in errors
     caplog.set_level("INFO", logger="whatyouread")
-    run(name, inputs, folder, **CHANGED)
+    run(name, inputs, folder, **CHANGED, **more)
     assert "going on from" in caplog.text
     for file in ("model.safetensors", "history.tsv", "config.json"):
         assert (folder / "out" / file).read_bytes() == (whole / file).read_bytes()
@@ -260,20 +263,20 @@ def test_a_program_is_killed_and_started_again(inputs, tmp_path, caplog, name, n
 
 @pytest.mark.slow
 def test_two_processes_are_killed_and_started_again(inputs, tmp_path):
-    """Under torchrun both stop at the same step, and go on from it."""
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    launcher += ["--nproc-per-node", "2", "--"]
+    """Both stop at the same step when their launcher is asked to end, and go on from it."""
     environment = os.environ | {"WHATYOUREAD_DEVICE": "cpu"}
     for name in ("whole", "killed"):
         folder = tmp_path / name
         folder.mkdir()
-        command = launcher + command_line(
+        command = [*LAUNCHER, "2"]
+        command += command_line(
             "train_explanandum", inputs, folder, **CHANGED, gpus=2, reading_offset=False
         )
         if name == "killed":
             status, errors = kill_inside_an_epoch(command, folder, signal.SIGTERM)
-            assert status != 0
-            assert "run again to go on from" in errors
+            assert status == 143
+            [line] = errors.strip().splitlines()
+            assert "ended by SIGTERM: run again to go on from" in line
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
     assert "going on from" in (tmp_path / "killed" / "train.log").read_text()
@@ -287,8 +290,7 @@ def test_two_processes_train_an_explainer_like_one(inputs, tmp_path):
     """But for the batch norm, which each process takes over its own half of a batch."""
     (tmp_path / "two").mkdir()
     run("train_explainer", inputs, tmp_path / "one", **CHANGED)
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    command += ["--nproc-per-node", "2", "--"]
+    command = [*LAUNCHER, "2"]
     command += command_line("train_explainer", inputs, tmp_path / "two", **CHANGED, gpus=2)
     environment = os.environ | {"WHATYOUREAD_DEVICE": "cpu"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)

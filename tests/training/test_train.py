@@ -2,12 +2,8 @@
 
 import json
 import math
-import os
 import re
-import signal
 import subprocess
-import sys
-import time
 from argparse import Namespace
 
 import numpy as np
@@ -18,11 +14,13 @@ from helpers_evaluation import (
     BACKBONE,
     CLASSES,
     CPU,
+    RANKS,
     small_explainer,
     small_explanandum,
     write_tokens,
 )
 from helpers_training import (
+    LAUNCHER,
     SCRIPTS,
     SETTINGS,
     TERMS,
@@ -302,83 +300,36 @@ def test_a_missing_setting_is_named(inputs, tmp_path):
         program("train_explainer").main(Namespace(**values))
 
 
-def kill_after_the_first_checkpoint(command, environment, checkpoints):
-    # nicer than this process, which must see the checkpoint in time
-    process = subprocess.Popen(["nice", *command], env=environment, stderr=subprocess.PIPE)
-    deadline = time.monotonic() + 60
-    while process.poll() is None and time.monotonic() < deadline:
-        if list(checkpoints.glob("checkpoint-*/state.json")):
-            process.send_signal(signal.SIGKILL)
-            process.wait()
-        time.sleep(0.002)
-    _, errors = process.communicate()
-    assert process.returncode == -signal.SIGKILL, errors.decode()
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("name", "more"),
-    [
-        ("train_explanandum", {}),
-        ("train_explanandum", {"occlusion": 0.5}),
-        ("train_explainer", {}),
-        ("train_explainer", {"objective": "sharp", "occlusion_windows": [3]}),
-    ],
-)
-def test_killed_and_started_again(inputs, tmp_path, caplog, name, more):
-    """SIGKILL after the first checkpoint, then the same call: the same bytes as without."""
-    changed = {"epochs": 4, "batch_size": 6} | more
-    whole = run(name, inputs, tmp_path / "whole", **changed)
-
-    folder = tmp_path / "killed"
-    values = arguments(name, inputs, folder, **changed)
-    values["settings"] = json.dumps(values["settings"])
-    log = tmp_path / "train.log"
-    command = [sys.executable, str(SCRIPTS / f"{name}.py"), "--log", str(log)]
-    for option, value in values.items():
-        command += [f"--{option.replace('_', '-')}", str(value)]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "WHATYOUREAD_LOG_LEVEL": "INFO"}
-    kill_after_the_first_checkpoint(command, environment, folder / "checkpoints")
-    assert not (folder / "out").exists()
-    assert "going on" not in log.read_text()
-
-    if name == "train_explanandum":
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-        said = log.read_text()
-    else:  # within this process: starting another costs seconds
-        caplog.set_level("INFO", logger="whatyouread")
-        run(name, inputs, folder, **changed)
-        said = caplog.text
-    assert "going on from" in said
-    for file in ("model.safetensors", "history.tsv", "config.json"):
-        assert (folder / "out" / file).read_bytes() == (whole / file).read_bytes()
-    assert not (folder / "checkpoints").exists()
-
-
 @pytest.mark.slow
 def test_two_processes_train_like_one(inputs, tmp_path, monkeypatch):
-    """Under torchrun the processes share each batch: the same steps but for the rounding."""
+    """The processes share each batch, and one with a long sequence computes its share in parts.
+
+    The same steps but for the rounding.
+    """
     backbone = tmp_path / "backbone"
     backbone.mkdir()
     # dropout would be drawn anew in each process
     config = json.dumps(BACKBONE | {"hidden_dropout_prob": 0.0})
     (backbone / "config.json").write_text(config)
+    file = TokenFile(inputs / "train.arrow", RANKS)
+    sequences = [file.batch(np.array([row])).ids[0] for row in range(len(file))]
+    sequences[9] = [*sequences[9], *np.tile(sequences[9][1:], 90)][:1500]
+    write_tokens(tmp_path / "train.arrow", sequences, file.labels, file.keys)
     changed = {"epochs": 2, "gpus": 2}
+    given = {"backbone": backbone, "train": tmp_path / "train.arrow"}
     monkeypatch.setenv("WHATYOUREAD_DEVICE", "cpu")
-    values = arguments("train_explanandum", inputs, tmp_path / "one", **changed)
-    program("train_explanandum").main(Namespace(**values | {"backbone": backbone}))
+    values = arguments("train_explanandum", inputs, tmp_path / "one", **changed) | given
+    program("train_explanandum").main(Namespace(**values))
 
-    values = arguments("train_explanandum", inputs, tmp_path / "two", **changed)
-    values |= {"backbone": backbone, "settings": json.dumps(values["settings"])}
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    command += ["--nproc-per-node", "2", "--", str(SCRIPTS / "train_explanandum.py")]
-    command += ["--log", str(tmp_path / "train.log")]
+    values = arguments("train_explanandum", inputs, tmp_path / "two", **changed) | given
+    values["settings"] = json.dumps(values["settings"])
+    log = tmp_path / "train.log"
+    command = [*LAUNCHER, "2", str(SCRIPTS / "train_explanandum.py"), "--log", str(log)]
     for option, value in values.items():
         command += [f"--{option.replace('_', '-')}", str(value)]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "WHATYOUREAD_DEVICE": "cpu"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+    assert "are computed in parts" in log.read_text()
     one, two = (read_history(tmp_path / name / "out") for name in ("one", "two"))
     for column in one:
         np.testing.assert_allclose(two[column], one[column], rtol=1e-4, err_msg=column)

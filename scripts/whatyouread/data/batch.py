@@ -84,29 +84,28 @@ class Batch:
 
     def take(self, rows) -> "Batch":
         """Some of the sequences, as long as before; rows: int64 (m,)."""
-        taken = self._with(lambda values: None if values is None else values[rows])
-        lengths, keys = self.lengths[rows], None if self.keys is None else self.keys[rows]
-        return dataclasses.replace(taken, lengths=lengths, keys=keys, whole=bool(taken.valid.all()))
+        taken = self._rows(rows, None, False)
+        return dataclasses.replace(taken, whole=bool(taken.valid.all()))
 
     def part(self, rows: np.ndarray) -> "Batch":
         """Some of the sequences, as long as the longest of them; rows: int64 (m,)."""
         if len(rows) == len(self):
             return self
-        lengths = self.lengths[rows]
-        longest = int(lengths.max())
-        part = self._with(lambda values: None if values is None else values[rows, :longest])
-        return dataclasses.replace(part, lengths=lengths, whole=bool((lengths == longest).all()))
+        longest = int(self.lengths[rows].max())
+        return self._rows(rows, longest, bool((self.lengths[rows] == longest).all()))
 
     def alone(self, row: int) -> "Batch":
         """One sequence without its padding."""
-        length = int(self.lengths[row])
-        one = self._with(lambda values: None if values is None else values[row : row + 1, :length])
-        keys = None if self.keys is None else self.keys[row : row + 1]
-        return dataclasses.replace(one, lengths=self.lengths[row : row + 1], keys=keys, whole=True)
+        return self._rows(slice(row, row + 1), int(self.lengths[row]), True)
 
     def with_states(self, states) -> "Batch":
         """The same batch with the classifier's last hidden states (n, length, hidden)."""
         return dataclasses.replace(self, states=states)
+
+    def _rows(self, rows, length: int | None, whole: bool) -> "Batch":
+        made = self._with(lambda values: None if values is None else values[rows, :length])
+        keys = None if self.keys is None else self.keys[rows]
+        return dataclasses.replace(made, lengths=self.lengths[rows], keys=keys, whole=whole)
 
     def _with(self, change) -> "Batch":
         changed = {

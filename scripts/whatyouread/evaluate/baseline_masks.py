@@ -13,6 +13,7 @@ from whatyouread.explainers.losses import Loss, Masks, area
 from whatyouread.explainers.network import Explainer
 from whatyouread.explainers.paper import Settings
 from whatyouread.models.inference import Passes, batches
+from whatyouread.support.machine import note_batch
 
 GOLDEN = (5**0.5 - 1) / 2
 
@@ -116,6 +117,7 @@ def best_by_position(
         for part in parts_by_length(judge.file.lengths[rows], judge.batch_size):
             own = rows[part]
             batch = judge.file.batch(own).to(judge.device)
+            note_batch(*batch.ids.shape)
             labels = torch.from_numpy(judge.file.labels[own]).to(judge.device)
             mask = _spread(logits.sigmoid(), batch)
             loss = judge.loss(batch, labels, mask, known_classes).total.mean()

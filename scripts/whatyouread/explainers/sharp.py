@@ -16,6 +16,7 @@ from whatyouread.models.occlusion import (
     draw_occlusions,
     keyed_occlusions,
     occlusion_gradient,
+    option,
     picked,
 )
 from whatyouread.support.keyed_random import draw
@@ -97,10 +98,11 @@ class SharpObjective(Objective):
             own = torch.tensor(draw(self.seed, "predicted class", keys), device=device)[:, None]
             drawn = picked(range(len(useful)), draw(self.seed, "level", keys))
             place = torch.tensor(drawn, device=device)[:, None]
-        any_class = (any_class * torch.tensor(counts, device=device)).long()
-        asked = torch.where(own < 0.5, predicted, any_class)
-        level = torch.tensor(useful, device=device)[place]
-        return asked, torch.arange(levels, device=device) == level
+        any_class = torch.stack(
+            [x * n for x, n in zip(any_class.unbind(1), counts, strict=True)], 1
+        )
+        asked = torch.where(own < 0.5, predicted, any_class.long())
+        return asked, torch.arange(levels, device=device) == option(useful, place)
 
     def summarize(self, values, labels):
         """The mean correlation of scores and evidence on the validation sequences."""

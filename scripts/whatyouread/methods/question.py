@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from whatyouread.data.batch import Batch
 from whatyouread.models.levels import class_log_probabilities
 from whatyouread.models.mask_operator import masked_logits
+from whatyouread.support.machine import note_batch
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,6 +36,7 @@ class Question:
         mask: float (masks, length), one mask for each sequence of the batch, or several such rounds one
         after the other.
         """
+        note_batch(*mask.shape)
         rounds, levels = len(mask) // len(self.batch), self.explanandum.levels
         logits = masked_logits(self.explanandum, self.batch.repeat(rounds), mask, relaxed=relaxed)
         logits = tuple(part.float() for part in logits)

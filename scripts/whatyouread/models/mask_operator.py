@@ -42,7 +42,7 @@ def masked_logits(
         else:
             masked = embeddings * mask.unsqueeze(-1).to(embeddings.dtype)
             hidden = explanandum.encode(masked, batch)
-        weights = mask.to(widest(hidden).dtype) * batch.valid
+        weights = mask.to(torch.promote_types(hidden.dtype, torch.float32)) * batch.valid
     return _pooled_logits(explanandum, hidden, weights, weights if by_mask else batch.valid)
 
 

@@ -50,11 +50,20 @@ def draw_occlusions(batch: Batch, areas: Sequence[float], windows: Sequence[int]
     """
     size, device = len(batch), batch.device
     noise = torch.randn(batch.ids.shape, device=device)
-    area = torch.tensor(areas, device=device)
-    area = area[torch.randint(len(areas), (size,), device=device)]
-    window = torch.tensor(windows, device=device)
-    window = window[torch.randint(len(windows), (size,), device=device)]
+    area = option(areas, torch.randint(len(areas), (size,), device=device))
+    window = option(windows, torch.randint(len(windows), (size,), device=device))
     return occlusion(batch, noise, area, window)
+
+
+def option(options: Sequence, place: Tensor) -> Tensor:
+    """The option at each place, int64 of any shape; for a few numbers.
+
+    A tensor of the options would have to be copied to the GPU, which waits for all work queued there.
+    """
+    made = torch.zeros(place.shape, dtype=torch.tensor(options).dtype, device=place.device)
+    for i, value in enumerate(options):
+        made = made.masked_fill(place == i, value)
+    return made
 
 
 def keyed_occlusions(

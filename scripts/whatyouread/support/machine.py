@@ -69,12 +69,12 @@ def _lacks_memory(error: BaseException, said: str) -> bool:
 def _out_of_memory(said: str, batch_size: str) -> str:
     on_gpu = bool(re.search(r"OutOfMemoryError|cuda|cublas|cudnn", said, re.IGNORECASE))
     where = " of the GPU" if on_gpu else ""
-    key = batch_size or "the batch size"
+    advice = f"lower {batch_size or 'the batch size'}"
     if _batch:
         sequences, length = _batch
         where += f", in a batch of {sequences} sequences of up to {length:,} tokens"
         if sequences == 1:
-            key += " (it does not help here), or leave out or cut long sequences"
+            advice = "leave out or cut long sequences (sequences.max_length)"
     if on_gpu:
-        return f"out of memory{where}: lower {key} {NO_RETRY}"
-    return f"out of memory{where}: give the job more memory or lower {key}"
+        return f"out of memory{where}: {advice} {NO_RETRY}"
+    return f"out of memory{where}: give the job more memory or {advice}"

@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
+from multiprocessing import resource_tracker
 
 import numpy as np
 import torch
@@ -14,6 +15,9 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from whatyouread.data.batch import Batch, padded
 from whatyouread.data.token_files import TokenFile
 from whatyouread.support.keyed_random import draw
+
+OUTLIVE = hasattr(signal, "sigwaitinfo")  # not on macOS
+"""Whether workers outlive a SIGTERM that is not from the main process."""
 
 
 class Batches(Dataset):
@@ -110,7 +114,7 @@ def loader(batches: Batches, numbers, workers: int, pin: bool) -> DataLoader:
     processes that prepare batches, 0 for none; they may be forked or started afresh. pin: use pinned
     memory, which a GPU copies from without waiting.
     """
-    return DataLoader(
+    return _Loader(
         batches,
         batch_sampler=numbers,
         collate_fn=_unchanged,
@@ -121,14 +125,31 @@ def loader(batches: Batches, numbers, workers: int, pin: bool) -> DataLoader:
     )
 
 
+class _Loader(DataLoader):
+    """Starts its workers with SIGTERM blocked, so that all their threads inherit it.
+
+    A library that a worker imports may start a thread before `outlive_sigterm` runs; a signal that one
+    thread of a process does not block ends the process.
+    """
+
+    def __iter__(self):
+        if not self.num_workers or not OUTLIVE:
+            return super().__iter__()
+        resource_tracker.ensure_running()  # its start would end the blocking
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+        try:
+            return super().__iter__()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def outlive_sigterm(worker: int) -> None:
     """Keep a DataLoader worker alive when a job's processes all get SIGTERM.
 
     The main process needs its workers until it has written its checkpoint. A worker therefore ends only
     at a SIGTERM from the main process, which with `forkserver` is not its parent in the system.
     """
-    if hasattr(signal, "sigwaitinfo"):  # not on macOS
-        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+    if OUTLIVE:
         threading.Thread(target=_end_with_parent, daemon=True).start()
 
 

@@ -16,9 +16,8 @@ def main(processes: str, *command: str) -> None:
     from torch.distributed.run import parse_args, run
 
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
-    os.environ.setdefault(
-        "OMP_NUM_THREADS", "1"
-    )  # torchrun does so too, and warns; programs set their own
+    # torchrun does so too, and warns; programs set their own
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     logging.disable(logging.CRITICAL)  # of this process alone; the programs have logs of their own
     try:
         # the dashes end torchrun's own options: it would take --log for one of them
