@@ -11,6 +11,12 @@ import pytest
 RANKS = {"superkingdom": 3, "phylum": 5, "genus": 7}
 
 
+def pytest_make_parametrize_id(config, val, argname):
+    """Bytes that are packed hold the time of packing, and the processes of xdist must agree on names."""
+    packed = isinstance(val, bytes) and (b"\0" in val or not val.isascii())
+    return argname if packed else None
+
+
 @pytest.fixture(autouse=True)
 def one_thread():
     """Tests share the machine; whoever wants more threads says so within the test."""
