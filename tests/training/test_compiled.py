@@ -27,11 +27,8 @@ CLASSIFIERS = {
 EXPLAINERS = {
     "paper": ("paper", {}),
     "relaxed": ("paper", {"operator": "relaxed", "target_mask": "mean", "denominator": "mask"}),
-    **{
-        f"sharp, {target}, {reads}": ("sharp", {"target": target, "reads": reads})
-        for target in ("class", "sequence")
-        for reads in ("tokens", "hidden")
-    },
+    "sharp, classes": ("sharp", {"target": "class", "reads": "hidden"}),
+    "sharp, sequence": ("sharp", {"target": "sequence", "reads": "tokens"}),
 }
 
 
@@ -86,27 +83,23 @@ def compare(name, file, tmp_path, monkeypatch, backend):
     monkeypatch.setattr(loops, "EpochSampler", InTurn)
     _, plain = play(name, file, tmp_path / "plain", False)
     _, history = play(name, file, tmp_path / "compiled", True)
-    drawn = "sharp" in name or "occluded" in name
-    if backend == "inductor" and drawn:  # inductor draws other numbers
-        assert np.isfinite(history.to_numpy(float)).all()
-        return
     for column in plain:
         np.testing.assert_allclose(history[column], plain[column], rtol=1e-4, err_msg=column)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [*CLASSIFIERS, *EXPLAINERS])
+@pytest.mark.parametrize("name", ["occluded, either strand, any offset", *EXPLAINERS])
 def test_traced(name, two_lengths, tmp_path, monkeypatch):
     """Traced with symbolic sizes, forwards and backwards, but computed by torch: every training."""
     compare(name, two_lengths, tmp_path, monkeypatch, "aot_eager")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["occluded, either strand, any offset", "sharp, class, hidden"])
-def test_compiled(name, two_lengths, tmp_path, monkeypatch):
+def test_compiled(two_lengths, tmp_path, monkeypatch):
+    """One training that draws nothing, because inductor draws other numbers; a minute of g++."""
     if not shutil.which(os.environ.get("CXX", "g++")):
         pytest.skip("no C++ compiler")
-    compare(name, two_lengths, tmp_path, monkeypatch, "inductor")
+    compare("plain", two_lengths, tmp_path, monkeypatch, "inductor")
 
 
 @pytest.mark.parametrize("name", ["plain", "paper"])
