@@ -36,7 +36,7 @@ help:
 	@echo "make demo-all    everything that a run makes, on the demo's data, and its report"
 	@echo "make real DATA=FOLDER    the chain on real sequences, small encoder, no GPU"
 	@echo "make real DATASET=FILE TAXDUMP=FILE [RUN=FOLDER]    likewise, on your files"
-	@echo "make test        the tests that a contributor runs (under five minutes)"
+	@echo "make test        the tests that a contributor runs (under ten minutes)"
 	@echo "make test-slow   whole runs, kills, the quick benchmark"
 	@echo "make lint        snakemake --lint, snakefmt --check, ruff"
 	@echo "make chaos N=20 [CORES=1 AT_ONCE=2] [SIGNALS=KILL]    kill N runs of the demo at random moments"
