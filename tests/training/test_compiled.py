@@ -84,7 +84,8 @@ def compare(name, file, tmp_path, monkeypatch, backend):
     _, plain = play(name, file, tmp_path / "plain", False)
     _, history = play(name, file, tmp_path / "compiled", True)
     for column in plain:
-        np.testing.assert_allclose(history[column], plain[column], rtol=1e-4, err_msg=column)
+        tolerance = 1e-4 if backend == "aot_eager" else 1e-3
+        np.testing.assert_allclose(history[column], plain[column], rtol=tolerance, err_msg=column)
 
 
 @pytest.mark.slow
