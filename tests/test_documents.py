@@ -52,8 +52,11 @@ def folder(tmp_path):
     return tmp_path
 
 
-def run(command: str, folder: Path, *more: str) -> subprocess.CompletedProcess:
-    return StubConda(folder).run(*shlex.split(command), *more)
+def run(
+    command: str, folder: Path, *more: str, cwd: Path | None = None
+) -> subprocess.CompletedProcess:
+    """Run a command in a folder, or elsewhere with the programs of that folder."""
+    return StubConda(folder).run(*shlex.split(command), *more, cwd=cwd)
 
 
 SNAKEMAKE = [command for command in commands() if command.startswith("snakemake ")]
@@ -83,14 +86,14 @@ def test_make_commands_are_there(command, folder):
     for name in ("sequences.fa", "taxdmp.zip"):
         (folder / name).write_text("")
         command = command.replace(name, str(folder / name))
-    done = run(f"{command} --dry-run", PROJECT)
+    done = run(f"{command} --dry-run", folder, cwd=PROJECT)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip()
 
 
 @pytest.mark.parametrize("target", make_targets())
-def test_what_make_help_names_is_there(target):
-    done = run(f"make {target} --dry-run", PROJECT)
+def test_what_make_help_names_is_there(target, tmp_path):
+    done = run(f"make {target} --dry-run", tmp_path, cwd=PROJECT)
     assert done.returncode == 0, done.stderr
 
 
@@ -111,7 +114,7 @@ def test_the_snakemake_commands_within_make_are_planned(folder):
         f"{key}={shlex.quote(str(path).replace('$', '$$'))}" for key, path in data.items()
     )
     for target in ("demo", "demo-all", f"real {named}"):
-        done = run(f"make {target} --dry-run", PROJECT)
+        done = run(f"make {target} --dry-run", folder, cwd=PROJECT)
         lines = done.stdout.replace("\\\n", " ").splitlines()
         called = [line for line in lines if line.lstrip().startswith("snakemake ")]
         assert called, target
