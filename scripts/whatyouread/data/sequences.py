@@ -1,7 +1,7 @@
 """Read the sequences of a dataset as a stream of numpy batches.
 
 Two layouts, in everything that `archives.members` opens (a zip, a folder, packed or plain files):
-multi-FASTA, which is what begins with ">", whatever it is called, and the "fragments" layout,
+multi-FASTA (each file that begins with ">", under any name), and the "fragments" layout,
 `X_fragments.json` (a JSON list of sequences) beside `X_species_picked.txt` (a word per line, in the same
 order; a record's header is its word and its index). What a header means is up to the label source, what
 a valid sequence is to `normalisation`. Whole blocks are parsed at once: 5 million sequences take half a

@@ -1,11 +1,11 @@
 """The families of encoders by the `model_type` of their config.json."""
 
-import json
 from pathlib import Path
 
 from whatyouread.models.adapter import EncoderAdapter
 from whatyouread.models.esm import EsmAdapter
 from whatyouread.support.cli import UserError
+from whatyouread.support.files import read_json
 
 ADAPTERS: dict[str, type[EncoderAdapter]] = {EsmAdapter.model_type: EsmAdapter}
 
@@ -23,13 +23,8 @@ def find_adapter(config: dict) -> type[EncoderAdapter]:
 def read_config(folder: str | Path) -> dict:
     """Read config.json from a checkpoint's folder. Raises UserError if no adapter fits it."""
     path = Path(folder) / "config.json"
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"no config.json in {folder}: is it a checkpoint folder?") from None
-    except ValueError as error:
-        raise UserError(f"{path} is not JSON: {error}") from None
-    if not isinstance(config, dict):
-        raise UserError(f"{path} is not a model's configuration, a JSON object")
+    if not path.exists():
+        raise UserError(f"no config.json in {folder}: is it a checkpoint folder?")
+    config = read_json(path)
     find_adapter(config).check(config, path)
     return config

@@ -65,7 +65,7 @@ def read_json(path: str | Path) -> dict:
     except ValueError as error:
         raise UserError(f"{path} is not JSON: {error}") from None
     if not isinstance(value, dict):
-        raise UserError(f"{path} is JSON, but no object")
+        raise UserError(f"{path} is not a JSON object")
     return value
 
 

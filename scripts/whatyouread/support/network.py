@@ -10,7 +10,7 @@ from whatyouread.support.cli import UserError
 from whatyouread.support.files import of_the_machine
 from whatyouread.support.text import plain
 
-LONGEST_REASON = 500  # characters; a server that speaks no HTTP sends whatever it likes
+LONGEST_REASON = 500  # characters; a server that does not speak HTTP may send anything
 CERTIFICATES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR")
 
 
