@@ -17,8 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from whatyouread.data import archives
-from whatyouread.data import archives as streams
+from whatyouread.data import archives, packing
 from whatyouread.data.archives import check_archive, members
 from whatyouread.support.cli import UserError
 
@@ -186,7 +185,7 @@ def test_honest_ratio_is_not_a_bomb(tmp_path):
 
 
 def test_bomb_in_a_gzipped_member(tmp_path, monkeypatch):
-    monkeypatch.setattr(streams, "BUFFER", 1 << 14)
+    monkeypatch.setattr(packing, "BUFFER", 1 << 14)
     bomb = gzip.compress(bytes(40 << 20))
     inside = make_zip(tmp_path / "x.zip", {"a.fa.gz": bomb}, zipfile.ZIP_STORED)
     (tmp_path / "b.fa.gz").write_bytes(bomb)
@@ -380,7 +379,7 @@ def test_member_alone(tmp_path):
         ),
         # what its first bytes call packed, or refused, has tests of its own
         st.binary(max_size=300).filter(
-            lambda data: not data.startswith(REFUSED) and archives._packing(data) is None
+            lambda data: not data.startswith(REFUSED) and packing.packing_of(data) is None
         ),
         min_size=1,
         max_size=5,

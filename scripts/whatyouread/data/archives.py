@@ -4,10 +4,6 @@
 ever extracted to disk and no file is held in memory.
 """
 
-import bz2
-import gzip
-import io
-import lzma
 import os
 import posixpath
 import re
@@ -15,22 +11,26 @@ import stat
 import struct
 import tarfile
 import zipfile
-import zlib
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import BinaryIO
 
+from whatyouread.data.packing import (
+    BUFFER,
+    Guarded,
+    damage_as_user_error,
+    decompressed,
+    open_plain,
+    packing_of,
+    refuse_expansion,
+    refuse_member,
+    without_packing,
+)
 from whatyouread.support.cli import UserError
 
-BUFFER = 1 << 18
-# Deflate cannot exceed 1032:1. A chromosome's run of Ns comes close, but is shorter than what
-# is read ahead at that ratio.
-HIGHEST_MEMBER_RATIO = 1000
-SMALL_MEMBER = 10 << 20  # bytes; what expands to less is harmless
 UNSUPPORTED = {
     b"7z\xbc\xaf\x27\x1c": "7z",
     b"Rar!": "RAR",
@@ -40,19 +40,6 @@ UNSUPPORTED = {
     b"\x43\x27\x41\x1a": "2bit",
 }
 ZIP_MAGIC = (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08")
-PACKED_ENDINGS = re.compile(r"\.(gz|bgz|bz2|xz|zst)$", re.IGNORECASE)
-MOST_PACKINGS = 3  # a gzip file that expands to itself has no end
-DAMAGE = (
-    zipfile.BadZipFile,
-    tarfile.TarError,
-    gzip.BadGzipFile,
-    zlib.error,
-    lzma.LZMAError,
-    struct.error,
-    EOFError,
-    ValueError,
-    RuntimeError,
-)
 # DNA as text compresses to about 4:1.
 HIGHEST_RATIO = 200
 SMALL_TOTAL = 1 << 20  # bytes; what expands to less is harmless at any ratio
@@ -159,7 +146,7 @@ def _members_of_file(path: Path, name: str, prefix: str, hidden: list[str]) -> I
             regular = [member for member in archive if member.isfile()]
             inside = [(m.name, partial(archive.extractfile, m)) for m in regular]
     if form in ("packed", "plain"):
-        yield Member(_without_packing(name), partial(open_plain, path, name))
+        yield Member(without_packing(name), partial(open_plain, path, name))
         return
     for inner, opener in inside:
         label = prefix + posixpath.normpath(inner)
@@ -168,7 +155,7 @@ def _members_of_file(path: Path, name: str, prefix: str, hidden: list[str]) -> I
         if is_hidden(inner):
             hidden.append(label)
         else:
-            yield Member(_without_packing(label), partial(_open_inner, opener, label))
+            yield Member(without_packing(label), partial(_open_inner, opener, label))
 
 
 def _open_inner(opener: Callable[[], BinaryIO], name: str) -> BinaryIO:
@@ -196,10 +183,7 @@ def _check_zip(path: Path) -> None:
             if member.compress_type not in METHODS:
                 method = zipfile.compressor_names.get(member.compress_type, "unknown")
                 raise UserError(f"{where} is compressed by {method}, which is not supported here")
-            if member.file_size > SMALL_MEMBER:
-                refuse_expansion(
-                    member.file_size, member.compress_size, HIGHEST_MEMBER_RATIO, where
-                )
+            refuse_member(member.file_size, member.compress_size, where)
             total += member.file_size
             packed += member.compress_size
         _refuse_names((member.orig_filename for member in listed), path.name)
@@ -330,12 +314,6 @@ def is_hidden(name: str) -> bool:
     return any((part.startswith(".") and part != ".") or part == "__MACOSX" for part in parts)
 
 
-def _without_packing(name: str) -> str:
-    for _ in range(MOST_PACKINGS):
-        name = PACKED_ENDINGS.sub("", name)
-    return name
-
-
 def form_of(path: Path) -> str:
     """`zip`, `tar` (also packed), `packed` (gzip, bzip2, xz, Zstandard) or `plain`, by content."""
     with open(path, "rb") as stream:
@@ -343,7 +321,7 @@ def form_of(path: Path) -> str:
     _refuse_unsupported(start, path.name)
     if start.startswith(ZIP_MAGIC):
         return "zip"
-    packing = _packing(start)
+    packing = packing_of(start)
     if packing:
         with open_plain(path, path.name) as stream:
             start = stream.read(512)
@@ -368,136 +346,3 @@ def _is_tar(start: bytes) -> bool:
     except tarfile.HeaderError:
         return False
     return True
-
-
-def _packing(start: bytes) -> str | None:
-    """`gzip`, `bzip2`, `xz` or `zstd` where these bytes begin so, None for what is not packed."""
-    if start.startswith(b"\x1f\x8b"):
-        return "gzip"
-    if re.match(rb"BZh[1-9](1AY&SY|\x17rE8P\x90)", start):  # the text "BZh" alone is no proof
-        return "bzip2"
-    if start.startswith(b"\xfd7zXZ\x00"):
-        return "xz"
-    if re.match(rb"\x28\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18", start):
-        return "zstd"
-    return None
-
-
-@contextmanager
-def damage_as_user_error(name: str) -> Iterator[None]:
-    """Turn what the readers of packed data raise at damaged data into a `UserError`."""
-    try:
-        yield
-    except DAMAGE as error:
-        raise UserError(f"{name}: truncated or damaged ({error}): get it again") from None
-    except OSError as error:
-        if error.errno is not None:  # the disk's trouble, not the data's
-            raise
-        raise UserError(f"{name}: truncated or damaged ({error}): get it again") from None
-
-
-def open_plain(path: Path, name: str) -> io.BufferedReader:
-    """The bytes of a file, decompressed where it is packed; `name` is for error messages."""
-    return decompressed(Guarded(open(path, "rb"), name), name)
-
-
-def decompressed(raw: "Guarded", name: str) -> io.BufferedReader:
-    """`raw` itself, or what it decompresses to where it holds packed data."""
-    stream = io.BufferedReader(raw, BUFFER)
-    for _ in range(MOST_PACKINGS):
-        packing = _packing(stream.peek(16)[:16])
-        if packing is None:
-            break
-        stream = io.BufferedReader(
-            Guarded(_unpacked(stream, packing, name), name, packed=stream), BUFFER
-        )
-    return stream
-
-
-def _unpacked(stream: io.BufferedReader, packing: str, name: str):
-    """What `stream` decompresses to, an object with `read` and `close`."""
-    if packing == "gzip":
-        return gzip.GzipFile(fileobj=stream)
-    if packing == "bzip2":
-        return _Streams(stream, bz2.BZ2Decompressor)
-    if packing == "xz":
-        return _Streams(stream, lzma.LZMADecompressor)
-    import pyarrow as pa  # Python itself reads Zstandard from 3.14 on
-
-    return pa.CompressedInputStream(pa.PythonFile(stream, "r"), "zstd")
-
-
-class _Streams:
-    """Packed streams, one after the other, as bzip2 and xz write them.
-
-    `bz2.BZ2File` and `lzma.LZMAFile` take damage at the start of a further stream for the end, and
-    lose the rest in silence.
-    """
-
-    def __init__(self, packed: io.BufferedReader, decompressor: Callable):
-        self._packed, self._make, self._now = packed, decompressor, decompressor()
-
-    def read(self, size: int) -> bytes:
-        while True:
-            left = b""
-            if self._now.eof:
-                # zeros fill up the last block of some writers
-                left = self._now.unused_data.lstrip(b"\0")
-                while not left:
-                    block = self._packed.read(BUFFER)
-                    if not block:
-                        return b""
-                    left = block.lstrip(b"\0")
-                self._now = self._make()
-            elif self._now.needs_input:
-                left = self._packed.read(BUFFER)
-                if not left:
-                    raise EOFError("the packed data end early")
-            made = self._now.decompress(left, size)
-            if made:
-                return made
-
-    def close(self) -> None:
-        pass  # `Guarded` closes the packed stream
-
-
-class Guarded(io.RawIOBase):
-    """A stream whose damage is a `UserError` and which may not expand without end.
-
-    `packed` is the compressed stream that `stream` reads, if it decompresses one.
-    """
-
-    def __init__(self, stream, name: str, packed: io.BufferedReader | None = None):
-        self._stream, self._name, self._packed, self._bytes = stream, name, packed, 0
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer) -> int:
-        with damage_as_user_error(self._name):
-            data = self._stream.read(len(buffer))
-        buffer[: len(data)] = data
-        self._bytes += len(data)
-        if self._packed is not None and self._bytes > SMALL_MEMBER:
-            refuse_expansion(self._bytes, self._packed.raw.count, HIGHEST_MEMBER_RATIO, self._name)
-        return len(data)
-
-    @property
-    def count(self) -> int:
-        """Bytes read so far."""
-        return self._bytes
-
-    def close(self) -> None:
-        self._stream.close()
-        if self._packed is not None:
-            self._packed.close()
-        super().close()
-
-
-def refuse_expansion(total: int, packed: int, highest: int, where: str) -> None:
-    """Raise `UserError` where `packed` bytes expand to more than `highest` times as many."""
-    if total > highest * packed:
-        raise UserError(
-            f"{where}: expands from {packed:,} to {total:,} bytes, "
-            f"more than {highest} times (a bomb?): do not use it"
-        )
