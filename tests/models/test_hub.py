@@ -361,6 +361,11 @@ def asked(tmp_path, **environment):
 HERE = "http://127.0.0.1:9"
 
 
+def patient(*values):
+    """A case in which the Hub's library tries again for half a minute."""
+    return pytest.param(*values, marks=pytest.mark.slow)
+
+
 @pytest.mark.parametrize(
     ("environment", "problem"),
     [
@@ -374,18 +379,18 @@ HERE = "http://127.0.0.1:9"
         ({"HF_ENDPOINT": "https://h:port"}, "HF_ENDPOINT: "),
         ({"HF_ENDPOINT": "https://u:S3cret-Wort@h:port"}, "HF_ENDPOINT: "),
         ({"HF_ENDPOINT": "ftp://h"}, "HF_ENDPOINT: "),
-        ({"HF_ENDPOINT": HERE}, "cannot be reached"),
-        ({"HF_ENDPOINT": HERE.replace("//", "//u:S3cret-Wort@")}, "cannot be reached"),
+        patient({"HF_ENDPOINT": HERE}, "cannot be reached"),
+        patient({"HF_ENDPOINT": HERE.replace("//", "//u:S3cret-Wort@")}, "cannot be reached"),
         ({"HF_ENDPOINT": HERE, "HF_HUB_DOWNLOAD_TIMEOUT": "abc"}, "HF_HUB_DOWNLOAD_TIMEOUT"),
         ({"HF_ENDPOINT": HERE, "HF_HUB_ETAG_TIMEOUT": "1.5"}, "HF_HUB_ETAG_TIMEOUT"),
-        ({"HF_ENDPOINT": HERE, "HF_HUB_ETAG_TIMEOUT": "-1"}, ""),
+        patient({"HF_ENDPOINT": HERE, "HF_HUB_ETAG_TIMEOUT": "-1"}, ""),
         ({"HF_ENDPOINT": HERE, "HF_TOKEN": "S3cret-Wort-ä"}, ""),
-        ({"HF_ENDPOINT": HERE, "HF_TOKEN": "S3cret-Wort\nx"}, ""),
+        patient({"HF_ENDPOINT": HERE, "HF_TOKEN": "S3cret-Wort\nx"}, ""),
         ({"HF_ENDPOINT": HERE, "ALL_PROXY": "socks5://u:S3cret-Wort@127.0.0.1:9"}, "SOCKS"),
         ({"HF_ENDPOINT": HERE, "http_proxy": "http://u:S3cret-Wort@h:port"}, "http_proxy"),
         ({"HF_ENDPOINT": HERE, "http_proxy": "u:S3cret-Wort@h:port"}, "http_proxy"),
         ({"HF_ENDPOINT": HERE, "http_proxy": "ftp://127.0.0.1"}, "http_proxy"),
-        ({"HF_ENDPOINT": HERE, "NO_PROXY": "[::1, ://,*x*"}, ""),
+        patient({"HF_ENDPOINT": HERE, "NO_PROXY": "[::1, ://,*x*"}, ""),
         ({"HF_ENDPOINT": HERE, "SSL_CERT_FILE": "/no/ca.pem"}, "SSL_CERT_FILE names /no/ca.pem"),
         ({"HF_ENDPOINT": HERE, "SSL_CERT_FILE": __file__}, "SSL_CERT_FILE"),
     ],
