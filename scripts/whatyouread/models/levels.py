@@ -54,6 +54,11 @@ class Single:
         """The most probable class, int64 (batch,)."""
         return logits.argmax(-1)
 
+    @staticmethod
+    def order(probabilities: Tensor) -> Tensor:
+        """The classes from the most probable one on, int64 (batch, classes)."""
+        return probabilities.argsort(-1, descending=True, stable=True)
+
 
 KINDS = {"single": Single}
 """Kinds of levels by their names in a model's configuration."""
@@ -79,6 +84,26 @@ def decisions(levels: Sequence[HeadLevel], logits: Sequence[Tensor]) -> Tensor:
 def probabilities(levels: Sequence[HeadLevel], logits: Sequence[Tensor]) -> tuple[Tensor, ...]:
     """Class probabilities, float (batch, classes) for each level."""
     return tuple(kind.probabilities(part) for kind, part in _means(levels, logits))
+
+
+def first_and_second(
+    levels: Sequence[HeadLevel], probabilities: Tensor
+) -> tuple[Tensor, Tensor]:
+    """The most probable class and the runner-up at each level, and their probabilities.
+
+    probabilities: float (n, classes), those of all levels side by side. Returns int64 and float
+    (n, levels, 2); -1 and NaN for the runner-up of a level with one class.
+    """
+    classes, values = [], []
+    for level, part in zip(
+        levels, probabilities.split([level.classes for level in levels], dim=1), strict=True
+    ):
+        order = KINDS[level.kind].order(part)[:, :2]
+        found = part.gather(1, order)
+        lacking = (0, 2 - order.shape[1])
+        classes.append(F.pad(order, lacking, value=-1))
+        values.append(F.pad(found, lacking, value=math.nan))
+    return torch.stack(classes, dim=1), torch.stack(values, dim=1)
 
 
 def class_log_probabilities(

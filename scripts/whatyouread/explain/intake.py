@@ -1,0 +1,150 @@
+"""Records as they are read, once: their bases go to a file, and their windows come out in blocks.
+
+All records lie back to back on one line of bases, in their order; places count along this line. So a
+block may hold a thousand reads, or a piece of a chromosome.
+"""
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from whatyouread.explain.windows import Layout, Windows, lay_out, stretches
+from whatyouread.support.cli import UserError
+from whatyouread.support.text import named
+
+BLOCK = 512  # windows; what a kill may cost
+_PIECE = 1 << 22  # bases at once
+
+
+class Records:
+    """What is known of all records: `names`, `descriptions`, `counts`, `features`, one entry each.
+
+    starts: int64 (n + 1,), where they lie on the line. shown: int64 (k, 2), the places on the line that
+    are asked for, in order and without overlap; all where there are no regions.
+    """
+
+    def __init__(self, path: Path, regions: Mapping[str, np.ndarray] | None = None):
+        self.path, self.regions = path, regions
+        self.names: list[str] = []
+        self.descriptions: list[str] = []
+        self.counts: list[dict[str, int]] = []
+        self.features: list[list] = []
+        self._starts, self._shown = [0], [np.zeros((0, 2), np.int64)]
+        self._known: set[str] = set()
+        self._written = open(path, "wb")
+        self._read = open(path, "rb", buffering=0)
+
+    def close(self) -> None:
+        self._written.close()
+        self._read.close()
+
+    def __enter__(self) -> "Records":
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.close()
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @property
+    def starts(self) -> np.ndarray:
+        return np.array(self._starts, np.int64)
+
+    @property
+    def shown(self) -> np.ndarray:
+        return np.concatenate(self._shown)
+
+    def length(self, record: int) -> int:
+        """The bases of a record."""
+        return self._starts[record + 1] - self._starts[record]
+
+    def sizes(self) -> dict[str, int]:
+        """Name -> bases, in the order of the records."""
+        return {name: self.length(i) for i, name in enumerate(self.names)}
+
+    def add(self, record) -> np.ndarray:
+        """Keep a record; return the places that are asked for, int64 (k, 2)."""
+        if record.name in self._known:
+            raise UserError(
+                f"two sequences are called {record.name}: rename one, since results are known by name"
+            )
+        self._known.add(record.name)
+        start = self._starts[-1]
+        for low in range(0, record.length, _PIECE):
+            self._written.write(record.bases(low, min(low + _PIECE, record.length)))
+        self.names.append(record.name)
+        self.descriptions.append(record.description)
+        self.counts.append(dict(record.counts))
+        self.features.append(list(record.features))
+        self._starts.append(start + record.length)
+        shown = np.array([[0, record.length]], np.int64)
+        if self.regions is not None:
+            shown = self.regions.get(record.name, shown[:0])
+            if len(shown) and shown[-1, 1] > record.length:
+                raise UserError(
+                    f"--regions: {record.name} ends at {record.length:,}, and"
+                    f" {shown[-1, 0] + 1:,}-{shown[-1, 1]:,} is asked for"
+                )
+        shown = shown[shown[:, 0] < shown[:, 1]] + start
+        self._shown.append(shown)
+        return shown
+
+    def check_regions(self) -> None:
+        """Raise UserError where a region is on a sequence that did not come."""
+        if missing := sorted(set(self.regions or ()) - self._known):
+            raise UserError(
+                f"--regions: no sequence called {named(missing)}; there are {named(self.names, 5)}"
+            )
+
+    def bases(self, start: int, stop: int) -> np.ndarray:
+        """The bases at some places on the line, uint8 (stop - start,), from ACGTN."""
+        self._written.flush()
+        text = bytearray()
+        while len(text) < stop - start:
+            # not by seek and read: a thread reads while the caller does
+            place = start + len(text)
+            more = os.pread(self._read.fileno(), stop - place, place)
+            if not more:
+                raise UserError(f"{self.path} has become shorter: start again")
+            text += more
+        return np.frombuffer(bytes(text), np.uint8)
+
+
+def blocks(source: Iterable, layout: Layout, records: Records) -> Iterator[Windows]:
+    """Read the records of `source` into `records`; yield all windows on the line in blocks of `BLOCK`.
+
+    The last block may be smaller. A window is left out where none of its bases is asked for.
+    """
+    waiting = Windows(*np.zeros((4, 0), np.int64))
+    pieces, bases = [np.zeros((0, 2), np.int64)], 0
+    for record in source:
+        shown = records.add(record)
+        if not len(shown):
+            continue
+        start, stop = records._starts[-2:]
+        pieces.append(stretches(start, stop, record.gaps() + start, layout.gap))
+        bases += record.length
+        if bases >= _PIECE:
+            waiting = waiting.then(_asked(lay_out(np.concatenate(pieces), layout), records))
+            pieces, bases = pieces[:1], 0
+            for first in range(0, len(waiting) - BLOCK + 1, BLOCK):
+                yield waiting.take(slice(first, first + BLOCK))
+            waiting = waiting.take(slice(len(waiting) // BLOCK * BLOCK, None))
+    records.check_regions()
+    waiting = waiting.then(_asked(lay_out(np.concatenate(pieces), layout), records))
+    for first in range(0, len(waiting), BLOCK):
+        yield waiting.take(slice(first, first + BLOCK))
+
+
+def _asked(windows: Windows, records: Records) -> Windows:
+    """The windows that overlap what is asked for."""
+    if records.regions is None:
+        return windows
+    shown = records.shown
+    # the first region that ends after the window's start must begin before its stop
+    place = np.searchsorted(shown[:, 1], windows.start, side="right")
+    begins = np.append(shown[:, 0], np.iinfo(np.int64).max)
+    return windows.take(begins[place] < windows.stop)

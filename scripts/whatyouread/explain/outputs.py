@@ -1,0 +1,234 @@
+"""Everything that is written of an explained sample, in one folder, each file named by the sample."""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from whatyouread.data.levels import Level
+from whatyouread.explain.annotation import Features, MaskOnFeatures
+from whatyouread.explain.intake import Records
+from whatyouread.explain.predictions import Predictions, of_windows
+from whatyouread.explain.scoring import Block
+from whatyouread.explain.spans import Found, SpanFinder
+from whatyouread.explain.stitching import Piece, Segments, stitch
+from whatyouread.explain.tracks import (
+    BedGraph,
+    BigWig,
+    Reference,
+    SpanFiles,
+    Spans,
+    intervals,
+    write_igv_session,
+    write_sizes,
+)
+from whatyouread.models.levels import HeadLevel
+
+STRAND_TRACKS = {"merged": {"mask": "."}, "forward": {"mask": "+"}, "apart": {"mask_forward": "+", "mask_reverse": "-"}}
+"""How strands are read -> the names of the tracks of masks, and the strand of their spans."""
+
+
+class Sample(NamedTuple):
+    """What is known of a sample when all its windows are scored.
+
+    blocks: may be read as often as needed. whole: the predictions of its sequences. explained: int64
+    (sequences, levels), the classes whose probability the tracks show. strands: see `windows.STRANDS`.
+    """
+
+    name: str
+    records: Records
+    blocks: Iterable[Block]
+    whole: Predictions
+    explained: np.ndarray
+    levels: Sequence[Level]
+    heads: Sequence[HeadLevel]
+    strands: str
+
+    def pieces(self) -> Iterator[Piece]:
+        """All bases, stitched."""
+        return stitch(self.blocks, self.records, self.strands)
+
+    def by_record(self, piece: Piece) -> Iterator[tuple[int, slice]]:
+        """The records that a piece lies in, and which of its bases are theirs."""
+        starts = self.records.starts
+        first = np.searchsorted(starts, piece.start, side="right") - 1
+        last = np.searchsorted(starts, piece.stop, side="left")
+        for record in range(int(first), int(last)):
+            low, high = max(starts[record], piece.start), min(starts[record + 1], piece.stop)
+            if low < high:
+                yield record, slice(int(low) - piece.start, int(high) - piece.start)
+
+
+def file_word(level: str) -> str:
+    """The name of a level as a part of a file's name."""
+    return re.sub(r"[^\w.-]+", "_", level)
+
+
+def write_tracks(folder: Path, sample: Sample, colours: Sequence[str]) -> dict[str, int]:
+    """Write the tracks, the spans, the sequences themselves and an IGV session; return counts.
+
+    colours: of the classes of the lowest level, which share them in turn.
+    """
+    records, sizes, name = sample.records, sample.records.sizes(), sample.name
+    masks = STRAND_TRACKS[sample.strands]
+    starts = records.starts
+    counts = dict.fromkeys(("scored_bases", "spans", "bases_in_spans"), 0)
+    finders = {track: SpanFinder(starts, i) for i, track in enumerate(masks)}
+    with ExitStack() as stack:
+        big, graphs = {}, {}
+        for track in masks:
+            big[track] = stack.enter_context(BigWig(folder / f"{name}.{track}.bw", sizes))
+            graph = BedGraph(folder / f"{name}.{track}.bedgraph.gz", sizes)
+            graphs[track] = stack.enter_context(graph)
+        for level in sample.levels:
+            path = folder / f"{name}.probability_{file_word(level.name)}.bw"
+            big[level.name, "probability"] = stack.enter_context(BigWig(path, sizes))
+        spans = stack.enter_context(
+            SpanFiles(
+                folder / f"{name}.spans.bed",
+                folder / f"{name}.spans.gff3",
+                sizes,
+                [level.name for level in sample.levels],
+                _colours(sample.levels[-1], colours),
+            )
+        )
+        reference = stack.enter_context(Reference(folder / f"{name}.fa"))
+
+        def write_spans(found: Found, strand: str) -> None:
+            counts["spans"] += len(found.start)
+            counts["bases_in_spans"] += int((found.stop - found.start).sum())
+            for record, own in _by_record(found.start, starts):
+                spans.add(records.names[record], _spans(found, own, starts[record], strand, sample))
+
+        known = -1
+        for piece in sample.pieces():
+            for record, own in sample.by_record(piece):
+                called, first = records.names[record], piece.start + own.start - starts[record]
+                if record != known:
+                    for empty in range(known + 1, record):
+                        reference.begin(records.names[empty], records.descriptions[empty])
+                    reference.begin(called, records.descriptions[record])
+                    known = record
+                reference.add(piece.bases[own])
+                for i, track in enumerate(masks):
+                    made = intervals(int(first), piece.values[i, own])
+                    big[track].add(called, *made)
+                    graphs[track].add(called, *made)
+            counts["scored_bases"] += int((~np.isnan(piece.values)).any(0).sum())
+            _write_probabilities(piece.segments, big, sample)
+            for track, finder in finders.items():
+                write_spans(finder.add(piece), masks[track])
+        for empty in range(known + 1, len(records)):
+            reference.begin(records.names[empty], records.descriptions[empty])
+        for track, finder in finders.items():
+            write_spans(finder.end(), masks[track])
+    return counts
+
+
+def _spans(found: Found, own: slice, start: int, strand: str, sample: Sample) -> Spans:
+    said = of_windows(found.probabilities[own], sample.heads)
+    classes, values = said.classes[:, :, 0], said.probabilities[:, :, 0]
+    return Spans(
+        found.start[own] - start,
+        found.stop[own] - start,
+        found.score[own],
+        strand,
+        {
+            level.name: np.array(level.names, object)[classes[:, i]]
+            for i, level in enumerate(sample.levels)
+        },
+        {level.name: values[:, i] for i, level in enumerate(sample.levels)},
+    )
+
+
+def _by_record(places: np.ndarray, starts: np.ndarray) -> Iterator[tuple[int, slice]]:
+    """The records that some places, in order, lie in, and which of them do."""
+    of = np.searchsorted(starts, places, side="right") - 1
+    edges = np.flatnonzero(np.diff(of, prepend=-1, append=-1))
+    for low, high in zip(edges[:-1], edges[1:], strict=True):
+        yield int(of[low]), slice(int(low), int(high))
+
+
+def _write_probabilities(segments: Segments, big: dict, sample: Sample) -> None:
+    starts = sample.records.starts
+    for record, own in _by_record(segments.start, starts):
+        first = 0
+        for i, level in enumerate(sample.levels):
+            values = segments.probabilities[own, first + sample.explained[record, i]]
+            big[level.name, "probability"].add(
+                sample.records.names[record],
+                segments.start[own] - starts[record],
+                segments.stop[own] - starts[record],
+                np.round(values, 4).astype(np.float32),
+            )
+            first += sample.heads[i].classes
+
+
+def _colours(level: Level, colours: Sequence[str]) -> dict[str, str]:
+    return {name: colours[i % len(colours)] for i, name in enumerate(level.names)}
+
+
+class Whole(NamedTuple):
+    """One sequence as a whole: its number, bases, values (see `Piece`) and segments, places within it."""
+
+    record: int
+    bases: np.ndarray
+    values: np.ndarray
+    segments: Segments
+
+
+def whole_records(sample: Sample, wanted: np.ndarray) -> Iterator[Whole]:
+    """Yield some sequences as a whole, in their order; wanted: bool (sequences,)."""
+    starts, rows = sample.records.starts, len(STRAND_TRACKS[sample.strands])
+    parts: list[tuple[np.ndarray, np.ndarray, Segments]] = []
+    following = 0
+
+    def empty(until: int) -> Iterator[Whole]:
+        nothing = Segments(*np.zeros((2, 0), np.int64), np.zeros((0, 0)))
+        for record in range(following, until):
+            if wanted[record]:
+                yield Whole(record, np.zeros(0, np.uint8), np.zeros((rows, 0), np.float32), nothing)
+
+    for piece in sample.pieces():
+        segments = piece.segments
+        for record, own in sample.by_record(piece):
+            if wanted[record]:
+                inside = np.searchsorted(
+                    segments.start, [piece.start + own.start, piece.start + own.stop]
+                )
+                part = Segments(*(column[slice(*inside)] for column in segments))
+                parts.append((piece.bases[own], piece.values[:, own], part))
+            if piece.start + own.stop == starts[record + 1]:
+                yield from empty(record)
+                following = record + 1
+                if wanted[record]:
+                    bases, values, own_segments = zip(*parts, strict=True)
+                    parts = []
+                    yield Whole(
+                        record,
+                        np.concatenate(bases),
+                        np.concatenate(values, axis=1),
+                        _joined(own_segments, int(starts[record])),
+                    )
+    yield from empty(len(wanted))
+
+
+def _joined(parts: Sequence[Segments], start: int) -> Segments:
+    filled = [part for part in parts if len(part.start)]
+    if not filled:
+        return Segments(*np.zeros((2, 0), np.int64), np.zeros((0, 0)))
+    low, high, said = map(np.concatenate, zip(*filled, strict=True))
+    return Segments(low - start, high - start, said)
+
+
+def mask_on_features(sample: Sample, features: dict[str, Features], seed: int) -> MaskOnFeatures:
+    """What the mask falls on, over all sequences that have features; of both strands the mean."""
+    made = MaskOnFeatures(features, seed=seed)
+    wanted = np.array([name in features for name in sample.records.names], bool)
+    for whole in whole_records(sample, wanted):
+        if len(whole.bases):
+            made.add(sample.records.names[whole.record], whole.values.mean(0))
+    return made

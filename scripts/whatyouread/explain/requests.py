@@ -1,0 +1,99 @@
+"""What a user asks for: regions of sequences, and classes in place of the predicted ones."""
+
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from whatyouread.data.levels import Level
+from whatyouread.data.packing import open_plain
+from whatyouread.support.cli import UserError
+from whatyouread.support.text import named
+
+_END = np.iinfo(np.int64).max
+
+
+def read_regions(given: Iterable[str]) -> dict[str, np.ndarray]:
+    """Regions by the names of their sequences, int64 (k, 2), 0-based, half-open, merged, in order.
+
+    given: each a file in BED, or `NAME:START-END`, 1-based with both ends, as samtools has it; `NAME:START`
+    reaches to the end of the sequence. Raises UserError for anything else.
+    """
+    found: dict[str, list[tuple[int, int]]] = {}
+    for text in given:
+        lines = _bed(Path(text)) if Path(text).is_file() else [_region(text)]
+        for name, start, stop in lines:
+            found.setdefault(name, []).append((start, stop))
+    return {name: _merged(np.array(sorted(own), np.int64)) for name, own in found.items()}
+
+
+def _region(text: str) -> tuple[str, int, int]:
+    match = re.fullmatch(r"(.+):([\d,]+)(?:-([\d,]+))?", text)
+    numbers = [int(part.replace(",", "") or 0) for part in (match.groups()[1:] if match else ()) if part]
+    if not match or numbers[0] < 1 or (len(numbers) > 1 and numbers[1] < numbers[0]):
+        raise UserError(
+            f"--regions: {text!r} is neither a file in BED nor a region like chr1:1001-2000 (the first"
+            " and the last base, counted from 1)"
+        )
+    return match[1], numbers[0] - 1, numbers[1] if len(numbers) > 1 else _END
+
+
+def _bed(path: Path) -> Iterable[tuple[str, int, int]]:
+    with open_plain(path, str(path)) as stream:
+        for number, line in enumerate(stream, 1):
+            text = line.decode("utf-8", "replace").rstrip("\r\n")
+            if not text.strip() or text.startswith(("#", "track", "browser")):
+                continue
+            fields = text.split("\t") if "\t" in text else text.split()
+            numbers = fields[1:3]
+            good = len(numbers) == 2 and all(part.isdecimal() for part in numbers)
+            if not good or int(numbers[0]) >= int(numbers[1]):
+                raise UserError(
+                    f"{path}, line {number}: not a line of BED (name, start from 0, end above it,"
+                    f" with tabs between): {text[:60]!r}"
+                )
+            yield fields[0], int(numbers[0]), int(numbers[1])
+
+
+def _merged(sorted_: np.ndarray) -> np.ndarray:
+    ends = np.maximum.accumulate(sorted_[:, 1])
+    new = np.append(True, sorted_[1:, 0] > ends[:-1])
+    last = np.append(np.flatnonzero(new)[1:] - 1, len(ends) - 1)
+    return np.stack([sorted_[new, 0], ends[last]], axis=1)
+
+
+def asked_classes(given: Sequence[str], levels: Sequence[Level]) -> np.ndarray:
+    """For each level the number of the class that is asked for, -1 where none is; int64 (levels,).
+
+    given: `LEVEL=CLASS`, or `CLASS` alone where one level has it; a class by its name or by what tells
+    it apart, such as its taxid. Raises UserError for a class that is not there, and for two of a level.
+    """
+    asked = np.full(len(levels), -1, np.int64)
+    for text in given:
+        wanted, found = [(None, text)], []
+        if "=" in text:
+            wanted.append(tuple(text.split("=", 1)))
+        for name, called in wanted:
+            for i, level in enumerate(levels):
+                if name in (None, level.name):
+                    found += [(i, n) for n in _numbers(level, called)]
+        if len(found) != 1:
+            raise UserError(f"--classes: {_complaint(text, found, levels)}")
+        place, number = found[0]
+        if asked[place] not in (-1, number):
+            raise UserError(f"--classes: two classes of the level {levels[place].name}: give one")
+        asked[place] = number
+    return asked
+
+
+def _numbers(level: Level, called: str) -> list[int]:
+    return [n for n, words in enumerate(zip(level.names, level.paths, strict=True)) if called in words]
+
+
+def _complaint(text: str, found: list, levels: Sequence[Level]) -> str:
+    if found:
+        where = ", ".join(f"{levels[i].name}={levels[i].paths[n]}" for i, n in found)
+        return f"{text!r} is the name of several classes: give one of {where}"
+    known = "; ".join(f"{level.name}: {named(level.names, 5)}" for level in levels)
+    return f"the model has no class {text!r}; it has {known}"

@@ -1,0 +1,213 @@
+"""Explain somebody's sequences: from files to predictions, tracks, tables and a page."""
+
+import contextlib
+import hashlib
+import os
+import re
+import shutil
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from whatyouread.data.packing import without_packing
+from whatyouread.data.records import Record, read_records
+from whatyouread.explain import outputs, tables
+from whatyouread.explain.annotation import from_features, read_annotation
+from whatyouread.explain.intake import Records, blocks
+from whatyouread.explain.predictions import of_records
+from whatyouread.explain.requests import asked_classes, read_regions
+from whatyouread.explain.scoring import Blocks, Scorer
+from whatyouread.explain.windows import Layout
+from whatyouread.explainers.saved import SavedExplainer, load_explainer
+from whatyouread.models.hub import find_model
+from whatyouread.models.inference import Passes, choose_device
+from whatyouread.support import files
+from whatyouread.support.cli import UserError, log
+from whatyouread.support.progress import progress
+from whatyouread.support.provenance import versions
+from whatyouread.training import checkpoints
+from whatyouread.training.train import computed_on
+
+STANDARD_INPUT = "-"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the command line of `explain_sequences` asks for; see its help."""
+
+    model: str
+    fasta: list[str]
+    output_dir: Path
+    sample: str | None = None
+    classifier: Path | None = None
+    regions: list[str] = field(default_factory=list)
+    classes: list[str] = field(default_factory=list)
+    annotation: Path | None = None
+    strands: str = "merged"
+    offsets: int = 1
+    window: int | None = None
+    overlap: float = 0.5
+    gap: int = 10
+    permutations: int = 1000
+    seed: int = 42
+    batch_size: int = 64
+    precision: str = "fp32"
+    device: str | None = None
+    threads: int = 1
+    work_dir: Path | None = None
+    restart: bool = False
+
+
+def explain(request: Request, write_page=None) -> dict:
+    """Explain the sequences of a request and write its folder; return what `summary.json` says.
+
+    write_page: writes `index.html` from a finished `outputs.Sample` (`report.explain_page`). Raises
+    UserError for all that the user can mend; the output folder then is as it was, and a run that goes
+    on later does not compute again what is done.
+    """
+    if request.device:
+        os.environ["WHATYOUREAD_DEVICE"] = request.device
+    name = _sample_name(request)
+    _refuse_foreign(request.output_dir, name)
+    regions = read_regions(request.regions) if request.regions else None
+    annotation = read_annotation(request.annotation) if request.annotation else {}
+    device = choose_device(request.threads, request.precision)
+    saved = load_explainer(find_model(request.model), request.classifier)
+    layout = _layout(request, saved)
+    asked = asked_classes(request.classes, saved.levels)
+    if (asked >= 0).any() and saved.explainer.target == "sequence":
+        log.warning(
+            "this Explainer makes one mask for all classes: --classes chooses only the class whose"
+            " probability is shown"
+        )
+    settings = {
+        "explainer": files.sha256(saved.folder / "model.safetensors"),
+        "gate": asdict(saved.explainer.gate),
+        "classifier": files.sha256(saved.classifier / "model.safetensors"),
+        "layout": asdict(layout),
+        "asked": asked.tolist(),
+        "batch_size": request.batch_size,
+        "precision": request.precision,
+        "computed_on": computed_on(),
+    }
+    work = request.work_dir or request.output_dir / f".{name}.work"
+    with _work(work, settings, request.restart), Records(work / "bases", regions) as records:
+        passes = Passes(saved.explanandum, request.batch_size, device, request.precision)
+        scored = Blocks(work / "windows")
+        _score(scored, records, layout, request, Scorer(saved.explainer, passes, asked))
+        whole = of_records(scored, records, saved.explanandum.levels)
+        sample = outputs.Sample(
+            name,
+            records,
+            scored,
+            whole,
+            whole.explained(asked),
+            saved.levels,
+            saved.explanandum.levels,
+            layout.strands,
+        )
+        scratch = work / "results"
+        shutil.rmtree(scratch, ignore_errors=True)
+        scratch.mkdir()
+        summary = _write(scratch, sample, annotation, saved, request, settings, write_page)
+        _publish(scratch, request.output_dir)
+    for line in _in_words(summary):
+        log.info("%s", line)
+    return summary
+
+
+def _sample_name(request: Request) -> str:
+    given = request.sample
+    if given is None:
+        first = request.fasta[0]
+        if first == STANDARD_INPUT:
+            given = "sequences"
+        else:
+            given = re.sub(r"\.[A-Za-z0-9]+$", "", without_packing(Path(first).name)) or "sequences"
+    if not re.fullmatch(r"[^\s/\\]([^/\\\x00-\x1f]*[^\s/\\])?", given) or given.startswith("."):
+        raise UserError(f"--sample {given!r}: give a name that can begin the names of files")
+    return given
+
+
+def _refuse_foreign(folder: Path, name: str) -> None:
+    """Raise UserError where files would be overwritten that an earlier run did not make."""
+    if os.path.lexists(folder) and not folder.is_dir():
+        raise UserError(f"--output-dir {folder} is no folder")
+    if (folder / f"{name}.summary.json").exists() or not folder.is_dir():
+        return
+    known = re.compile(re.escape(name) + r"\.[^/]*|index\.html")
+    for path in sorted(folder.iterdir()):
+        if known.fullmatch(path.name):
+            raise UserError(
+                f"{path} is there and no run of this program has ended in {folder}: nothing is"
+                " overwritten; give another --output-dir or --sample"
+            )
+
+
+def _layout(request: Request, saved: SavedExplainer) -> Layout:
+    tokenizer = saved.explainer.tokenizer
+    frame = tokenizer.frames
+    trained = (saved.longest - len(tokenizer.before) - len(tokenizer.after)) * frame
+    window = trained if request.window is None else request.window // frame * frame
+    if not 0 <= request.overlap < 1:
+        raise UserError(f"--overlap {request.overlap}: give a share from 0 to below 1")
+    step = max(frame, round(window * (1 - request.overlap) / frame) * frame)
+    return Layout(window, step, frame, request.offsets, request.strands, request.gap)
+
+
+@contextlib.contextmanager
+def _work(folder: Path, settings: dict, restart: bool) -> Iterator[None]:
+    """The folder of an unfinished run, which goes when the run is finished."""
+    mark = folder / "stamp.json"
+    checkpoints.hold(folder)
+    if folder.exists() and not mark.exists() and any(folder.iterdir()):
+        raise UserError(f"{folder} holds something else: give another --work-dir")
+    if mark.exists() and (restart or files.read_json(mark) != settings):
+        if not restart:
+            log.warning("%s is of another model or other settings: starting anew", folder)
+        shutil.rmtree(folder)
+    (folder / "windows").mkdir(parents=True, exist_ok=True)
+    if not mark.exists():
+        files.write_json(mark, settings)
+    yield
+    checkpoints.remove(folder)
+
+
+def _records(paths: Iterable[str]) -> Iterator[Record]:
+    for path in paths:
+        yield from read_records(path if path == STANDARD_INPUT else Path(path))
+
+
+def _score(
+    scored: Blocks, records: Records, layout: Layout, request: Request, scorer: Scorer
+) -> None:
+    with progress("explaining", None, "windows") as bar:
+        for number in scored.fill(
+            blocks(_records(request.fasta), layout, records), records, scorer
+        ):
+            bar.update(number)
+    if not len(records):
+        log.warning("%s: no sequence in it", ", ".join(request.fasta))
+    if scored.computed < len(scored):
+        log.info(
+            "%d of %d blocks of windows were there from a run before",
+            len(scored) - scored.computed,
+            len(scored),
+        )
+
+
+def _write(scratch: Path, sample, annotation: dict, saved, request: Request, settings, write_page):
+    from whatyouread.report_colours import PALETTE
+
+    records, name = sample.records, sample.name
+    tables.write_predictions(
+        scratch / f"{name}.predictions.tsv",
+        sample.blocks,
+        records,
+        sample.whole,
+        sample.levels,
+        sample.heads,
+    )
+    tables.write_masks(scratch / f"{name}.masks.parquet", sample.blocks, records, sample.levels)
