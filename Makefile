@@ -7,6 +7,8 @@ DATA ?=
 DATASET ?= $(DATA)/bertax_like.zip
 TAXDUMP ?= $(DATA)/taxdmp_mini.zip
 RUN ?= runs/real
+MODEL ?= .test/results/explainers/sharp/0
+OUT ?= explained
 N ?= 20
 AT_ONCE ?= 1
 SIGNALS ?= KILL TERM
@@ -28,7 +30,7 @@ quoted = '$(subst ','\'',$(1))'
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 unexport PYTHONPATH PYTHONHOME
 
-.PHONY: help venv demo demo-all test test-slow lint format real chaos envs-test slurm-test bench bench-quick \
+.PHONY: help venv demo demo-all test test-slow lint format real explain chaos envs-test slurm-test bench bench-quick \
   bench-gpu clean requirements
 
 help:
@@ -36,6 +38,8 @@ help:
 	@echo "make demo-all    everything that a run makes, on the demo's data, and its report"
 	@echo "make real DATA=FOLDER    the chain on real sequences, small encoder, no GPU"
 	@echo "make real DATASET=FILE TAXDUMP=FILE [RUN=FOLDER]    likewise, on your files"
+	@echo "make explain FASTA=FILE [MODEL=FOLDER] [OUT=FOLDER] [OPTIONS='--offsets 6 ...']    predictions, tracks and"
+	@echo "                 a page of your sequences, by the demo's models or others"
 	@echo "make test        the tests that a contributor runs (under ten minutes)"
 	@echo "make test-slow   whole runs, kills, the quick benchmark"
 	@echo "make lint        snakemake --lint, snakefmt --check, ruff"
@@ -101,6 +105,13 @@ real: venv
 	@echo
 	@cat $(call quoted,$(RUN))/results/summary.md
 	@echo "Everything on one page, with pictures: $(RUN)/report.html"
+
+explain: venv
+	@test -n $(call quoted,$(FASTA)) || { echo 'make explain: give FASTA=FILE (FASTA, FASTQ or GenBank, packed or not)' >&2; exit 2; }
+	@test -e $(call quoted,$(MODEL)) || { echo 'make explain: no model in '$(call quoted,$(MODEL))': run make demo first, or give MODEL=FOLDER' >&2; exit 2; }
+	python scripts/explain_sequences.py --model $(call quoted,$(MODEL)) --fasta $(call quoted,$(FASTA)) \
+	  --output-dir $(call quoted,$(OUT)) $(OPTIONS)
+	@echo "The page: $(OUT)/index.html"
 
 # CONFIG= (empty) takes the tiny configuration of the tests
 chaos: venv

@@ -40,25 +40,76 @@ if __name__ == "__main__":
     arguments.epilog = EXAMPLES
     arguments.formatter_class = argparse.RawDescriptionHelpFormatter
     add = arguments.add_argument
-    add("--model", required=True, help="folder of an Explainer, or a repository of the Hugging Face Hub, OWNER/NAME@COMMIT")
+    add(
+        "--model",
+        required=True,
+        help="folder of an Explainer, or a repository of the Hugging Face Hub, OWNER/NAME@COMMIT",
+    )
     add("--classifier", type=Path, help="folder of its classifier, where it has moved")
-    add("--fasta", nargs="+", required=True, metavar="FILE", help="FASTA, FASTQ or GenBank; - for standard input")
+    add(
+        "--fasta",
+        nargs="+",
+        required=True,
+        metavar="FILE",
+        help="FASTA, FASTQ or GenBank; - for standard input",
+    )
     add("--output-dir", type=Path, required=True, help="folder for all results")
     add("--sample", help="name of the results (default: that of the first file)")
-    add("--regions", nargs="+", default=[], metavar="REGION", help="NAME:START-END (from 1, both ends), or a file in BED; only these")
-    add("--classes", nargs="+", default=[], metavar="CLASS", help="LEVEL=CLASS or CLASS, in place of the predicted ones")
+    add(
+        "--regions",
+        nargs="+",
+        default=[],
+        metavar="REGION",
+        help="NAME:START-END (from 1, both ends), or a file in BED; only these",
+    )
+    add(
+        "--classes",
+        nargs="+",
+        default=[],
+        metavar="CLASS",
+        help="LEVEL=CLASS or CLASS, in place of the predicted ones",
+    )
     add("--annotation", type=Path, help="GFF3 of genes: which of them the mask falls on")
-    add("--strands", default="merged", choices=["merged", "apart", "forward"], help="merged (default): the mean of both strands; apart: a track each; forward: only as given")
-    add("--offsets", type=int, default=1, help="reading frames to average, from 1 (default) to the length of a token (6)")
+    add(
+        "--strands",
+        default="merged",
+        choices=["merged", "apart", "forward"],
+        help="merged (default): the mean of both strands; apart: a track each; forward: only as given",
+    )
+    add(
+        "--offsets",
+        type=int,
+        default=1,
+        help="reading frames to average, from 1 (default) to the length of a token (6)",
+    )
     add("--window", type=int, help="bases of a window (default: what the model was trained on)")
-    add("--overlap", type=float, default=0.5, help="share of a window that the next one reads again (default: 0.5)")
-    add("--gap", type=int, default=10, help="from this length on a run of N divides a sequence (default: 10)")
-    add("--permutations", type=int, default=1000, help="circular shifts that the annotation's table is tested with")
+    add(
+        "--overlap",
+        type=float,
+        default=0.5,
+        help="share of a window that the next one reads again (default: 0.5)",
+    )
+    add(
+        "--gap",
+        type=int,
+        default=10,
+        help="from this length on a run of N divides a sequence (default: 10)",
+    )
+    add(
+        "--permutations",
+        type=int,
+        default=1000,
+        help="circular shifts that the annotation's table is tested with",
+    )
     add("--seed", type=int, default=42, help="of these shifts")
     add("--batch-size", type=int, default=64, help="windows at once (default: 64)")
     add("--precision", default="fp32", choices=["fp32", "tf32", "bf16"])
     add("--device", choices=["auto", "cpu", "cuda"], help="default: a GPU where there is one")
     add("--threads", type=int, default=cores(), help="default: all cores")
-    add("--work-dir", type=Path, help="where an interrupted run goes on from (default: in the output folder)")
+    add(
+        "--work-dir",
+        type=Path,
+        help="where an interrupted run goes on from (default: in the output folder)",
+    )
     add("--restart", action="store_true", help="forget what an interrupted run has done")
     cli.run(arguments, main, "--batch-size")

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
-
 from helpers_explain import Letters, complement, made_up, random_text
+
 from whatyouread.explain import intake, stitching
 from whatyouread.explain.intake import Records, blocks
 from whatyouread.explain.spans import SpanFinder
@@ -26,7 +26,7 @@ def whole(pieces):
     pieces = list(pieces)
     assert [piece.start for piece in pieces[1:]] == [piece.stop for piece in pieces[:-1]]
     values = np.concatenate([piece.values for piece in pieces], axis=1)
-    rows = [row for piece in pieces for row in zip(*piece.segments)]
+    rows = [row for piece in pieces for row in zip(*piece.segments, strict=False)]
     return values, rows
 
 
@@ -34,7 +34,7 @@ def plain_values(made, line, strands):
     """Blended base by base, token by token."""
     sums, weights = np.zeros((2, 2, len(line)))
     for block in made:
-        for i, (start, stop, strand, _) in enumerate(zip(*block.windows)):
+        for i, (start, stop, strand, _) in enumerate(zip(*block.windows, strict=False)):
             place = 0
             for token in range(block.offsets[i], block.offsets[i + 1]):
                 width = int(block.widths[token])
@@ -47,10 +47,20 @@ def plain_values(made, line, strands):
     with np.errstate(invalid="ignore"):
         values = sums / weights
     values[:, line == ord("N")] = np.nan
-    return {"apart": values, "forward": values[:1], "merged": values.mean(0, keepdims=True)}[strands]
+    return {"apart": values, "forward": values[:1], "merged": values.mean(0, keepdims=True)}[
+        strands
+    ]
 
 
-TEXTS = ["ACGTN" * 3, "", "G", "A" * 70, "NNNNNNNNNNNN", "ACGTA", "N" * 30 + "ACGGTC" * 40 + "N" * 11 + "TTG"]
+TEXTS = [
+    "ACGTN" * 3,
+    "",
+    "G",
+    "A" * 70,
+    "NNNNNNNNNNNN",
+    "ACGTA",
+    "N" * 30 + "ACGGTC" * 40 + "N" * 11 + "TTG",
+]
 
 
 @pytest.mark.parametrize("strands", ["merged", "apart", "forward"])
@@ -90,7 +100,8 @@ def test_segments_hold_the_mean_over_their_windows(tmp_path, monkeypatch, longes
             ]
             np.testing.assert_allclose(said, np.mean(own, 0), atol=1e-12)
     line = np.frombuffer("".join(texts).encode(), np.uint8)
-    assert (covered[line != ord("N")] == 1).all() and covered.max() == 1
+    assert (covered[line != ord("N")] == 1).all()
+    assert covered.max() == 1
     if longest > 50:
         edges = {edge for block in made for edge in (*block.windows.start, *block.windows.stop)}
         assert {edge for row in rows for edge in row[:2]} <= edges
@@ -166,7 +177,11 @@ def test_spans_are_the_runs_above_the_threshold(tmp_path, monkeypatch, longest):
     values, rows = whole(pieces)
     finder = SpanFinder(kept.starts)
     found = [finder.add(piece) for piece in pieces] + [finder.end()]
-    spans = [(a, b, score) for one in found for a, b, score in zip(one.start, one.stop, one.score)]
+    spans = [
+        (a, b, score)
+        for one in found
+        for a, b, score in zip(one.start, one.stop, one.score, strict=False)
+    ]
     expected, start = [], None
     borders = set(kept.starts.tolist())
     for place in range(values.shape[1] + 1):

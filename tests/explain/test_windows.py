@@ -1,9 +1,10 @@
+import itertools
 import re
 
 import numpy as np
 import pytest
-
 from helpers_explain import complement, random_text
+
 from whatyouread.explain.windows import FORWARD, REVERSE, Layout, Windows, lay_out, stretches, texts
 from whatyouread.support.cli import UserError
 
@@ -33,7 +34,9 @@ def plain(length: int, layout: Layout) -> set[tuple]:
 @pytest.mark.parametrize("length", [*range(1, 70), 89, 90, 91, 96, 119, 120, 121, 300, 301, 1234])
 def test_windows_are_where_a_plain_loop_puts_them(length):
     windows = lay_out(np.array([[17, 17 + length]]), SIX)
-    shifted = set(zip(windows.start - 17, windows.stop - 17, windows.strand, windows.offset))
+    shifted = set(
+        zip(windows.start - 17, windows.stop - 17, windows.strand, windows.offset, strict=False)
+    )
     assert shifted == plain(length, SIX)
     assert len(windows) == len(shifted)
     assert (np.diff(windows.start) >= 0).all()
@@ -43,12 +46,19 @@ def test_windows_are_where_a_plain_loop_puts_them(length):
 def test_windows_cover_every_base_and_the_other_strand_mirrors_them(length):
     windows = lay_out(np.array([[0, length]]), SIX)
     covered = np.zeros((2, length), int)
-    for start, stop, strand, _ in zip(*windows):
-        assert 0 <= start < stop <= length and stop - start <= 60
+    for start, stop, strand, _ in zip(*windows, strict=False):
+        assert 0 <= start < stop <= length
+        assert stop - start <= 60
         covered[strand, start:stop] += 1
     assert covered.all()
-    mirrored = zip(length - windows.stop, length - windows.start, 1 - windows.strand, windows.offset)
-    assert sorted(mirrored) == sorted(zip(*windows))
+    mirrored = zip(
+        length - windows.stop,
+        length - windows.start,
+        1 - windows.strand,
+        windows.offset,
+        strict=False,
+    )
+    assert sorted(mirrored) == sorted(zip(*windows, strict=False))
 
 
 def test_many_stretches_are_laid_out_like_one_after_the_other():
@@ -56,12 +66,17 @@ def test_many_stretches_are_laid_out_like_one_after_the_other():
     together = lay_out(pieces, SIX)
     alone = [lay_out(piece[None], SIX) for piece in pieces]
     for i, column in enumerate(together):
-        assert np.array_equal(column, np.concatenate([windows[i] for windows in alone]))
+        assert np.array_equal(column, np.concatenate([list(windows)[i] for windows in alone]))
 
 
 def test_one_strand_and_one_frame_by_choice():
     windows = lay_out(np.array([[0, 150]]), Layout(60, 30, 6, strands="forward"))
-    assert list(zip(*windows)) == [(0, 60, 0, 0), (30, 90, 0, 0), (60, 120, 0, 0), (90, 150, 0, 0)]
+    assert list(zip(*windows, strict=False)) == [
+        (0, 60, 0, 0),
+        (30, 90, 0, 0),
+        (60, 120, 0, 0),
+        (90, 150, 0, 0),
+    ]
 
 
 @pytest.mark.parametrize("smallest", [1, 3, 10])
@@ -86,7 +101,7 @@ def test_a_window_is_read_from_its_own_strand():
     bases = np.frombuffer(text.encode(), np.uint8)
     windows = Windows(*np.array([[0, 4, FORWARD, 0], [2, 9, REVERSE, 0], [8, 9, REVERSE, 0]]).T)
     read, offsets = texts(bases, windows)
-    words = [bytes(read[a:b]).decode() for a, b in zip(offsets[:-1], offsets[1:])]
+    words = [bytes(read[a:b]).decode() for a, b in itertools.pairwise(offsets)]
     assert words == [text[0:4], complement(text[2:9]), "T"]
 
 

@@ -24,6 +24,7 @@ wildcard_constraints:
     method=one_of(METHODS),
     source=one_of(CLASS_SOURCES),
     rank=one_of(RANKS),
+    sample=one_of(SAMPLES),
 
 
 # The environment of all jobs, and neither input nor parameters: a checkout that moves, or is seen
@@ -65,6 +66,7 @@ def final_outputs(wildcards):
             figure=figures,
         ),
         *expand("results/figures/{figure}.svg", figure=overall),
+        *expand("results/explain/{sample}/index.html", sample=SAMPLES),
     ]
 
 

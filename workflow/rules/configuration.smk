@@ -156,6 +156,17 @@ def merge():
         for name, own in methods.items():
             if isinstance(own, dict):
                 methods[name] = {"method": name} | own
+    if isinstance(samples := config.get("explain"), dict):
+        config["explain"] = {name: whole_sample(own) for name, own in samples.items()}
+
+
+def whole_sample(own):
+    """An entry of `explain` with all its keys where it is a path or a list of paths; lists where one is meant."""
+    own = {"sequences": own} if isinstance(own, (str, list)) else own
+    if not isinstance(own, dict):
+        return own
+    lists = {"sequences", "regions", "classes"} & own.keys()
+    return own | {key: [own[key]] for key in lists if isinstance(own[key], str)}
 
 
 def plain(value, place="config"):
@@ -290,7 +301,22 @@ def contradictions():
             f"class_explanations.sources: there is no {source}, only integrated_gradients, "
             f"{', '.join(EXPLAINER_METHODS)}"
         )
+    for name, own in SAMPLES.items():
+        if own["explainer"] not in EXPLAINERS:
+            yield f"explain.{name}: there is no Explainer {own['explainer']}, only {', '.join(EXPLAINERS)}"
+        for path in own["sequences"]:
+            if not sequence_files([path]):
+                yield f"explain.{name}: no file is called {path}"
     yield from endangered()
+
+
+def sequence_files(patterns):
+    """The files that paths and globs name, each once, in order."""
+    found = []
+    for pattern in map(os.path.expanduser, patterns):
+        own = [pattern] if os.path.lexists(pattern) else sorted(glob.glob(pattern))
+        found += [path for path in own if path not in found]
+    return found
 
 
 def endangered():
@@ -301,6 +327,9 @@ def endangered():
         "backbone.path": config["backbone"].get("path"),
         "labels.file": config["labels"].get("file"),
     }
+    for name, own in SAMPLES.items():
+        paths = [*sequence_files(own["sequences"]), own.get("annotation")]
+        sources |= {f"explain.{name} ({path})": path for path in paths}
     for key, source in sources.items():
         if not source or (key == "labels.file" and source == "resources/taxdump"):
             continue
@@ -383,6 +412,13 @@ PARTS = [f"{number}-of-{config['parts']}" for number in range(1, config["parts"]
 CLASS_SOURCES = config["class_explanations"].get(
     "sources", ["integrated_gradients", f"explainer_{MAIN}"]
 )
+# the sharp objective is the one whose masks beat their controls (FINDINGS.md)
+EXPLAINS = next(
+    (name for name, entry in EXPLAINERS.items() if entry["objective"] == "sharp"), MAIN
+)
+SAMPLES = {
+    name: {"explainer": EXPLAINS} | own for name, own in config["explain"].items()
+}
 COMPILE = "--compile" if config["evaluation"]["compile"] else ""
 
 stop_at(f"config: {problem}" for problem in contradictions())

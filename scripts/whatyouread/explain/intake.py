@@ -4,6 +4,7 @@ All records lie back to back on one line of bases, in their order; places count 
 block may hold a thousand reads, or a piece of a chromosome.
 """
 
+import hashlib
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -21,7 +22,7 @@ _PIECE = 1 << 22  # bases at once
 class Records:
     """What is known of all records: `names`, `descriptions`, `counts`, `features`, one entry each.
 
-    starts: int64 (n + 1,), where they lie on the line. shown: int64 (k, 2), the places on the line that
+    digest: SHA-256 of the names and bases so far. starts: int64 (n + 1,), where they lie on the line. shown: int64 (k, 2), the places on the line that
     are asked for, in order and without overlap; all where there are no regions.
     """
 
@@ -33,6 +34,7 @@ class Records:
         self.features: list[list] = []
         self._starts, self._shown = [0], [np.zeros((0, 2), np.int64)]
         self._known: set[str] = set()
+        self.digest = hashlib.sha256()
         self._written = open(path, "wb")
         self._read = open(path, "rb", buffering=0)
 
@@ -73,8 +75,11 @@ class Records:
             )
         self._known.add(record.name)
         start = self._starts[-1]
+        self.digest.update(f">{record.name}\n".encode("utf-8", "surrogateescape"))
         for low in range(0, record.length, _PIECE):
-            self._written.write(record.bases(low, min(low + _PIECE, record.length)))
+            piece = record.bases(low, min(low + _PIECE, record.length))
+            self._written.write(piece)
+            self.digest.update(piece)
         self.names.append(record.name)
         self.descriptions.append(record.description)
         self.counts.append(dict(record.counts))

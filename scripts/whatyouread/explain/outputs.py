@@ -1,5 +1,6 @@
 """Everything that is written of an explained sample, in one folder, each file named by the sample."""
 
+import itertools
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
@@ -22,12 +23,14 @@ from whatyouread.explain.tracks import (
     SpanFiles,
     Spans,
     intervals,
-    write_igv_session,
-    write_sizes,
 )
 from whatyouread.models.levels import HeadLevel
 
-STRAND_TRACKS = {"merged": {"mask": "."}, "forward": {"mask": "+"}, "apart": {"mask_forward": "+", "mask_reverse": "-"}}
+STRAND_TRACKS = {
+    "merged": {"mask": "."},
+    "forward": {"mask": "+"},
+    "apart": {"mask_forward": "+", "mask_reverse": "-"},
+}
 """How strands are read -> the names of the tracks of masks, and the strand of their spans."""
 
 
@@ -67,7 +70,7 @@ def file_word(level: str) -> str:
     return re.sub(r"[^\w.-]+", "_", level)
 
 
-def write_tracks(folder: Path, sample: Sample, colours: Sequence[str]) -> dict[str, int]:
+def write_tracks(folder: Path, sample: Sample) -> dict[str, int]:
     """Write the tracks, the spans, the sequences themselves and an IGV session; return counts.
 
     colours: of the classes of the lowest level, which share them in turn.
@@ -148,7 +151,7 @@ def _by_record(places: np.ndarray, starts: np.ndarray) -> Iterator[tuple[int, sl
     """The records that some places, in order, lie in, and which of them do."""
     of = np.searchsorted(starts, places, side="right") - 1
     edges = np.flatnonzero(np.diff(of, prepend=-1, append=-1))
-    for low, high in zip(edges[:-1], edges[1:], strict=True):
+    for low, high in itertools.pairwise(edges):
         yield int(of[low]), slice(int(low), int(high))
 
 

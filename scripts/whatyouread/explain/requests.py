@@ -30,7 +30,9 @@ def read_regions(given: Iterable[str]) -> dict[str, np.ndarray]:
 
 def _region(text: str) -> tuple[str, int, int]:
     match = re.fullmatch(r"(.+):([\d,]+)(?:-([\d,]+))?", text)
-    numbers = [int(part.replace(",", "") or 0) for part in (match.groups()[1:] if match else ()) if part]
+    numbers = [
+        int(part.replace(",", "") or 0) for part in (match.groups()[1:] if match else ()) if part
+    ]
     if not match or numbers[0] < 1 or (len(numbers) > 1 and numbers[1] < numbers[0]):
         raise UserError(
             f"--regions: {text!r} is neither a file in BED nor a region like chr1:1001-2000 (the first"
@@ -88,7 +90,9 @@ def asked_classes(given: Sequence[str], levels: Sequence[Level]) -> np.ndarray:
 
 
 def _numbers(level: Level, called: str) -> list[int]:
-    return [n for n, words in enumerate(zip(level.names, level.paths, strict=True)) if called in words]
+    return [
+        n for n, words in enumerate(zip(level.names, level.paths, strict=True)) if called in words
+    ]
 
 
 def _complaint(text: str, found: list, levels: Sequence[Level]) -> str:

@@ -1,10 +1,10 @@
 """Explain somebody's sequences: from files to predictions, tracks, tables and a page."""
 
 import contextlib
-import hashlib
 import os
 import re
 import shutil
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -112,7 +112,7 @@ def explain(request: Request, write_page=None) -> dict:
         shutil.rmtree(scratch, ignore_errors=True)
         scratch.mkdir()
         summary = _write(scratch, sample, annotation, saved, request, settings, write_page)
-        _publish(scratch, request.output_dir)
+        _publish(scratch, request.output_dir, name)
     for line in _in_words(summary):
         log.info("%s", line)
     return summary
@@ -135,15 +135,22 @@ def _refuse_foreign(folder: Path, name: str) -> None:
     """Raise UserError where files would be overwritten that an earlier run did not make."""
     if os.path.lexists(folder) and not folder.is_dir():
         raise UserError(f"--output-dir {folder} is no folder")
-    if (folder / f"{name}.summary.json").exists() or not folder.is_dir():
-        return
-    known = re.compile(re.escape(name) + r"\.[^/]*|index\.html")
-    for path in sorted(folder.iterdir()):
-        if known.fullmatch(path.name):
+    made, ours = _made_before(folder / _record_name(name)), f"{name}."
+    for path in sorted(folder.iterdir() if folder.is_dir() else ()):
+        if (path.name.startswith(ours) or path.name == "index.html") and path.name not in made:
             raise UserError(
-                f"{path} is there and no run of this program has ended in {folder}: nothing is"
-                " overwritten; give another --output-dir or --sample"
+                f"{path} is there and was not made by an earlier run for {name}: nothing is"
+                " overwritten; give another --output-dir or --sample, or move it away yourself"
             )
+
+
+def _record_name(name: str) -> str:
+    return f".{name}.files.json"
+
+
+def _made_before(record: Path) -> list[str]:
+    """The files that the last run for this sample made."""
+    return list(files.read_json(record).get("files", ())) if record.exists() else []
 
 
 def _layout(request: Request, saved: SavedExplainer) -> Layout:
@@ -198,16 +205,112 @@ def _score(
         )
 
 
-def _write(scratch: Path, sample, annotation: dict, saved, request: Request, settings, write_page):
-    from whatyouread.report_colours import PALETTE
-
+def _write(
+    scratch: Path,
+    sample: outputs.Sample,
+    annotation: dict,
+    saved: SavedExplainer,
+    request: Request,
+    settings: dict,
+    write_page,
+) -> dict:
     records, name = sample.records, sample.name
+    predictions = scratch / f"{name}.predictions.tsv"
     tables.write_predictions(
-        scratch / f"{name}.predictions.tsv",
-        sample.blocks,
-        records,
-        sample.whole,
-        sample.levels,
-        sample.heads,
+        predictions, sample.blocks, records, sample.whole, sample.levels, sample.heads
     )
     tables.write_masks(scratch / f"{name}.masks.parquet", sample.blocks, records, sample.levels)
+    counts = outputs.write_tracks(scratch, sample)
+    features = _features(annotation, records)
+    found = None
+    if features:
+        found = outputs.mask_on_features(sample, features, request.seed)
+        table = found.table(request.permutations)
+        files.write_tsv(scratch / f"{name}.annotation.tsv", table, float_format="%.4g")
+        files.write_tsv(scratch / f"{name}.genes.tsv", found.genes(), float_format="%.4g")
+    summary = _summary(sample, counts, saved, request, settings)
+    if write_page is not None:
+        table = None if found is None else table
+        summary["page"] = write_page(scratch / "index.html", sample, features, table, summary)
+    files.write_json(scratch / f"{name}.summary.json", summary)
+    return summary
+
+
+def _features(annotation: dict, records: Records) -> dict:
+    """Features by sequence: those of the annotation, else what the records themselves bring."""
+    if annotation:
+        return {name: annotation[name] for name in records.names if name in annotation}
+    return {
+        name: from_features(own)
+        for name, own in zip(records.names, records.features, strict=True)
+        if own
+    }
+
+
+def _summary(
+    sample: outputs.Sample,
+    counts: dict[str, int],
+    saved: SavedExplainer,
+    request: Request,
+    settings: dict,
+) -> dict:
+    """What `summary.json` says: counts, settings, digests and versions."""
+    records = sample.records
+    said = Counter(tables.status(records, sample.whole).tolist())
+    kinds = list(dict.fromkeys(kind for own in records.counts for kind in own))
+    return {
+        "sample": sample.name,
+        "sequences": {
+            "read": len(records),
+            **{state: said[state] for state in tables.STATES},
+            "empty": sum(records.length(i) == 0 for i in range(len(records))),
+            **{f"with {k}": sum(own.get(k, 0) > 0 for own in records.counts) for k in kinds},
+        },
+        "bases": {
+            "read": int(records.starts[-1]),
+            **{kind: sum(own.get(kind, 0) for own in records.counts) for kind in kinds},
+            "asked for": int(np.diff(records.shown).sum()),
+            "with a score": counts["scored_bases"],
+            "in spans": counts["bases_in_spans"],
+        },
+        "windows": int(sample.whole.windows.sum()),
+        "spans": counts["spans"],
+        "model": {
+            "explainer": request.model,
+            "classifier": str(saved.classifier),
+            "mask": "one for all classes" if saved.explainer.target == "sequence" else "per class",
+        },
+        "settings": settings,
+        "regions": request.regions,
+        "classes": request.classes,
+        "input": request.fasta,
+        "sha256": {
+            "explainer": settings["explainer"],
+            "classifier": settings["classifier"],
+            "sequences": records.digest.hexdigest(),
+        },
+        "versions": versions(),
+    }
+
+
+def _in_words(summary: dict) -> Iterator[str]:
+    read, bases = summary["sequences"], summary["bases"]
+    yield (
+        f"{read['explained']:,} of {read['read']:,} sequences explained, {bases['with a score']:,} of"
+        f" {bases['read']:,} bases with a score, {summary['windows']:,} windows"
+    )
+
+
+def _publish(scratch: Path, folder: Path, name: str) -> None:
+    """Move finished files to their folder, where those of an earlier run may lie."""
+    record = folder / _record_name(name)
+    made = sorted(path.name for path in scratch.iterdir())
+    before = _made_before(record)
+    folder.mkdir(parents=True, exist_ok=True)
+    # first, so that a kill in between leaves no file that seems another's
+    files.write_json(record, {"files": sorted({*before, *made})})
+    for old in set(before) - set(made):
+        (folder / old).unlink(missing_ok=True)
+    for new in made:
+        shutil.move(scratch / new, folder / new)
+    files.write_json(record, {"files": made})

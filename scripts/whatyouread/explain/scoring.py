@@ -5,7 +5,7 @@ A block that is there already is not computed again: a run that was killed goes 
 
 import hashlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -19,10 +19,11 @@ from whatyouread.explainers.network import Explainer
 from whatyouread.models.inference import Passes
 from whatyouread.models.levels import probabilities
 from whatyouread.models.mask_operator import read, target_mask
-from whatyouread.support.cli import UserError
-from whatyouread.support.files import atomic, of_the_machine
+from whatyouread.support.files import atomic, of_the_machine, parquet_errors
 from whatyouread.support.machine import note_batch
 from whatyouread.support.parallel import in_order
+
+WINDOW_COLUMNS = [field.name for field in fields(Windows)]
 
 
 @dataclass(frozen=True)
@@ -109,17 +110,16 @@ class Blocks:
         return (_read(self._path(i)) for i in range(self.number))
 
     def fill(self, windows: Iterable[Windows], records: Records, scorer: Scorer) -> Iterator[int]:
-        """Score all blocks that are not there yet; yield the number of windows after each block.
+        """Score the blocks that are not there yet; yield the number of windows after each.
 
-        Raises UserError where a block that is there is of other sequences.
+        A block that is there and holds other windows or other bases is computed anew.
         """
-        self.number = 0
+        self.number = self.computed = 0
 
         def prepared(block: Windows) -> tuple[Windows, tuple[np.ndarray, np.ndarray], str]:
             first = int(block.start.min())
             bases = records.bases(first, int(block.stop.max()))
-            moved = block._replace(start=block.start - first, stop=block.stop - first)
-            text = texts(bases, moved)
+            text = texts(bases, block.moved(-first))
             digest = hashlib.sha256()
             for values in (*block, *text):
                 digest.update(np.ascontiguousarray(values).data)
@@ -127,12 +127,7 @@ class Blocks:
 
         for block, text, digest in in_order(prepared, windows):
             path = self._path(self.number)
-            if path.exists():
-                if _digest(path) != digest:
-                    raise UserError(
-                        f"{path} is of other sequences than those given now: start anew with --restart"
-                    )
-            else:
+            if _digest(path) != digest:
                 _write(path, scorer.score(block, text), digest)
                 self.computed += 1
             self.number += 1
@@ -145,7 +140,7 @@ class Blocks:
 def _write(path: Path, block: Block, digest: str) -> None:
     n = len(block.windows)
     classes, levels = block.probabilities.shape[1], block.asked.shape[1]
-    columns = {name: pa.array(values) for name, values in block.windows._asdict().items()}
+    columns = {name: pa.array(values) for name, values in block.windows.columns().items()}
     ends = pa.array(block.offsets, pa.int32())
     columns |= {
         "widths": pa.ListArray.from_arrays(ends, pa.array(block.widths)),
@@ -163,21 +158,23 @@ def _write(path: Path, block: Block, digest: str) -> None:
         writer.write_batch(batch.replace_schema_metadata(schema.metadata))
 
 
-def _opened(path: Path) -> pa.ipc.RecordBatchFileReader:
+def _digest(path: Path) -> str | None:
+    """What a block was computed from; None where there is no such block, or a damaged one."""
     try:
-        return pa.ipc.open_file(pa.BufferReader(path.read_bytes()))
+        reader = pa.ipc.open_file(pa.BufferReader(path.read_bytes()))
+        reader.get_batch(0)
+        return (reader.schema.metadata or {}).get(b"digest", b"").decode()
+    except FileNotFoundError:
+        return None
     except (pa.ArrowException, OSError, ValueError) as error:
         if of_the_machine(error):
             raise
-        raise UserError(f"{path} is damaged ({error}): start anew with --restart") from None
-
-
-def _digest(path: Path) -> str:
-    return (_opened(path).schema.metadata or {}).get(b"digest", b"").decode()
+        return None
 
 
 def _read(path: Path) -> Block:
-    batch = _opened(path).get_batch(0)
+    with parquet_errors(path):
+        batch = pa.ipc.open_file(pa.BufferReader(path.read_bytes())).get_batch(0)
     masks = batch.column("masks")
 
     def rows(name: str) -> np.ndarray:
@@ -185,7 +182,7 @@ def _read(path: Path) -> Block:
         return column.values.to_numpy().reshape(len(batch), column.type.list_size)
 
     return Block(
-        Windows(*(batch.column(name).to_numpy() for name in Windows._fields)),
+        Windows(**{name: batch.column(name).to_numpy() for name in WINDOW_COLUMNS}),
         masks.offsets.to_numpy().astype(np.int64),
         batch.column("widths").values.to_numpy(),
         masks.values.to_numpy(zero_copy_only=False),

@@ -18,6 +18,7 @@ from whatyouread.support.files import atomic
 
 STRAND_SIGNS = np.array(["+", "-"])
 EXPLAINED, NO_BASE, NOT_ASKED = "explained", "no base", "not asked for"
+STATES = (EXPLAINED, NO_BASE, NOT_ASKED)
 """What became of a sequence."""
 
 
@@ -27,9 +28,7 @@ def status(records: Records, predictions: Predictions) -> np.ndarray:
     asked = np.searchsorted(shown[:, 0], starts[1:]) > np.searchsorted(shown[:, 0], starts[:-1])
     if records.regions is None:
         asked[:] = True
-    return np.where(
-        predictions.windows > 0, EXPLAINED, np.where(asked, NO_BASE, NOT_ASKED)
-    )
+    return np.where(predictions.windows > 0, EXPLAINED, np.where(asked, NO_BASE, NOT_ASKED))
 
 
 def write_predictions(
@@ -62,7 +61,9 @@ def write_predictions(
             called = np.array([*level.names, ""], object)
             for place, ending in enumerate(("", "_second")):
                 columns[level.name + ending] = called[predictions.classes[:, i, place]]
-                columns[f"{level.name}{ending}_probability"] = predictions.probabilities[:, i, place]
+                columns[f"{level.name}{ending}_probability"] = predictions.probabilities[
+                    :, i, place
+                ]
         return pd.DataFrame(columns)
 
     def of_whole(rows: np.ndarray) -> pd.DataFrame:

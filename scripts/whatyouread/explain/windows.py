@@ -5,8 +5,9 @@ that the models were trained on, from both strands. The windows of the other str
 own first base, so that the reverse complement of a record has the mirrored windows.
 """
 
+import dataclasses
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 
@@ -52,7 +53,8 @@ class Layout:
             raise UserError(f"a gap of {self.gap} N: give 1 or more")
 
 
-class Windows(NamedTuple):
+@dataclass(frozen=True)
+class Windows:
     """n windows in the order of their starts, those of a record together; int64 (n,) each.
 
     start, stop: bases, 0-based and half-open, on the forward strand. strand: `FORWARD` or `REVERSE`.
@@ -66,6 +68,18 @@ class Windows(NamedTuple):
 
     def __len__(self) -> int:
         return len(self.start)
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        """The columns."""
+        return iter(self.columns().values())
+
+    def columns(self) -> dict[str, np.ndarray]:
+        """The columns by their names."""
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+
+    def moved(self, bases: int) -> "Windows":
+        """The same windows, so many bases further on."""
+        return dataclasses.replace(self, start=self.start + bases, stop=self.stop + bases)
 
     def take(self, rows) -> "Windows":
         """Some of the windows."""

@@ -86,9 +86,7 @@ def probabilities(levels: Sequence[HeadLevel], logits: Sequence[Tensor]) -> tupl
     return tuple(kind.probabilities(part) for kind, part in _means(levels, logits))
 
 
-def first_and_second(
-    levels: Sequence[HeadLevel], probabilities: Tensor
-) -> tuple[Tensor, Tensor]:
+def first_and_second(levels: Sequence[HeadLevel], probabilities: Tensor) -> tuple[Tensor, Tensor]:
     """The most probable class and the runner-up at each level, and their probabilities.
 
     probabilities: float (n, classes), those of all levels side by side. Returns int64 and float
