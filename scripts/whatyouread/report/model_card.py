@@ -140,7 +140,7 @@ def _training(origin: Origin, trained: dict, folder: Path) -> Iterator[str]:
         yield f"data: {'simulated, ' if origin.simulated else ''}{_source(origin.dataset)}"
     if origin.labels:
         dump = f", {_source(origin.taxdump)}" if origin.taxdump else ""
-        yield f"labels: `{escape_markdown(origin.labels)}`{dump}"
+        yield f"labels: {escape_markdown(origin.labels)}{dump}"
     if origin.tokens is not None:
         counts = origin.tokens.set_index("file")["sequences"]
         yield (
@@ -157,7 +157,7 @@ def _training(origin: Origin, trained: dict, folder: Path) -> Iterator[str]:
         yield "the encoder was trained from scratch"
     settings = dict(trained.get("settings", {}))
     if "objective" in settings:
-        yield f"objective: `{escape_markdown(str(settings.pop('objective')))}`"
+        yield f"objective: {escape_markdown(str(settings.pop('objective')))}"
     if settings:
         values = ", ".join(f"{key} {value}" for key, value in sorted(settings.items()))
         yield f"settings: {escape_markdown(values)}"
