@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from whatyouread.data.token_files import TokenFile
-from whatyouread.explainers.network import load_explainer
+from whatyouread.explainers.saved import load_attached
 from whatyouread.methods.files import write_attributions
 from whatyouread.methods.registry import Attributor, reinitialised
 from whatyouread.models.explanandum import Explanandum
@@ -21,7 +21,7 @@ from whatyouread.support import cli, files
 def main(args):
     device = choose_device(args.threads, args.precision)
     explanandum = compile_encoder(load_model(Explanandum, args.explanandum), args.compile)
-    explainer = load_explainer(args.explainer, explanandum) if args.explainer else None
+    explainer = load_attached(args.explainer, explanandum) if args.explainer else None
     plain = TokenFile(args.sequences, explanandum.ranks)
     substituted = TokenFile(args.substituted, explanandum.ranks)
     lineages = np.unique(plain.labels, axis=0)

@@ -8,8 +8,8 @@ import pandas as pd
 from whatyouread.data.sampling import random_sample
 from whatyouread.data.token_files import TokenFile
 from whatyouread.evaluate.baseline_masks import Judge, best_by_position, best_constant
-from whatyouread.explainers.network import Explainer
 from whatyouread.explainers.paper import Settings
+from whatyouread.explainers.saved import load_attached
 from whatyouread.models.explanandum import Explanandum
 from whatyouread.models.inference import Passes, choose_device
 from whatyouread.models.saving import load_model
@@ -21,7 +21,7 @@ def main(args):
     settings = args.settings
     objective = cli.settings(Settings, args.objective)
     explanandum = load_model(Explanandum, args.explanandum)
-    explainer = load_model(Explainer, args.explainer)
+    explainer = load_attached(args.explainer, explanandum)
     passes = Passes(explanandum, args.batch_size, device)
     fitting, judge = (
         Judge(passes, objective, TokenFile(path, explanandum.ranks))

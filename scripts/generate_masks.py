@@ -4,7 +4,7 @@ from pathlib import Path
 
 from whatyouread.data.token_files import TokenFile
 from whatyouread.explainers.generation import generate_masks
-from whatyouread.explainers.network import load_explainer
+from whatyouread.explainers.saved import load_attached
 from whatyouread.models.explanandum import Explanandum
 from whatyouread.models.inference import Passes, add_arguments, choose_device, compile_encoder
 from whatyouread.models.saving import load_model
@@ -16,7 +16,7 @@ def main(args):
     device = choose_device(args.threads, args.precision)
     explanandum = compile_encoder(load_model(Explanandum, args.explanandum), args.compile)
     generate_masks(
-        load_explainer(args.explainer, explanandum),
+        load_attached(args.explainer, explanandum),
         Passes(explanandum, args.batch_size, device, args.precision),
         TokenFile(args.test, explanandum.ranks),
         args.masks,

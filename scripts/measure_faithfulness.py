@@ -8,7 +8,7 @@ from whatyouread.data.planted import planted_tokens, read_planted
 from whatyouread.data.token_files import TokenFile
 from whatyouread.evaluate.faithfulness import planted_precision
 from whatyouread.evaluate.faithfulness_table import by_passes, robustness, seed_agreement, table
-from whatyouread.explainers.network import load_explainer
+from whatyouread.explainers.saved import load_attached
 from whatyouread.methods.files import COMBINED, read_attributions
 from whatyouread.models.explanandum import Explanandum
 from whatyouread.models.inference import Passes, choose_device
@@ -33,7 +33,7 @@ def main(args):
     if args.other_explainers:
         # each Explainer needs its own classifier: runs may differ in theirs
         others = [
-            load_explainer(folder, load_model(Explanandum, own).to(device))
+            load_attached(folder, load_model(Explanandum, own).to(device))
             for folder, own in zip(args.other_explainers, args.other_explananda, strict=True)
         ]
         values |= seed_agreement(others, file, plain, passes)

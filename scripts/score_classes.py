@@ -16,7 +16,7 @@ from whatyouread.classes.scores import class_scores
 from whatyouread.data.sampling import stratified_sample
 from whatyouread.data.six_mers import K
 from whatyouread.data.token_files import TokenFile
-from whatyouread.explainers.network import load_explainer
+from whatyouread.explainers.saved import load_attached
 from whatyouread.masks.choices import THRESHOLD
 from whatyouread.models.explanandum import Explanandum
 from whatyouread.models.inference import Passes, choose_device
@@ -28,7 +28,7 @@ def main(args):
     settings = args.settings
     device = choose_device(args.threads)
     explanandum = load_model(Explanandum, args.explanandum)
-    explainer = args.explainer and load_explainer(args.explainer, explanandum)
+    explainer = args.explainer and load_attached(args.explainer, explanandum)
     file = TokenFile(args.test, explanandum.ranks)
     rows = stratified_sample(file.labels[:, -1], file.keys, settings["sequences"], args.seed)
     same = {"run": args.run, "source": args.source}

@@ -4,7 +4,8 @@ from helpers_batches import LETTERS, batch_of, letters, narrowed
 
 from whatyouread.data.tokenizers import TOKENIZERS
 from whatyouread.explainers.gate import gate, smoothed
-from whatyouread.explainers.network import Explainer, load_explainer
+from whatyouread.explainers.network import Explainer
+from whatyouread.explainers.saved import load_attached
 from whatyouread.masks.gate_settings import GateSettings
 from whatyouread.models.saving import save_model
 from whatyouread.support.cli import UserError
@@ -314,17 +315,17 @@ def test_hidden_states_are_read_where_it_is_asked(token_batch, make_explanandum,
     assert not any(name.startswith("explanandum") for name in explainer.state_dict())
     save_model(tmp_path, explainer)
     write_json(tmp_path / "gate.json", {"area": 0.3, "smoothing": 1})
-    again = load_explainer(tmp_path, make_explanandum(seed=1)).eval()
+    again = load_attached(tmp_path, make_explanandum(seed=1)).eval()
     with torch.inference_mode():
         torch.testing.assert_close(again(tokens), one)
     write_json(tmp_path / "gate.json", {"area": 0.5})
-    wider = load_explainer(tmp_path, make_explanandum(seed=1)).eval()
+    wider = load_attached(tmp_path, make_explanandum(seed=1)).eval()
     assert wider.gate == GateSettings(0.5, 5)
     with torch.inference_mode():
         assert (wider(tokens) > 0.5).sum() > (one > 0.5).sum()
     save_model(tmp_path, sharp(reads=17))
     with pytest.raises(UserError, match="another Explanandum"):
-        load_explainer(tmp_path, make_explanandum())
+        load_attached(tmp_path, make_explanandum())
 
 
 def test_an_unknown_target_is_an_error():

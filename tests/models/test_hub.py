@@ -68,7 +68,7 @@ class Hub(BaseHTTPRequestHandler):
         if self.refusal:
             status, code = self.refusal
             self.reply(status, b"{}", {"X-Error-Code": code})
-        elif path == f"{model}/revision/{REVISION}":
+        elif path in (f"{model}/revision/{REVISION}", f"{model}/revision/main"):
             siblings = [{"rfilename": name} for name in self.served]
             self.reply_json({"id": REPOSITORY, "sha": REVISION, "siblings": siblings})
         elif path == f"{model}/tree/{REVISION}":
@@ -106,31 +106,40 @@ class Hub(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def hub(tmp_path):
-    """A function that runs the script against a Hub: (files, seen requests, refusal) -> process."""
+def serve(tmp_path):
+    """A function that starts a Hub: (files, refusal) -> the environment to use it, seen requests."""
     servers = []
 
-    def call(served=FILES, refusal=None, revision=REVISION, repository=REPOSITORY, **environment):
+    def start(served, refusal=None):
         seen = []
         handler = partial(Hub, served=served, seen=seen, refusal=refusal)
         server = LoopbackServer(handler)
         servers.append(server)
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-        done = run_script(
-            {"repository": repository, "revision": revision},
-            tmp_path,
-            HF_ENDPOINT=f"http://127.0.0.1:{server.server_port}",
-            HF_HOME=str(tmp_path / "cache"),
-            NO_PROXY="127.0.0.1",
-            no_proxy="127.0.0.1",
-            **environment,
-        )
-        return done, seen
+        environment = {
+            "HF_ENDPOINT": f"http://127.0.0.1:{server.server_port}",
+            "HF_HOME": str(tmp_path / "cache"),
+            "NO_PROXY": "127.0.0.1",
+            "no_proxy": "127.0.0.1",
+        }
+        return environment, seen
 
-    yield call
+    yield start
     for server in servers:
         server.shutdown()
         server.server_close()
+
+
+@pytest.fixture
+def hub(serve, tmp_path):
+    """A function that runs the script against a Hub: (files, seen requests, refusal) -> process."""
+
+    def call(served=FILES, refusal=None, revision=REVISION, repository=REPOSITORY, **environment):
+        own, seen = serve(served, refusal)
+        settings = {"repository": repository, "revision": revision}
+        return run_script(settings, tmp_path, **own, **environment), seen
+
+    return call
 
 
 def run_script(settings, tmp_path, **environment):
@@ -495,3 +504,104 @@ def test_an_ill_formed_variable_of_the_hub_is_named_in_training_too():
     last = done.stderr.splitlines()[-1]
     assert "UserError: the library transformers does not start: " in last
     assert "see what HF_HUB_ETAG_TIMEOUT holds" in last
+
+
+MODEL = {
+    "config.json": b"{}",
+    "model.safetensors": safetensors(),
+    "gate.json": b"{}",
+    "classes.tsv": b"rank",
+    "classifier.json": b"{}",
+    "README.md": b"read me",
+    "classifier/config.json": b"{}",
+    "classifier/model.safetensors": safetensors(b"\0" * 24),
+}
+STRANGE = {
+    "optimizer.pt": b"a pickle",
+    "classifier/modeling.py": b"code of a stranger",
+    "other.safetensors": safetensors(),
+    "deeper/classifier/config.json": b"{}",
+    "checkpoints/config.json": b"{}",
+}
+FIND = """
+import sys
+from whatyouread.models.hub import find_model
+from whatyouread.support import cli
+arguments = cli.parser("find")
+arguments.add_argument("--model")
+cli.run(arguments, lambda args: print(find_model(args.model)))
+"""
+
+
+@pytest.fixture
+def find(serve, run_python, monkeypatch):
+    """(text, files, refusal) -> the finished program that asked a Hub for a model, seen requests."""
+
+    def call(text, served=None, refusal=None, **environment):
+        own, seen = serve({**MODEL, **STRANGE} if served is None else served, refusal)
+        for name in [name for name in os.environ if name.startswith("HF_")]:
+            monkeypatch.delenv(name)
+        for name, value in {**own, **environment}.items():
+            monkeypatch.setenv(name, value)
+        return run_python(FIND, "--model", text), seen
+
+    return call
+
+
+@pytest.mark.parametrize("text", [f"{REPOSITORY}@{REVISION}", REPOSITORY, f"{REPOSITORY}@main"])
+def test_a_published_model_comes_with_its_classifier_and_nothing_else(find, text):
+    done, seen = find(text)
+    assert done.returncode == 0, done.stderr
+    folder = Path(done.stdout.strip())
+    assert folder.name == REVISION
+    got = {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+    assert got == MODEL
+    assert not any(name in line for name in STRANGE for line in seen)
+    # which commit the newest was stands in the log, as it is to be asked for
+    said = f"to get the same again: --model {REPOSITORY}@{REVISION}" in done.stderr
+    assert said == (not text.endswith(REVISION))
+    again, seen = find(text, HF_HUB_OFFLINE="1")
+    assert (again.stdout, seen) == (done.stdout, [])
+
+
+def test_a_folder_comes_before_a_repository(find, tmp_path):
+    (tmp_path / REPOSITORY).mkdir(parents=True)  # the working directory of the program
+    done, seen = find(REPOSITORY)
+    assert (done.stdout.strip(), seen) == (REPOSITORY, [])
+
+
+@pytest.mark.parametrize(
+    ("text", "refusal", "problem"),
+    [
+        (f"{REPOSITORY}@v1", None, "'v1' is not a commit"),
+        (f"{REPOSITORY}@", None, "'' is not a commit"),
+        (f"{REPOSITORY}@{REVISION[:12]}", None, f"'{REVISION[:12]}' is not a commit"),
+        (f"{REPOSITORY}@{REVISION.upper()}", None, "is not a commit"),
+        ("results/explainers/shrap/0", None, "there is no such folder"),
+        ("/nowhere/at/all", None, "there is no such folder"),
+        ("~/nowhere-at-all", None, "there is no such folder"),
+        ("./sharp", None, "there is no such folder"),
+        ("sharp", None, "there is no such folder"),
+        ("", None, "there is no such folder"),
+        ("an owner/a name", None, "there is no such folder"),
+        ("program.py", None, "it is no folder"),
+        (REPOSITORY, (404, "RepoNotFound"), "no such repository, or a private one: check --model"),
+        (REPOSITORY, (401, "RepoNotFound"), "HF_TOKEN"),
+        (f"{REPOSITORY}@{REVISION}", (404, "RevisionNotFound"), "no such commit: check --model"),
+        (REPOSITORY, (403, "GatedRepo"), "gated"),
+    ],
+)
+def test_no_such_model(find, text, refusal, problem):
+    done, _ = find(text, refusal=refusal)
+    refused(done, problem)
+    assert "backbone" not in done.stderr
+    assert done.stderr.count("ERROR") == 1
+
+
+def test_a_model_without_a_network(find):
+    done, _ = find(REPOSITORY, HF_HUB_OFFLINE="1")
+    refused(done, "give a folder as --model")

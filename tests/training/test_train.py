@@ -37,10 +37,12 @@ from whatyouread.evaluate.baseline_masks import Judge
 from whatyouread.explainers.losses import classification_loss
 from whatyouread.explainers.network import Explainer
 from whatyouread.explainers.paper import PaperObjective, Settings
+from whatyouread.explainers.saved import load_explainer
 from whatyouread.models.explanandum import Explanandum
 from whatyouread.models.inference import Passes
 from whatyouread.models.saving import load_model
 from whatyouread.support.cli import UserError
+from whatyouread.support.files import sha256
 from whatyouread.training.batches import Batches
 from whatyouread.training.classification import ClassificationTask
 from whatyouread.training.settings import TrainingSettings
@@ -111,8 +113,10 @@ def test_the_best_explanandum_is_kept(explanandum_run, inputs):
 
 def test_what_the_programs_write(explanandum_run, explainer_run):
     for folder in (explanandum_run, explainer_run):
-        names = ["config.json", "history.tsv", "model.safetensors", "run.json"]
-        assert sorted(path.name for path in folder.iterdir()) == names
+        names = {"config.json", "history.tsv", "model.safetensors", "run.json"}
+        if folder == explainer_run:
+            names |= {"classes.tsv", "classifier.json"}
+        assert {path.name for path in folder.iterdir()} == names
         assert not (folder.parent / "checkpoints").exists()
         record = json.loads((folder / "run.json").read_text())
         assert record["seed"] == 11
@@ -333,3 +337,27 @@ def test_two_processes_train_like_one(inputs, tmp_path, monkeypatch):
     one, two = (read_history(tmp_path / name / "out") for name in ("one", "two"))
     for column in one:
         np.testing.assert_allclose(two[column], one[column], rtol=1e-4, err_msg=column)
+
+
+def test_an_explainer_is_saved_with_its_classes_and_where_its_classifier_is(explainer_run, inputs):
+    record = json.loads((explainer_run / "classifier.json").read_text())
+    classifier = inputs / "explanandum"
+    assert (explainer_run / record["path"]).resolve() == classifier.resolve()
+    assert record["sha256"] == sha256(classifier / "model.safetensors")
+    longest = TokenFile(inputs / "train.arrow", RANKS).lengths.max()
+    assert (record["longest"], record["tokenizer"]) == (longest, "six_mers")
+    assert (explainer_run / "classes.tsv").read_bytes() == (inputs / "classes.tsv").read_bytes()
+    saved = load_explainer(explainer_run)
+    assert [level.names for level in saved.levels] == [
+        ("kingdom0", "kingdom1"), ("genus0", "genus1", "genus2", "genus3"),
+    ]  # fmt: skip
+    digests = json.loads((explainer_run / "run.json").read_text())["sha256"]
+    assert digests[str(inputs / "classes.tsv")] == sha256(inputs / "classes.tsv")
+
+
+def test_classes_of_another_classifier_stop_the_training(inputs, one_class, tmp_path):
+    values = arguments("train_explainer", inputs, tmp_path)
+    values["classes"] = one_class / "classes.tsv"
+    with pytest.raises(UserError, match="1 classes of the level kingdom, and the classifier 2"):
+        program("train_explainer").main(Namespace(**values))
+    assert not (tmp_path / "out").exists()

@@ -59,6 +59,7 @@ def final_outputs(wildcards):
         "results/table1.md",
         "results/summary.md",
         "results/run.json",
+        *of_explainers("0/README.md"),
         *expand("results/report/{page}.html", page=PAGES),
         *expand(
             "results/explainers/{explainer}/figures/{figure}.svg",
@@ -273,6 +274,25 @@ def gate_of_method(wildcards):
 
 def gate_of_main_run(wildcards):
     return gates_of(explainer_of(f"explainer_{wildcards.explainer}"))
+
+
+def gate_of_run(wildcards):
+    return gates_of(explainer_of(f"explainer_{wildcards.explainer}", wildcards.run))
+
+
+def if_measured(name):
+    """A table about the masks of an Explainer, for run 0; those of further runs are not evaluated."""
+
+    def path(wildcards):
+        own = [f"results/explainers/{wildcards.explainer}/{name}"]
+        return own if int(wildcards.run) == 0 else []
+
+    return path
+
+
+def taxdump_record(wildcards):
+    """The record of the taxonomy dump, where the labels come from it; else nothing."""
+    return [] if "file" in config["labels"] else ["resources/taxdump.json"]
 
 
 def explainer_of_source(wildcards):

@@ -119,6 +119,49 @@ rule evaluate_masks:
         " --controls {output.controls} --log {log}"
 
 
+# Beside the model, so that the folder says what it is wherever it goes.
+rule write_model_card:
+    input:
+        explainer=multiext(
+            "results/explainers/{explainer}/{run}/",
+            "model.safetensors",
+            "run.json",
+            "classes.tsv",
+            "classifier.json",
+        ),
+        gate=gate_of_run,
+        explanandum=explanandum_of_run,
+        dataset="resources/dataset.json",
+        taxdump=taxdump_record,
+        backbone="resources/backbone.json",
+        tokens="results/tokens/summary.tsv",
+        table=if_measured("table1.tsv"),
+        controls=if_measured("controls.tsv"),
+    output:
+        card="results/explainers/{explainer}/{run}/README.md",
+    log:
+        "logs/write_model_card/{explainer}_{run}.log",
+    localrule: True
+    conda:
+        "../../envs/write_model_card.yaml"
+    resources:
+        mem_mb=memory(2000),
+        runtime=minutes(10),
+    params:
+        folder=subpath(output.card, parent=True),
+        classifier=subpath(input.explanandum, parent=True),
+        labels=config["labels"]["source"],
+        simulated="--simulated" if "simulation" in config else "",
+        taxdump=lambda wildcards, input: option("--taxdump", input.taxdump),
+        table=lambda wildcards, input: option("--table", input.table),
+        controls=lambda wildcards, input: option("--controls", input.controls),
+    shell:
+        'python "$WHATYOUREAD/scripts/write_model_card.py" --explainer {params.folder}'
+        " --classifier {params.classifier} --name {wildcards.explainer} --dataset {input.dataset}"
+        " {params.simulated} {params.taxdump} --backbone {input.backbone} --labels {params.labels:q}"
+        " --tokens {input.tokens} {params.table} {params.controls} --card {output.card} --log {log}"
+
+
 rule localize_masks:
     input:
         test="results/tokens/test.arrow",

@@ -71,6 +71,7 @@ rule check_blank:
 rule train_explainer:
     input:
         explanandum=explanandum_of_run,
+        classes="results/taxonomy/classes.tsv",
         train="results/tokens/explainer_train.arrow",
         validation="results/tokens/explainer_validation.arrow",
     output:
@@ -78,6 +79,8 @@ rule train_explainer:
         config="results/explainers/{explainer}/{run}/config.json",
         history="results/explainers/{explainer}/{run}/history.tsv",
         record="results/explainers/{explainer}/{run}/run.json",
+        classes="results/explainers/{explainer}/{run}/classes.tsv",
+        classifier="results/explainers/{explainer}/{run}/classifier.json",
     log:
         "logs/train_explainer/{explainer}_{run}.log",
     benchmark:
@@ -101,7 +104,7 @@ rule train_explainer:
         checkpoints=placed("checkpoints/explainers/{explainer}/{run}"),
     shell:
         '{params.launcher} "$WHATYOUREAD/scripts/train_explainer.py"'
-        " --explanandum {params.explanandum} --train {input.train}"
+        " --explanandum {params.explanandum} --classes {input.classes} --train {input.train}"
         " --validation {input.validation} --settings {params.settings:q} --seed {params.seed}"
         " --threads {threads} --checkpoints {params.checkpoints} --output-dir {params.folder}"
         " --log {log}"

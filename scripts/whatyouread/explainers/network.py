@@ -1,7 +1,5 @@
 """The Explainer: a small recurrent network that reads a sequence once and makes a mask per class."""
 
-from pathlib import Path
-
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
@@ -9,11 +7,10 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from whatyouread.data.batch import Batch
 from whatyouread.data.tokenizers import find_tokenizer
 from whatyouread.explainers.gate import gate, smoothed
-from whatyouread.masks.gate_settings import GateSettings, read_gate
+from whatyouread.masks.gate_settings import GateSettings
 from whatyouread.models.explanandum import Explanandum
 from whatyouread.models.mask_operator import read
 from whatyouread.models.precision import widest, without_autocast
-from whatyouread.models.saving import load_model
 from whatyouread.support.cli import UserError
 
 TARGETS = ("class", "sequence")
@@ -79,6 +76,11 @@ class Explainer(nn.Module):
         self._explanandum = (explanandum.freeze(),)
         return self
 
+    @property
+    def explanandum(self) -> Explanandum | None:
+        """The Explanandum that is attached, or None."""
+        return self._explanandum[0] if self._explanandum else None
+
     def start_from(self, explanandum: Explanandum) -> "Explainer":
         """Start from a copy of the Explanandum's token embeddings, scaled to variance 1; return self."""
         with torch.no_grad():
@@ -102,7 +104,7 @@ class Explainer(nn.Module):
         states = batch.states
         if states is None:
             with torch.no_grad():
-                states = read(self._explanandum[0].to(batch.device), batch)[0]
+                states = read(self.explanandum.to(batch.device), batch)[0]
         return torch.cat([embeddings, states.to(embeddings.dtype)], dim=-1)
 
     def features(self, batch: Batch) -> Tensor:
@@ -185,12 +187,3 @@ def _without_waiting(values: Tensor, device: torch.device) -> Tensor:
 def _for_all(column: Tensor, classes: Tensor) -> Tensor:
     """Repeat one column (batch, length, 1) for all classes: (batch, length, sets, levels)."""
     return column.unsqueeze(-1).expand(-1, -1, *classes.shape[1:])
-
-
-def load_explainer(folder: str | Path, explanandum: Explanandum) -> Explainer:
-    """Read a trained Explainer with its gate, and attach the Explanandum it explains. Raises UserError."""
-    explainer = load_model(Explainer, folder)
-    explainer.gate = read_gate(folder)
-    if explainer.reads and explainer.reads != explanandum.adapter.hidden_size:
-        raise UserError(f"the Explainer in {folder} was trained for another Explanandum")
-    return explainer.attach(explanandum)

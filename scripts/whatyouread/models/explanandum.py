@@ -1,5 +1,7 @@
 """The Explanandum: the classifier to be explained, an encoder with one linear head per level."""
 
+from pathlib import Path
+
 from torch import Tensor, nn
 
 from whatyouread.data.batch import Batch
@@ -18,8 +20,11 @@ class Explanandum(nn.Module):
 
     backbone: a checked config.json. classes: level -> number of classes, in the order of the levels.
     pooling: "mean" over the tokens that are not padding (the paper), or "cls", the state of the first
-    token. tokenizer: the name of the tokenizer that made the ids.
+    token. tokenizer: the name of the tokenizer that made the ids. The attribute `folder` is where it was
+    loaded from, if it was.
     """
+
+    folder: Path | None = None
 
     def __init__(
         self,

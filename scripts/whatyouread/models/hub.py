@@ -1,5 +1,7 @@
 """The files of a backbone: from the Hugging Face Hub, from a local folder, or a fresh encoder's.
 
+And those of a published Explainer, from the Hub or from a local folder (`find_model`).
+
 A backbone is a folder with `config.json`, `vocab.txt` and weights as safetensors; a fresh encoder has
 no weights. Pickled weights and code (`*.bin`, `*.pt`, `*.py`) are never fetched or copied, because both
 can run arbitrary code of their author.
@@ -14,6 +16,7 @@ import struct
 import sys
 from fnmatch import fnmatch
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from whatyouread.data.transfer import refuse_full_disk, refuse_page
@@ -28,8 +31,58 @@ PATTERNS = [
     "special_tokens_map.json",
     "*.safetensors",
 ]
+MODEL_FILES = (
+    *("config.json", "model.safetensors", "gate.json", "classes.tsv", "classifier.json"),
+    "README.md",
+)
+"""What a published Explainer has; its classifier has the same in the folder `CLASSIFIER_FOLDER`."""
+CLASSIFIER_FOLDER = "classifier"
+_MODEL_PATTERNS = [*MODEL_FILES, *(f"{CLASSIFIER_FOLDER}/{name}" for name in MODEL_FILES)]
+_NEWEST = "main"
+_ON_THE_HUB = re.compile(r"(?P<repository>\w[\w.-]*/\w[\w.-]*)(?:@(?P<revision>.*))?", re.ASCII)
 SIZES = {"hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size"}
 DROPOUTS = {"hidden_dropout_prob", "attention_probs_dropout_prob"}
+
+
+class _Asked(NamedTuple):
+    """Who asks for a snapshot, for messages: the settings to check, and what else could be given."""
+
+    repository: str
+    revision: str
+    instead: str
+
+
+_BACKBONE = _Asked(
+    "backbone.repository", "backbone.revision", "set backbone.path to a folder with the files"
+)
+_MODEL = _Asked("--model", "--model", "give a folder as --model")
+
+
+def find_model(text: str) -> Path:
+    """The folder of an Explainer: `text` itself, or the snapshot of a repository of the Hub.
+
+    text: a path, `OWNER/NAME` or `OWNER/NAME@COMMIT`. A folder of that name comes first. Without a
+    commit it is the newest one of the branch `main`; which that was is logged, and is the name of the
+    folder. Raises UserError where there is neither.
+    """
+    folder = Path(text).expanduser()
+    there = bool(text) and os.path.lexists(folder)
+    if there and folder.is_dir():
+        return folder
+    found = _ON_THE_HUB.fullmatch(text)
+    if there or not found:
+        reason = "it is no folder" if there else "there is no such folder"
+        raise UserError(
+            f"--model {text}: {reason}; give an Explainer's folder (results/explainers/NAME/0) or a "
+            "repository of the Hub (OWNER/NAME@COMMIT)"
+        )
+    log.info("there is no folder %s here: looking for a repository of that name", text)
+    repository, revision = found["repository"], found["revision"]
+    revision = _NEWEST if revision is None else revision
+    snapshot = _download(repository, revision, _MODEL)
+    if revision == _NEWEST:
+        log.info("to get the same again: --model %s@%s", repository, snapshot.name)
+    return snapshot
 
 
 def fetch_backbone(settings: dict, folder: Path, record_file: Path | None = None) -> dict:
@@ -45,7 +98,7 @@ def fetch_backbone(settings: dict, folder: Path, record_file: Path | None = None
     with files.atomic(folder) as scratch:
         scratch.mkdir()
         if given == {"repository", "revision"}:
-            _copy(_download(**settings), scratch, settings["repository"])
+            _copy(_download(**settings, asked=_BACKBONE), scratch, settings["repository"])
         elif given == {"path"}:
             _copy(Path(settings["path"]).expanduser(), scratch, settings["path"])
         elif given >= SIZES and given <= SIZES | DROPOUTS:
@@ -63,11 +116,13 @@ def fetch_backbone(settings: dict, folder: Path, record_file: Path | None = None
     return record
 
 
-def _download(repository: str, revision: str) -> Path:
+def _download(repository: str, revision: str, asked: _Asked) -> Path:
     """Return the folder of the snapshot in the Hub's own cache, which also works offline."""
-    if not re.fullmatch(r"[0-9a-f]{40}", str(revision)):
+    if not (asked is _MODEL and revision == _NEWEST) and not re.fullmatch(
+        r"[0-9a-f]{40}", str(revision)
+    ):
         raise UserError(
-            f"backbone.revision: {revision!r} is not a commit (40 hexadecimal digits), "
+            f"{asked.revision}: {revision!r} is not a commit (40 hexadecimal digits), "
             "and a branch or tag may change: take the commit from the repository's history"
         )
     _check_endpoint()
@@ -76,7 +131,7 @@ def _download(repository: str, revision: str) -> Path:
     try:
         # the import, too: it reads the variables of the environment
         with network_errors(what):
-            return _snapshot(repository, revision, what)
+            return _snapshot(repository, revision, what, asked)
     except OSError as error:
         if ADVICE.get(error.errno) != RIGHTS:
             raise
@@ -106,7 +161,7 @@ def _check_endpoint() -> None:
         )
 
 
-def _snapshot(repository: str, revision: str, what: str) -> Path:
+def _snapshot(repository: str, revision: str, what: str, asked: _Asked) -> Path:
     from huggingface_hub import errors, snapshot_download
     from huggingface_hub.utils import disable_progress_bars
 
@@ -116,21 +171,21 @@ def _snapshot(repository: str, revision: str, what: str) -> Path:
     logger.propagate = True
     if not sys.stderr.isatty():
         disable_progress_bars()
+    patterns = PATTERNS if asked is _BACKBONE else _MODEL_PATTERNS
     try:
-        return Path(snapshot_download(repository, revision=revision, allow_patterns=PATTERNS))
+        return Path(snapshot_download(repository, revision=revision, allow_patterns=patterns))
     except errors.GatedRepoError:
         problem = "the repository is gated: accept its terms on the Hub and set HF_TOKEN"
     except errors.RepositoryNotFoundError:
-        problem = "no such repository, or a private one: check backbone.repository and HF_TOKEN"
+        problem = f"no such repository, or a private one: check {asked.repository} and HF_TOKEN"
     except errors.RevisionNotFoundError:
-        problem = "the repository has no such commit: check backbone.revision"
+        problem = f"the repository has no such commit: check {asked.revision}"
     except errors.HFValidationError as error:
         problem = f"not the name of a repository ({error})"
     except (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled) as error:
         problem = (
-            "the Hub cannot be reached and the cache does not hold all files: run this rule where "
-            "there is a network, or set backbone.path to a folder with the files "
-            f"({error}){advice(error)}"
+            "the Hub cannot be reached and the cache does not hold all files: run this where there is "
+            f"a network, or {asked.instead} ({error}){advice(error)}"
         )
     except Exception as error:
         if files.of_the_machine(error):

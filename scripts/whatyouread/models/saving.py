@@ -27,7 +27,10 @@ def save_model(folder: str | Path, model: nn.Module) -> None:
 
 
 def load_model(cls: type, folder: str | Path) -> nn.Module:
-    """Load a model that `save_model` wrote. Raises UserError for missing, damaged or unfitting files."""
+    """Load a model that `save_model` wrote; its attribute `folder` says from where.
+
+    Raises UserError for missing, damaged or unfitting files.
+    """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
@@ -47,4 +50,5 @@ def load_model(cls: type, folder: str | Path) -> nn.Module:
         RuntimeError,
     ) as error:
         raise UserError(f"the model in {folder} cannot be read: {error}") from None
+    model.folder = folder
     return model

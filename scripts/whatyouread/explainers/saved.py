@@ -1,0 +1,89 @@
+"""Load a trained Explainer: by its folder alone, or for a classifier that is loaded already."""
+
+import dataclasses
+from pathlib import Path
+
+from whatyouread.data.levels import Level, choose_levels
+from whatyouread.explainers.network import Explainer
+from whatyouread.masks.gate_settings import read_gate
+from whatyouread.models.classifier_record import (
+    CLASSES,
+    NAME,
+    check_classifier,
+    find_classifier,
+    read_classifier_record,
+)
+from whatyouread.models.explanandum import Explanandum
+from whatyouread.models.saving import load_model
+from whatyouread.support.cli import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class SavedExplainer:
+    """An Explainer, ready to use on the CPU, with all that its folder says.
+
+    explanandum: the classifier that it explains, frozen. levels: what the classifier chooses from, in
+    the order of its heads, with the names of the classes. longest: the most tokens of a sequence that the
+    Explainer was trained on, special ones included. folder, classifier: where the two were read from.
+    """
+
+    explainer: Explainer
+    explanandum: Explanandum
+    levels: list[Level]
+    longest: int
+    folder: Path
+    classifier: Path
+
+
+def load_explainer(folder: str | Path, classifier: str | Path | None = None) -> SavedExplainer:
+    """Read a trained Explainer and the classifier that its folder names, or that is given.
+
+    Raises UserError for files that are missing or damaged, and for a classifier with other weights than
+    those that the Explainer was trained for.
+    """
+    folder = Path(folder)
+    record, place = read_classifier_record(folder), find_classifier(folder, classifier)
+    explanandum = load_model(Explanandum, place)
+    levels = choose_levels(folder / CLASSES, explanandum.ranks)
+    check_counts(levels, explanandum, folder / CLASSES)
+    explainer = _load(folder, explanandum).eval()
+    if explainer.config["classes"] != explanandum.config["classes"]:
+        raise UserError(
+            f"{folder / 'config.json'} has other classes than the classifier in {place}"
+        )
+    names = {"classifier": explanandum.tokenizer.name, NAME: record.tokenizer}
+    for source, name in names.items():
+        if name != explainer.tokenizer.name:
+            raise UserError(
+                f"{folder}: the Explainer reads {explainer.tokenizer.name} tokens, its {source} "
+                f"{name}: get the folder again"
+            )
+    return SavedExplainer(explainer, explanandum, levels, record.longest, folder, place)
+
+
+def load_attached(folder: str | Path, explanandum: Explanandum) -> Explainer:
+    """Read a trained Explainer with its gate, and attach the Explanandum it explains.
+
+    Raises UserError for missing or damaged files, and where the Explainer is another classifier's.
+    """
+    if explanandum.folder is not None and (Path(folder) / NAME).is_file():
+        check_classifier(folder, explanandum.folder)
+    return _load(folder, explanandum)
+
+
+def check_counts(levels: list[Level], explanandum: Explanandum, path: str | Path) -> None:
+    """Raise UserError unless the table of classes at `path` has as many as the classifier's heads."""
+    for level, count in zip(levels, explanandum.class_counts, strict=True):
+        if len(level.names) != count:
+            raise UserError(
+                f"{path} has {len(level.names)} classes of the level {level.name}, and the classifier "
+                f"{count}: it is the table of another classifier"
+            )
+
+
+def _load(folder: str | Path, explanandum: Explanandum) -> Explainer:
+    explainer = load_model(Explainer, folder)
+    explainer.gate = read_gate(folder)
+    if explainer.reads and explainer.reads != explanandum.adapter.hidden_size:
+        raise UserError(f"the Explainer in {folder} was trained for another Explanandum")
+    return explainer.attach(explanandum)
