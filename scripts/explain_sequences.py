@@ -13,37 +13,42 @@ from pathlib import Path
 from whatyouread.support import cli
 
 EXAMPLES = """examples:
-  python scripts/explain_sequences.py --model results/explainers/sharp/0 --fasta my.fa.gz --output-dir explained/
-  zcat reads.fq.gz | python scripts/explain_sequences.py --model OWNER/NAME@COMMIT --fasta - --sample reads \\
+  python scripts/explain_sequences.py --model results/explainers/sharp/0 --fasta my.fa.gz \\
       --output-dir explained/
-  python scripts/explain_sequences.py --model results/explainers/sharp/0 --fasta genome.gbk --offsets 6 \\
-      --regions NC_000913.3:100001-200000 --output-dir explained/
+  zcat reads.fq.gz | python scripts/explain_sequences.py --model OWNER/NAME@COMMIT --fasta - \\
+      --sample reads --output-dir explained/
+  python scripts/explain_sequences.py --model results/explainers/sharp/0 --fasta genome.gbk \\
+      --offsets 6 --regions NC_000913.3:100001-200000 --output-dir explained/
 
-exit status: 0 when all is written, 1 for a problem that the message names, 2 for wrong options, 130 or 143
-when interrupted (the same command goes on where it was), 70 for a bug.
+exit status: 0 when all is written, 1 for a problem that the message names, 2 for wrong options, 130 or
+143 when interrupted (the same command goes on where it was), 70 for a bug.
 """
 
 
 def main(args):
     from whatyouread.explain.run import Request, explain
+    from whatyouread.report.explained import write_sample_page
 
     names = {field.name for field in dataclasses.fields(Request)}
-    explain(Request(**{name: value for name, value in vars(args).items() if name in names}))
+    request = Request(**{name: value for name, value in vars(args).items() if name in names})
+    explain(request, write_sample_page)
 
 
 def cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """The cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
-if __name__ == "__main__":
-    arguments = cli.parser(__doc__)
-    arguments.epilog = EXAMPLES
-    arguments.formatter_class = argparse.RawDescriptionHelpFormatter
-    add = arguments.add_argument
+def command_line() -> argparse.ArgumentParser:
+    made = cli.parser(__doc__)
+    made.epilog = EXAMPLES
+    add = made.add_argument
     add(
         "--model",
         required=True,
-        help="folder of an Explainer, or a repository of the Hugging Face Hub, OWNER/NAME@COMMIT",
+        help="folder of an Explainer, or a repository of the Hugging Face Hub (OWNER/NAME@COMMIT)",
     )
     add("--classifier", type=Path, help="folder of its classifier, where it has moved")
     add(
@@ -51,7 +56,7 @@ if __name__ == "__main__":
         nargs="+",
         required=True,
         metavar="FILE",
-        help="FASTA, FASTQ or GenBank; - for standard input",
+        help="FASTA, FASTQ or GenBank, packed or not; - for standard input",
     )
     add("--output-dir", type=Path, required=True, help="folder for all results")
     add("--sample", help="name of the results (default: that of the first file)")
@@ -60,46 +65,36 @@ if __name__ == "__main__":
         nargs="+",
         default=[],
         metavar="REGION",
-        help="NAME:START-END (from 1, both ends), or a file in BED; only these",
+        help="explain only these: NAME:START-END (from 1, both ends), or a file in BED",
     )
     add(
         "--classes",
         nargs="+",
         default=[],
         metavar="CLASS",
-        help="LEVEL=CLASS or CLASS, in place of the predicted ones",
+        help="LEVEL=CLASS or CLASS, by name or taxid, in place of the predicted ones",
     )
-    add("--annotation", type=Path, help="GFF3 of genes: which of them the mask falls on")
+    add("--annotation", type=Path, help="GFF3 of genes: what does the mask fall on?")
     add(
         "--strands",
         default="merged",
         choices=["merged", "apart", "forward"],
-        help="merged (default): the mean of both strands; apart: a track each; forward: only as given",
+        help="merged: the mean of both (default); apart: a track each; forward: as it is given",
     )
-    add(
-        "--offsets",
-        type=int,
-        default=1,
-        help="reading frames to average, from 1 (default) to the length of a token (6)",
-    )
-    add("--window", type=int, help="bases of a window (default: what the model was trained on)")
+    add("--offsets", type=int, default=1, help="reading frames to average, 1 (default) to 6")
+    add("--window", type=int, help="bases of a window (default: as in training)")
     add(
         "--overlap",
         type=float,
         default=0.5,
         help="share of a window that the next one reads again (default: 0.5)",
     )
-    add(
-        "--gap",
-        type=int,
-        default=10,
-        help="from this length on a run of N divides a sequence (default: 10)",
-    )
+    add("--gap", type=int, default=10, help="so many N divide a sequence (default: 10)")
     add(
         "--permutations",
         type=int,
         default=1000,
-        help="circular shifts that the annotation's table is tested with",
+        help="circular shifts that the table of an annotation is tested with (default: 1000)",
     )
     add("--seed", type=int, default=42, help="of these shifts")
     add("--batch-size", type=int, default=64, help="windows at once (default: 64)")
@@ -112,4 +107,8 @@ if __name__ == "__main__":
         help="where an interrupted run goes on from (default: in the output folder)",
     )
     add("--restart", action="store_true", help="forget what an interrupted run has done")
-    cli.run(arguments, main, "--batch-size")
+    return made
+
+
+if __name__ == "__main__":
+    cli.run(command_line(), main, "--batch-size")

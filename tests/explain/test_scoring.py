@@ -72,7 +72,7 @@ def test_a_window_is_scored_as_it_is_alone(
     line = "".join(record.text for record in records)
     seen = 0
     for block in run(tmp_path, records, scorer, monkeypatch):
-        for i, (start, stop, strand, _) in enumerate(zip(*block.windows, strict=False)):
+        for i, (start, stop, strand, _) in enumerate(zip(*block.windows, strict=True)):
             text = line[start:stop]
             mask, said, found = alone(
                 explainer, explanandum, complement(text) if strand == REVERSE else text
@@ -93,7 +93,7 @@ def test_classes_that_are_asked_for_choose_the_masks(
     line = "".join(record.text for record in records)
     for block in run(tmp_path, records, scorer, monkeypatch):
         assert (block.asked[:, 1] == 2).all()
-        start, stop, strand, _ = next(zip(*block.windows, strict=False))
+        start, stop, strand, _ = next(zip(*block.windows, strict=True))
         text = complement(line[start:stop]) if strand == REVERSE else line[start:stop]
         mask, _, _ = alone(explainer, explanandum, text, block.asked[0].tolist())
         np.testing.assert_allclose(block.masks[: block.offsets[1]], mask, atol=2e-3)

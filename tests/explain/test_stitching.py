@@ -26,7 +26,7 @@ def whole(pieces):
     pieces = list(pieces)
     assert [piece.start for piece in pieces[1:]] == [piece.stop for piece in pieces[:-1]]
     values = np.concatenate([piece.values for piece in pieces], axis=1)
-    rows = [row for piece in pieces for row in zip(*piece.segments, strict=False)]
+    rows = [row for piece in pieces for row in zip(*piece.segments, strict=True)]
     return values, rows
 
 
@@ -34,7 +34,7 @@ def plain_values(made, line, strands):
     """Blended base by base, token by token."""
     sums, weights = np.zeros((2, 2, len(line)))
     for block in made:
-        for i, (start, stop, strand, _) in enumerate(zip(*block.windows, strict=False)):
+        for i, (start, stop, strand, _) in enumerate(zip(*block.windows, strict=True)):
             place = 0
             for token in range(block.offsets[i], block.offsets[i + 1]):
                 width = int(block.widths[token])
@@ -180,7 +180,7 @@ def test_spans_are_the_runs_above_the_threshold(tmp_path, monkeypatch, longest):
     spans = [
         (a, b, score)
         for one in found
-        for a, b, score in zip(one.start, one.stop, one.score, strict=False)
+        for a, b, score in zip(one.start, one.stop, one.score, strict=True)
     ]
     expected, start = [], None
     borders = set(kept.starts.tolist())

@@ -35,7 +35,7 @@ def plain(length: int, layout: Layout) -> set[tuple]:
 def test_windows_are_where_a_plain_loop_puts_them(length):
     windows = lay_out(np.array([[17, 17 + length]]), SIX)
     shifted = set(
-        zip(windows.start - 17, windows.stop - 17, windows.strand, windows.offset, strict=False)
+        zip(windows.start - 17, windows.stop - 17, windows.strand, windows.offset, strict=True)
     )
     assert shifted == plain(length, SIX)
     assert len(windows) == len(shifted)
@@ -46,7 +46,7 @@ def test_windows_are_where_a_plain_loop_puts_them(length):
 def test_windows_cover_every_base_and_the_other_strand_mirrors_them(length):
     windows = lay_out(np.array([[0, length]]), SIX)
     covered = np.zeros((2, length), int)
-    for start, stop, strand, _ in zip(*windows, strict=False):
+    for start, stop, strand, _ in zip(*windows, strict=True):
         assert 0 <= start < stop <= length
         assert stop - start <= 60
         covered[strand, start:stop] += 1
@@ -56,9 +56,9 @@ def test_windows_cover_every_base_and_the_other_strand_mirrors_them(length):
         length - windows.start,
         1 - windows.strand,
         windows.offset,
-        strict=False,
+        strict=True,
     )
-    assert sorted(mirrored) == sorted(zip(*windows, strict=False))
+    assert sorted(mirrored) == sorted(zip(*windows, strict=True))
 
 
 def test_many_stretches_are_laid_out_like_one_after_the_other():
@@ -71,7 +71,7 @@ def test_many_stretches_are_laid_out_like_one_after_the_other():
 
 def test_one_strand_and_one_frame_by_choice():
     windows = lay_out(np.array([[0, 150]]), Layout(60, 30, 6, strands="forward"))
-    assert list(zip(*windows, strict=False)) == [
+    assert list(zip(*windows, strict=True)) == [
         (0, 60, 0, 0),
         (30, 90, 0, 0),
         (60, 120, 0, 0),

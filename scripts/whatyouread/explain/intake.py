@@ -22,8 +22,8 @@ _PIECE = 1 << 22  # bases at once
 class Records:
     """What is known of all records: `names`, `descriptions`, `counts`, `features`, one entry each.
 
-    digest: SHA-256 of the names and bases so far. starts: int64 (n + 1,), where they lie on the line. shown: int64 (k, 2), the places on the line that
-    are asked for, in order and without overlap; all where there are no regions.
+    digest: SHA-256 of the names and bases so far. starts: int64 (n + 1,), where they lie on the line.
+    shown: int64 (k, 2), the places on the line that are asked for, in order and without overlap.
     """
 
     def __init__(self, path: Path, regions: Mapping[str, np.ndarray] | None = None):
@@ -35,8 +35,8 @@ class Records:
         self._starts, self._shown = [0], [np.zeros((0, 2), np.int64)]
         self._known: set[str] = set()
         self.digest = hashlib.sha256()
-        self._written = open(path, "wb")
-        self._read = open(path, "rb", buffering=0)
+        self._written = open(path, "wb")  # noqa: SIM115
+        self._read = open(path, "rb", buffering=0)  # noqa: SIM115
 
     def close(self) -> None:
         self._written.close()
