@@ -30,6 +30,7 @@ from whatyouread.data.packing import (
     without_packing,
 )
 from whatyouread.support.cli import UserError
+from whatyouread.support.text import has_controls
 
 UNSUPPORTED = {
     b"7z\xbc\xaf\x27\x1c": "7z",
@@ -90,10 +91,10 @@ def check_archive(path: Path) -> None:
             with open_plain(path, path.name) as stream:
                 while stream.read(BUFFER):
                     pass
-            _refuse_cut_bgzip(path)
+            refuse_cut_bgzip(path)
 
 
-def _refuse_cut_bgzip(path: Path) -> None:
+def refuse_cut_bgzip(path: Path) -> None:
     """Refuse a file of bgzip without its end mark: cut between two blocks, it is sound gzip."""
     with open(path, "rb") as stream:
         start = stream.read(14)
@@ -163,8 +164,8 @@ def _open_inner(opener: Callable[[], BinaryIO], name: str) -> BinaryIO:
         raw = opener()
     stream = decompressed(Guarded(raw, name), name)
     start = stream.peek(512)[:512]
-    _refuse_unsupported(start, name)
-    if start.startswith(ZIP_MAGIC) or _is_tar(start):
+    refuse_unsupported(start, name)
+    if start.startswith(ZIP_MAGIC) or is_tar(start):
         raise UserError(f"{name}: an archive in an archive: unpack the outer one")
     return stream
 
@@ -281,7 +282,7 @@ def refuse_unfit_name(name: str, where: str) -> None:
 
 
 def _unfit(name: str) -> str:
-    if re.search("[\x00-\x1f\x7f-\x9f\u2028\u2029]", name):
+    if has_controls(name):
         return "holds control characters"
     return "is not UTF-8" if re.search("[\ud800-\udfff]", name) else ""
 
@@ -318,21 +319,22 @@ def form_of(path: Path) -> str:
     """`zip`, `tar` (also packed), `packed` (gzip, bzip2, xz, Zstandard) or `plain`, by content."""
     with open(path, "rb") as stream:
         start = stream.read(512)
-    _refuse_unsupported(start, path.name)
+    refuse_unsupported(start, path.name)
     if start.startswith(ZIP_MAGIC):
         return "zip"
     packing = packing_of(start)
     if packing:
         with open_plain(path, path.name) as stream:
             start = stream.read(512)
-    if not _is_tar(start):
+    if not is_tar(start):
         return "packed" if packing else "plain"
     if packing == "zstd":
         raise UserError(f"{path.name}: a tar in Zstandard: unpack it, or pack it as zip or tar.gz")
     return "tar"
 
 
-def _refuse_unsupported(start: bytes, name: str) -> None:
+def refuse_unsupported(start: bytes, name: str) -> None:
+    """Raise `UserError` where a file begins like an archive of a kind that is not read here."""
     for magic, format_name in UNSUPPORTED.items():
         if start.startswith(magic):
             raise UserError(
@@ -340,7 +342,8 @@ def _refuse_unsupported(start: bytes, name: str) -> None:
             )
 
 
-def _is_tar(start: bytes) -> bool:
+def is_tar(start: bytes) -> bool:
+    """Whether the first 512 bytes of a file, no more and no less, are those of a tar."""
     try:
         tarfile.TarInfo.frombuf(start, "utf-8", "surrogateescape")
     except tarfile.HeaderError:

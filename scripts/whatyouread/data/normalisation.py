@@ -49,7 +49,7 @@ _KINDS = _table(
     )
 )
 _TO_T = bytes.maketrans(b"Uu", b"Tt")
-_TO_UPPER = bytes(range(256)).upper().translate(_TO_T)
+TO_UPPER = bytes(range(256)).upper().translate(_TO_T)
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ def normalised(batch, settings: Settings):
     stops = np.where(gone | found[TOO_MANY_N], starts, stops)
 
     if found[URACIL].any() or (settings.upper_case and found[LOWER].any()):
-        text = text.translate(_TO_UPPER if settings.upper_case else _TO_T)
+        text = text.translate(TO_UPPER if settings.upper_case else _TO_T)
     bases = np.frombuffer(text, np.uint8)
     offsets = np.append(0, np.cumsum(stops - starts))
     if offsets[-1] < len(bases):
@@ -128,6 +128,15 @@ def normalised(batch, settings: Settings):
     findings = {quantity: found[quantity] for quantity in settings.quantities()}
     strange = int(np.count_nonzero(seen & _STRANGE))
     return batch._replace(bases=bases, offsets=offsets, findings=findings), strange
+
+
+def refuse_no_dna(strange: int, characters: int, source: str, advice: str) -> None:
+    """Raise `UserError` where more than half of the characters of a file are no bases at all."""
+    if 2 * strange > characters:
+        raise UserError(
+            f"{source}: {strange / characters:.0%} of its characters are no bases (A, C, G, T, U, N):"
+            f" is it protein, or an alignment with gaps? {advice}"
+        )
 
 
 def _shortened(batch, settings: Settings):

@@ -20,15 +20,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from whatyouread.data import archives
-from whatyouread.data.normalisation import Settings, normalised
+from whatyouread.data.normalisation import Settings, normalised, refuse_no_dna
 from whatyouread.support.cli import UserError, log
-from whatyouread.support.text import named
+from whatyouread.support.text import decoded, first_line, named
 
 FASTA_ENDINGS = (".fa", ".fasta", ".fna", ".fas", ".ffn", ".fsa", ".frn", ".mfa")
 FRAGMENTS, PICKED = "_fragments.json", "_species_picked.txt"
-_WIDE_MARKS = (b"\xff\xfe", b"\xfe\xff")
+WIDE_MARKS = (b"\xff\xfe", b"\xfe\xff")
 _NEWLINE, _HEADER, _QUOTE, _SPACE, _TAB = b'\n>" \t'
-_MARK = b"\xef\xbb\xbf"  # the byte order mark that some editors put in front of UTF-8
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"  # the byte order mark that some editors put in front of UTF-8
 
 
 class SequenceBatch(NamedTuple):
@@ -66,9 +66,11 @@ class SequenceBatch(NamedTuple):
         header, line = self.headers[row].as_py(), self.lines[row]
         if self.listed_in:
             word = header.rpartition(" ")[0]
-            return UserError(f"{self.listed_in}, line {line}: {_short(word.encode())}: {problem}")
+            return UserError(
+                f"{self.listed_in}, line {line}: {first_line(word.encode())}: {problem}"
+            )
         return UserError(
-            f"{self.source}, line {line}: {problem}, record {_short(b'>' + header.encode())}"
+            f"{self.source}, line {line}: {problem}, record {first_line(b'>' + header.encode())}"
         )
 
 
@@ -97,11 +99,7 @@ def read_sequences(
             characters += len(parts[0])
             strange += no_bases
             yield batch
-        if 2 * strange > characters:
-            raise UserError(
-                f"{source}: {strange / characters:.0%} of its characters are no bases (A, C, G, T, U,"
-                " N): is it protein, or an alignment with gaps? Take the file out of the dataset"
-            )
+        refuse_no_dna(strange, characters, source, "Take the file out of the dataset")
         if not first:
             skipped.append(source)
         log.info("%s: %s sequences", source, f"{first:,}")
@@ -177,10 +175,10 @@ def _opened(member) -> Iterator:
     """The stream of a member, after its byte order mark, if it has one."""
     with member.open() as stream:
         start = stream.peek(4)[:4]
-        if start.startswith(_WIDE_MARKS) and b">" in start:
+        if start.startswith(WIDE_MARKS) and b">" in start:
             raise UserError(f"{member.name}: text in UTF-16: convert it to UTF-8 or ASCII")
-        if start.startswith(_MARK):
-            stream.read(len(_MARK))
+        if start.startswith(BYTE_ORDER_MARK):
+            stream.read(len(BYTE_ORDER_MARK))
         yield stream
 
 
@@ -202,7 +200,7 @@ def _record_chunks(stream, name: str, block_bytes: int) -> Iterator[bytes]:
             if not text.startswith(b">"):
                 line = 1 + b"".join([*pieces, block[: -len(text)]]).count(b"\n")
                 raise UserError(
-                    f"{name}, line {line}: {_short(text)} before the first '>': this is not FASTA"
+                    f"{name}, line {line}: {first_line(text)} before the first '>': this is not FASTA"
                 )
         start = block.rfind(b"\n>") + 1
         cut = start > 0 or (block[:1] == b">" and pieces and pieces[-1][-1:] == b"\n")
@@ -220,7 +218,7 @@ def _parse_fasta(chunk: bytes, name: str, line: int) -> Iterator[tuple]:
     def fail(position: int, problem: str):
         start = max(chunk.rfind(b"\n>", 0, position + 1) + 1, 0)
         here = line + chunk.count(b"\n", 0, position)
-        raise UserError(f"{name}, line {here}: {problem}, record {_short(chunk[start:])}")
+        raise UserError(f"{name}, line {here}: {problem}, record {first_line(chunk[start:])}")
 
     windows = b"\r" in chunk
     chunk = _unix_lines(chunk, name)
@@ -324,7 +322,7 @@ def _parse_strings(chunk: bytes, begin: bytes, end: bytes, name: str, first: int
         same = next((i for i, (one, other) in enumerate(pairs) if one != other), shorter)
         rest = "the end of the file" if end else "a string"
         raise UserError(
-            f"{name}: {_short(found[same:]) if found[same:] else rest} after sequence"
+            f"{name}: {first_line(found[same:]) if found[same:] else rest} after sequence"
             f" {first + (same - len(begin) + 1) // 3}: expected a JSON list of strings, no more"
         )
     return bases, np.append(0, np.cumsum(closes - opens - 1))
@@ -354,15 +352,8 @@ def _strings(text: np.ndarray, starts: np.ndarray, stops: np.ndarray) -> pa.Stri
             strings.validate(full=True)
         except pa.ArrowInvalid:
             as_bytes = pa.BinaryArray.from_buffers(pa.binary(), len(starts), buffers)
-            return pa.array(map(_decoded, as_bytes.to_pylist()), pa.string())
+            return pa.array(map(decoded, as_bytes.to_pylist()), pa.string())
     return strings
-
-
-def _decoded(text: bytes) -> str:
-    try:
-        return text.decode()
-    except UnicodeDecodeError:
-        return text.decode("latin-1")
 
 
 def _unix_lines(text: bytes, name: str) -> bytes:
@@ -388,8 +379,3 @@ def _without(values: np.ndarray, drop: np.ndarray) -> np.ndarray:
     keep = np.ones(len(values), bool)
     keep[drop] = False
     return values[keep]
-
-
-def _short(text: bytes) -> str:
-    line = text[:200].split(b"\n", 1)[0].rstrip(b"\r").decode("utf-8", "replace")
-    return repr(line if len(line) <= 60 else line[:57] + "...")

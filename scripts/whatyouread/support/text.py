@@ -10,6 +10,7 @@ _CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\
 # an underscore within a word is no markup
 _MARKDOWN = re.compile(r"[\\`*~\[\]|]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+_LINE_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 def plain(text: str, longest: int | None = None) -> str:
@@ -25,6 +26,25 @@ def plain(text: str, longest: int | None = None) -> str:
     )
     kept = " ".join(kept.split())
     return kept if longest is None or len(kept) <= longest else kept[: longest - 1] + "…"
+
+
+def has_controls(text: str) -> bool:
+    """Whether a name holds control characters or line ends, which no table or message can show."""
+    return _LINE_CONTROLS.search(text) is not None
+
+
+def decoded(text: bytes) -> str:
+    """Bytes of a file as text: UTF-8, or Latin-1 where they are no UTF-8."""
+    try:
+        return text.decode()
+    except UnicodeDecodeError:
+        return text.decode("latin-1")
+
+
+def first_line(text: bytes) -> str:
+    """The first line of a piece of a file, quoted and shortened for a message."""
+    line = text[:200].split(b"\n", 1)[0].rstrip(b"\r").decode("utf-8", "replace")
+    return repr(line if len(line) <= 60 else line[:57] + "...")
 
 
 def named(items: Sequence[str], most: int = 20) -> str:
