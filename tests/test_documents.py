@@ -8,9 +8,14 @@ from pathlib import Path
 
 import pytest
 import yaml
+from helpers_saved import NAMES, write_models
 from helpers_workflow import PROJECT, TINY, StubConda, write_config
 
-DOCUMENTS = ["README.md", "config/README.md", "CONTRIBUTING.md", "docs/cluster.md"]
+from whatyouread.explainers.saved import load_explainer
+
+DOCUMENTS = [
+    "README.md", "config/README.md", "CONTRIBUTING.md", "docs/cluster.md", "docs/python.md",
+]  # fmt: skip
 LONGEST_README = 1000  # words
 # what a test cannot do: other people's servers and schedulers, and what changes the shell itself
 ELSEWHERE = (
@@ -140,6 +145,27 @@ def test_the_readme_is_short_and_its_links_lead_somewhere():
             if "://" not in link and not link.startswith("#"):
                 file = path.parent / link.partition("#")[0]
                 assert file.exists(), f"{name}: {link}"
+
+
+def test_the_example_in_python(tmp_path, run_python):
+    """Word for word, where a run has made its models; what it prints is what the library says."""
+    folder = write_models(tmp_path)
+    text = (PROJECT / "docs" / "python.md").read_text(encoding="utf-8")
+    [code] = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    assert len(code.splitlines()) <= 10
+    done = run_python(code)
+    assert done.returncode == 0, done.stderr
+    [sequence] = re.findall('"([ACGTN]+)"', code)
+    before, after = sequence.split("N")
+    tokens = [*re.findall("[ACGT]{6}|[ACGT]", before), "N", *re.findall("[ACGT]{6}|[ACGT]", after)]
+    lines = [line.split() for line in done.stdout.splitlines()]
+    assert [line[0] for line in lines] == ["kingdom", "genus", "<cls>", *tokens]
+    assert lines[0][1] in NAMES["kingdom"]
+    assert lines[1][1] in NAMES["genus"]
+    saved = load_explainer(folder)
+    _, masks = saved.explain(saved.batch([sequence]))
+    assert [line[1] for line in lines[2:]] == [f"{value:.2f}" for value in masks[0]]
+    assert len({line[1] for line in lines[2:]}) > 3
 
 
 def test_citation_and_version_agree():

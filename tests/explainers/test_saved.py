@@ -171,3 +171,25 @@ def test_another_order_of_rows_in_the_table_of_classes_is_the_same(folder):
     head, *rows = path.read_text().splitlines()
     path.write_text("\n".join([head, *rows[2:], *rows[:2]]) + "\n")
     assert [level.name for level in load_explainer(folder).levels] == ["kingdom", "genus"]
+
+
+def test_sequences_are_explained_as_by_the_models_alone(folder):
+    saved = load_explainer(folder)
+    texts = ["ACGTACGTTAGC", "ACGTA", "", "N", "acgtac", "Ω", "TTGACANNGGATCCAAGCTTGCATGC"]
+    batch = saved.batch(texts)
+    # `<cls>`; six-mers, left-over bases and N one by one; a run of lower case is unknown
+    assert batch.lengths.tolist() == [3, 6, 1, 2, 2, 2, 8]
+    predicted, masks = saved.explain(batch)
+    assert predicted.shape == (7, 2)
+    assert masks.shape == (7, 8)
+    for row, text in enumerate(texts):
+        alone = saved.batch([text])
+        tokens = len(alone.ids[0])
+        assert batch.ids[row, :tokens].tolist() == alone.ids[0].tolist()
+        assert not masks[row, tokens:].any()
+        answer = [int(logits.argmax()) for logits in saved.explanandum(alone)]
+        assert predicted[row].tolist() == answer
+        own = saved.explainer(alone)[0]  # its one mask for all classes, or that of these classes
+        if own.shape[1] > 1:
+            own = own[:, saved.explainer.columns(torch.tensor(answer))]
+        torch.testing.assert_close(masks[row, :tokens], own.amax(1))

@@ -1,9 +1,16 @@
 """Load a trained Explainer: by its folder alone, or for a classifier that is loaded already."""
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+import torch
+from torch import Tensor
+
+from whatyouread.data.batch import Batch, padded
 from whatyouread.data.levels import Level, choose_levels
+from whatyouread.data.tokenizer import Tokenizer
 from whatyouread.explainers.network import Explainer
 from whatyouread.masks.gate_settings import read_gate
 from whatyouread.models.classifier_record import (
@@ -14,6 +21,7 @@ from whatyouread.models.classifier_record import (
     read_classifier_record,
 )
 from whatyouread.models.explanandum import Explanandum
+from whatyouread.models.mask_operator import read, target_mask
 from whatyouread.models.saving import load_model
 from whatyouread.support.cli import UserError
 
@@ -33,6 +41,32 @@ class SavedExplainer:
     longest: int
     folder: Path
     classifier: Path
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """The tokenizer of both models."""
+        return self.explanandum.tokenizer
+
+    def batch(self, texts: Sequence[str]) -> Batch:
+        """Some sequences as the models read them, on the CPU; what the tokenizer does not know is unknown."""
+        encoded = [text.encode("latin-1", "replace") for text in texts]
+        starts = np.cumsum([0, *map(len, encoded)])
+        characters = np.frombuffer(b"".join(encoded), np.uint8)
+        ids, offsets = self.tokenizer.tokenize(characters, starts)
+        lengths = np.diff(offsets)
+        ids = padded(ids, offsets[:-1], lengths, self.tokenizer.pad)
+        return Batch.of(ids, lengths, self.tokenizer).to("cpu")
+
+    @torch.inference_mode()
+    def explain(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """The predicted classes, int64 (n, levels), and the masks for them, float32 (n, length).
+
+        A mask is the maximum over the levels; it is 0 at padding. The batch is where both models are.
+        """
+        states, logits = read(self.explanandum, batch)
+        predicted = self.explanandum.predictions(logits)
+        masks = self.explainer.class_masks(batch.with_states(states), predicted[:, None])
+        return predicted, target_mask(masks)[:, :, 0]
 
 
 def load_explainer(folder: str | Path, classifier: str | Path | None = None) -> SavedExplainer:
