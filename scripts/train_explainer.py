@@ -7,6 +7,7 @@ import dataclasses
 import shutil
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from whatyouread.data.levels import choose_levels
@@ -82,8 +83,8 @@ def main(args):
     def describe(folder: Path) -> None:
         with files.atomic(folder / CLASSES) as temporary:
             shutil.copyfile(args.classes, temporary)
-        longest, tokenizer = int(training.lengths.max()), explainer.tokenizer.name
-        write_classifier_record(folder, args.explanandum, stamp["explanandum"], longest, tokenizer)
+        tokens, tokenizer = int(np.median(training.lengths)), explainer.tokenizer.name
+        write_classifier_record(folder, args.explanandum, stamp["explanandum"], tokens, tokenizer)
 
     write_results(args, explainer, history, [args.classes, weights], describe)
 

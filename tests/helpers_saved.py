@@ -11,7 +11,7 @@ from whatyouread.models.saving import save_model
 from whatyouread.support.files import sha256, write_json
 
 NAMES = {"kingdom": ["Animals", "Plants"], "genus": ["Mus", "Rattus", "Rosa", "Viola"]}
-LONGEST = 51
+TOKENS = 51
 
 
 def write_models(run: Path, seed: int = 0) -> Path:
@@ -32,5 +32,5 @@ def write_models(run: Path, seed: int = 0) -> Path:
         lines += [f"{rank}\t{i}\t{i + 7}\t{name}\t9" for i, name in enumerate(names)]
     (folder / "classes.tsv").write_text("\n".join(lines) + "\n")
     digest = sha256(classifier / "model.safetensors")
-    write_classifier_record(folder, classifier, digest, LONGEST, "six_mers")
+    write_classifier_record(folder, classifier, digest, TOKENS, "six_mers")
     return folder

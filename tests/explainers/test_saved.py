@@ -8,7 +8,7 @@ import shutil
 import pytest
 import torch
 from helpers_evaluation import random_file, small_explanandum
-from helpers_saved import LONGEST, NAMES, write_models
+from helpers_saved import TOKENS, NAMES, write_models
 
 from whatyouread.explainers.saved import load_attached, load_explainer
 from whatyouread.masks.gate_settings import GateSettings
@@ -44,7 +44,7 @@ def test_the_folder_is_all_that_is_needed(folder, tmp_path, monkeypatch):
     assert record == {
         "path": "../../../explanandum/0",
         "sha256": sha256(tmp_path / "run/results/explanandum/0/model.safetensors"),
-        "longest": LONGEST,
+        "tokens": TOKENS,
         "tokenizer": "six_mers",
     }
     saved = load_explainer(folder)
@@ -55,7 +55,7 @@ def test_the_folder_is_all_that_is_needed(folder, tmp_path, monkeypatch):
     assert saved.explainer.gate == GateSettings(0.4, 3)
     assert [(level.name, list(level.names)) for level in saved.levels] == [*NAMES.items()]
     assert saved.levels[1].paths == ("7", "8", "9", "10")
-    assert (saved.longest, saved.folder) == (LONGEST, folder)
+    assert (saved.tokens, saved.folder) == (TOKENS, folder)
     assert saved.classifier == tmp_path / "run/results/explanandum/0"
     # the classifier is the one that was saved, and the masks are those of the two together
     batch = random_file(tmp_path / "t.arrow", 5).batch(torch.arange(5).numpy()).to("cpu")
@@ -76,7 +76,7 @@ def test_the_folder_is_all_that_is_needed(folder, tmp_path, monkeypatch):
     monkeypatch.chdir(moved)
     assert load_explainer(".").levels == saved.levels
     os.symlink(moved, tmp_path / "link")
-    assert load_explainer(tmp_path / "link").longest == LONGEST
+    assert load_explainer(tmp_path / "link").tokens == TOKENS
 
 
 def test_a_classifier_elsewhere_is_given(folder, tmp_path):
@@ -121,9 +121,9 @@ def test_another_classifier_is_refused_wherever_it_comes_from(folder, tmp_path):
         ({"sha256": None}, "no sha256"),
         ({"sha256": "0" * 63}, "sha256 cannot be"),
         ({"sha256": "0" * 64}, "explains another classifier"),
-        ({"longest": 0}, "longest cannot be 0"),
-        ({"longest": True}, "longest cannot be True"),
-        ({"longest": "51"}, "longest cannot be '51'"),
+        ({"tokens": 0}, "tokens cannot be 0"),
+        ({"tokens": True}, "tokens cannot be True"),
+        ({"tokens": "51"}, "tokens cannot be '51'"),
         ({"tokenizer": "words"}, "tokenizer cannot be 'words'"),
         ({"tokenizer": ["six_mers"]}, "tokenizer cannot be ['six_mers']"),
         ({"path": "../nowhere"}, "--classifier"),

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import yaml
 from helpers_names import HOSTILE
-from helpers_saved import LONGEST, write_models
+from helpers_saved import TOKENS, write_models
 
 from whatyouread.report.model_card import Origin, model_card
 from whatyouread.report.summary import Measured
@@ -77,7 +77,7 @@ def test_what_a_card_says(folder):
         "# sharp: ",
         f"`{digest}`",
         "1 layer of width 16",
-        f"tokenizer: `six_mers`, sequences of at most {LONGEST} tokens",
+        f"tokenizer: `six_mers`, sequences of {TOKENS} tokens in training (median)",
         "| kingdom | 2 | Animals, Plants |\n| genus | 4 | Mus, Rattus, Rosa |",
         f"data: https://host/a.zip?token=\\*\\*\\* (SHA-256 `{'a' * 16}…`)",
         f"labels: ncbi, taxdmp.zip (SHA-256 `{'b' * 16}…`)",

@@ -24,6 +24,7 @@ from whatyouread.explain.tracks import (
     Spans,
     intervals,
 )
+from whatyouread.explain.windows import Layout
 from whatyouread.models.levels import HeadLevel
 
 STRAND_TRACKS = {
@@ -38,7 +39,7 @@ class Sample(NamedTuple):
     """What is known of a sample when all its windows are scored.
 
     blocks: may be read as often as needed. whole: the predictions of its sequences. explained: int64
-    (sequences, levels), the classes whose probability the tracks show. strands: see `windows.STRANDS`.
+    (sequences, levels), the classes whose probability the tracks show. layout: of the windows.
     """
 
     name: str
@@ -48,7 +49,17 @@ class Sample(NamedTuple):
     explained: np.ndarray
     levels: Sequence[Level]
     heads: Sequence[HeadLevel]
-    strands: str
+    layout: Layout
+
+    @property
+    def strands(self) -> str:
+        """See `windows.STRANDS`."""
+        return self.layout.strands
+
+    @property
+    def frame(self) -> int:
+        """The bases of a token."""
+        return self.layout.frame
 
     def pieces(self) -> Iterator[Piece]:
         """All bases, stitched."""

@@ -106,7 +106,7 @@ def explain(request: Request, write_page=None) -> dict:
             whole.explained(asked),
             saved.levels,
             saved.explanandum.levels,
-            layout.strands,
+            layout,
         )
         scratch = work / "results"
         shutil.rmtree(scratch, ignore_errors=True)
@@ -156,7 +156,7 @@ def _made_before(record: Path) -> list[str]:
 def _layout(request: Request, saved: SavedExplainer) -> Layout:
     tokenizer = saved.explainer.tokenizer
     frame = tokenizer.frames
-    trained = (saved.longest - len(tokenizer.before) - len(tokenizer.after)) * frame
+    trained = (saved.tokens - len(tokenizer.before) - len(tokenizer.after)) * frame
     window = trained if request.window is None else request.window // frame * frame
     if not 0 <= request.overlap < 1:
         raise UserError(f"--overlap {request.overlap}: give a share from 0 to below 1")
@@ -231,7 +231,9 @@ def _write(
     summary = _summary(sample, counts, saved, request, settings)
     if write_page is not None:
         table = None if found is None else table
-        summary["page"] = write_page(scratch / "index.html", sample, features, table, summary)
+        summary["page"] = write_page(
+            scratch / "index.html", sample, features, table, _facts(summary)
+        )
     files.write_json(scratch / f"{name}.summary.json", summary)
     return summary
 
@@ -290,6 +292,24 @@ def _summary(
             "sequences": records.digest.hexdigest(),
         },
         "versions": versions(),
+    }
+
+
+def _facts(summary: dict) -> dict[str, object]:
+    """What the page says of a run, in words."""
+    layout, model = summary["settings"]["layout"], summary["model"]
+    read, bases = summary["sequences"], summary["bases"]
+    return {
+        "Explainer": f"{model['explainer']} (SHA-256 {summary['sha256']['explainer'][:12]}…)",
+        "classifier": f"{model['classifier']} (SHA-256 {summary['sha256']['classifier'][:12]}…)",
+        "mask": model["mask"],
+        "sequences": f"{read['explained']:,} explained of {read['read']:,}",
+        "bases": f"{bases['with a score']:,} with a score of {bases['read']:,}",
+        "windows": f"{summary['windows']:,} of {layout['window']:,} bases, one every {layout['step']:,}",
+        "strands": layout["strands"],
+        "reading frames": layout["offsets"],
+        "regions": ", ".join(summary["regions"]) or "everything",
+        "classes": ", ".join(summary["classes"]) or "those that are predicted",
     }
 
 

@@ -31,14 +31,14 @@ class SavedExplainer:
     """An Explainer, ready to use on the CPU, with all that its folder says.
 
     explanandum: the classifier that it explains, frozen. levels: what the classifier chooses from, in
-    the order of its heads, with the names of the classes. longest: the most tokens of a sequence that the
-    Explainer was trained on, special ones included. folder, classifier: where the two were read from.
+    the order of its heads, with the names of the classes. tokens: the median number of tokens of the
+    Explainer's training sequences, special ones included. folder, classifier: where the two were read from.
     """
 
     explainer: Explainer
     explanandum: Explanandum
     levels: list[Level]
-    longest: int
+    tokens: int
     folder: Path
     classifier: Path
 
@@ -92,7 +92,7 @@ def load_explainer(folder: str | Path, classifier: str | Path | None = None) -> 
                 f"{folder}: the Explainer reads {explainer.tokenizer.name} tokens, its {source} "
                 f"{name}: get the folder again"
             )
-    return SavedExplainer(explainer, explanandum, levels, record.longest, folder, place)
+    return SavedExplainer(explainer, explanandum, levels, record.tokens, folder, place)
 
 
 def load_attached(folder: str | Path, explanandum: Explanandum) -> Explainer:

@@ -1,7 +1,7 @@
 """What an Explainer's folder says of its classifier, and where that is found. No torch.
 
 `classifier.json` holds the place of the classifier's folder, from the Explainer's own, the digest of its
-weights, and what the Explainer was trained on: the tokenizer, and the length of the longest sequence.
+weights, and what the Explainer was trained on: the tokenizer, and the usual length of a sequence.
 """
 
 import dataclasses
@@ -24,21 +24,22 @@ OPTION = "--classifier FOLDER"
 class ClassifierRecord:
     """path: of the classifier's folder, relative to the Explainer's. sha256: of its weights, in hex.
 
-    longest: the most tokens of a training sequence, special ones included. tokenizer: its name.
+    tokens: the median number of tokens of its training sequences, special ones included. tokenizer: its
+    name.
     """
 
     path: str
     sha256: str
-    longest: int
+    tokens: int
     tokenizer: str
 
 
 def write_classifier_record(
-    folder: Path, classifier: Path, sha256: str, longest: int, tokenizer: str
+    folder: Path, classifier: Path, sha256: str, tokens: int, tokenizer: str
 ) -> None:
     """Write `classifier.json` into an Explainer's folder; `classifier` is the classifier's folder."""
     path = Path(os.path.relpath(classifier, folder)).as_posix()
-    record = ClassifierRecord(path, sha256, longest, tokenizer)
+    record = ClassifierRecord(path, sha256, tokens, tokenizer)
     files.write_json(Path(folder) / NAME, dataclasses.asdict(record))
 
 
@@ -65,7 +66,7 @@ def read_classifier_record(folder: str | Path) -> ClassifierRecord:
     good = {
         "path": isinstance(record.path, str) and record.path and not os.path.isabs(record.path),
         "sha256": re.fullmatch("[0-9a-f]{64}", str(record.sha256)),
-        "longest": type(record.longest) is int and record.longest > 0,
+        "tokens": type(record.tokens) is int and record.tokens > 0,
         "tokenizer": record.tokenizer in [*TOKENIZERS],
     }
     if wrong := [name for name, fits in good.items() if not fits]:

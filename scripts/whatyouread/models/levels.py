@@ -57,7 +57,7 @@ class Single:
     @staticmethod
     def order(probabilities: Tensor) -> Tensor:
         """The classes from the most probable one on, int64 (batch, classes)."""
-        return probabilities.argsort(-1, descending=True, stable=True)
+        return probabilities.sort(dim=-1, descending=True, stable=True).indices
 
 
 KINDS = {"single": Single}

@@ -73,7 +73,7 @@ def model_card(folder: Path, name: str, origin: Origin, classifier: Path | None 
         "## What it explains",
         "",
         f"- the classifier with the weights of SHA-256 `{record.sha256}`: {_encoder(config)}",
-        f"- tokenizer: `{record.tokenizer}`, sequences of at most {record.longest:,} tokens in training",
+        f"- tokenizer: `{record.tokenizer}`, sequences of {record.tokens:,} tokens in training (median)",
         "",
         *_classes(levels, list(config["classes"])),
         "",
