@@ -8,7 +8,7 @@ import shutil
 import pytest
 import torch
 from helpers_evaluation import random_file, small_explanandum
-from helpers_saved import TOKENS, NAMES, write_models
+from helpers_saved import NAMES, TOKENS, write_models
 
 from whatyouread.explainers.saved import load_attached, load_explainer
 from whatyouread.masks.gate_settings import GateSettings

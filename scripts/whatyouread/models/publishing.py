@@ -38,7 +38,7 @@ def publish(folder: Path, target: Path, card: str, classifier: Path | None = Non
             temporary,
             temporary / CLASSIFIER_FOLDER,
             record.sha256,
-            record.longest,
+            record.tokens,
             record.tokenizer,
         )
 
