@@ -44,7 +44,8 @@ def test_a_record_is_the_mean_of_its_windows_by_their_bases(tmp_path, monkeypatc
         ]
         assert found.windows[i] == len(own)
         if not own:
-            assert (found.classes[i] == -1).all() and np.isnan(found.probabilities[i]).all()
+            assert (found.classes[i] == -1).all()
+            assert np.isnan(found.probabilities[i]).all()
             continue
         mean = sum(size * said for size, said in own) / sum(size for size, _ in own)
         expected = of_windows(mean[None], LEVELS)

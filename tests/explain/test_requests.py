@@ -38,7 +38,9 @@ def test_a_file_of_regions_counts_from_zero(tmp_path, packed):
     assert regions(str(path), "b:7-7") == {"chr 1": [[0, 10]], "b": [[5, 7]]}
 
 
-@pytest.mark.parametrize("given", ["chr", "chr:", "chr:0-4", "chr:5-4", "chr:a-b", ":1-2", "chr:-5", "chr:1-,"])
+@pytest.mark.parametrize(
+    "given", ["chr", "chr:", "chr:0-4", "chr:5-4", "chr:a-b", ":1-2", "chr:-5", "chr:1-,"]
+)
 def test_what_is_no_region_is_refused(given):
     with pytest.raises(UserError, match="neither a file in BED nor a region") as error:
         read_regions([given])
@@ -72,6 +74,6 @@ def test_classes_by_name_by_path_and_by_level():
     ],
 )
 def test_classes_that_cannot_be_told_are_refused(given, said):
-    with pytest.raises(UserError, match="^--classes: ") as error:
+    with pytest.raises(UserError, match=r"^--classes: ") as error:
         asked_classes(given, LEVELS)
     assert said in str(error.value)

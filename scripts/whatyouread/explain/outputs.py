@@ -11,21 +11,18 @@ import numpy as np
 
 from whatyouread.data.levels import Level
 from whatyouread.explain.annotation import Features, MaskOnFeatures
+from whatyouread.explain.browsers import Reference, Shown, write_igv_session, write_sizes
 from whatyouread.explain.intake import Records
 from whatyouread.explain.predictions import Predictions, of_windows
 from whatyouread.explain.scoring import Block
+from whatyouread.explain.span_files import SpanFiles, Spans
 from whatyouread.explain.spans import Found, SpanFinder
 from whatyouread.explain.stitching import Piece, Segments, stitch
-from whatyouread.explain.tracks import (
-    BedGraph,
-    BigWig,
-    Reference,
-    SpanFiles,
-    Spans,
-    intervals,
-)
+from whatyouread.explain.tracks import BedGraph, BigWig, intervals
 from whatyouread.explain.windows import Layout
+from whatyouread.masks.choices import THRESHOLD
 from whatyouread.models.levels import HeadLevel
+from whatyouread.support.colours import PALETTE
 
 STRAND_TRACKS = {
     "merged": {"mask": "."},
@@ -82,10 +79,7 @@ def file_word(level: str) -> str:
 
 
 def write_tracks(folder: Path, sample: Sample) -> dict[str, int]:
-    """Write the tracks, the spans, the sequences themselves and an IGV session; return counts.
-
-    colours: of the classes of the lowest level, which share them in turn.
-    """
+    """Write the tracks, the spans, the sequences themselves and an IGV session; return counts."""
     records, sizes, name = sample.records, sample.records.sizes(), sample.name
     masks = STRAND_TRACKS[sample.strands]
     starts = records.starts
@@ -106,7 +100,7 @@ def write_tracks(folder: Path, sample: Sample) -> dict[str, int]:
                 folder / f"{name}.spans.gff3",
                 sizes,
                 [level.name for level in sample.levels],
-                _colours(sample.levels[-1], colours),
+                _colours(sample.levels[-1]),
             )
         )
         reference = stack.enter_context(Reference(folder / f"{name}.fa"))
@@ -139,7 +133,31 @@ def write_tracks(folder: Path, sample: Sample) -> dict[str, int]:
             reference.begin(records.names[empty], records.descriptions[empty])
         for track, finder in finders.items():
             write_spans(finder.end(), masks[track])
+    write_sizes(folder / f"{name}.chrom.sizes", sizes)
+    _write_session(folder, sample, big, reference)
     return counts
+
+
+def _write_session(folder: Path, sample: Sample, big: dict, reference: Reference) -> None:
+    """Write the IGV session, with the tracks that there are."""
+    shown = [
+        Shown(
+            track.path,
+            called if isinstance(called, str) else f"probability of the {called[0]}",
+            True,
+        )
+        for called, track in big.items()
+        if track.written
+    ]
+    spans = folder / f"{sample.name}.spans.gff3"
+    shown.append(Shown(spans, f"spans above {THRESHOLD}", False))
+    first = next((name for name, size in sample.records.sizes().items() if size), None)
+    write_igv_session(
+        folder / f"{sample.name}.igv.xml",
+        reference.path if first is not None else None,
+        shown,
+        first or "All",
+    )
 
 
 def _spans(found: Found, own: slice, start: int, strand: str, sample: Sample) -> Spans:
@@ -181,8 +199,9 @@ def _write_probabilities(segments: Segments, big: dict, sample: Sample) -> None:
             first += sample.heads[i].classes
 
 
-def _colours(level: Level, colours: Sequence[str]) -> dict[str, str]:
-    return {name: colours[i % len(colours)] for i, name in enumerate(level.names)}
+def _colours(level: Level) -> dict[str, str]:
+    """The colours of the classes of a level, which share them in turn."""
+    return {name: PALETTE[i % len(PALETTE)] for i, name in enumerate(level.names)}
 
 
 class Whole(NamedTuple):
