@@ -10,7 +10,7 @@ class Page {
     this.state = {
       level: 0, chosen: -1, where: sample.size === 1 ? "segment" : "whole",
       threshold: sample.header.threshold, rounded: false, unit: "token", strand: 0,
-      start: 0, end: 1, cellsFrom: 0, matches: [], current: -1,
+      byClass: false, start: 0, end: 1, cellsFrom: 0, matches: [], current: -1,
     };
     this.sequence = null;
     this.shares = null; // of every sequence, once the threshold or the strand is not the page's own
@@ -94,7 +94,7 @@ class Page {
   view(start, end) {
     if (!this.sequence) return;
     const { length } = this.sequence, { state } = this;
-    const size = Math.min(length, Math.max(SMALLEST_VIEW, Math.min(end, length) - Math.max(0, start)));
+    const size = Math.min(length, Math.max(SMALLEST_VIEW, end - start));
     state.start = Math.min(Math.max(0, start), length - size);
     state.end = Math.max(state.start + size, 1e-9);
     state.cellsFrom = 0;
@@ -111,8 +111,7 @@ class Page {
 
   pan(share) {
     const { start, end } = this.state, size = end - start;
-    const from = Math.min(Math.max(0, start + share * size), this.sequence.length - size);
-    this.view(from, from + size);
+    this.view(start + share * size, end + share * size);
   }
 
   // ---- drawing
@@ -197,6 +196,10 @@ class Page {
     this.tokens.fill(sequence, {
       mask: this.mask(), threshold: state.threshold, rounded: state.rounded, unit: state.unit,
       size: sample.header.token,
+      colour: (first) => {
+        const segment = state.byClass ? segmentAt(sequence, first) : -1;
+        return segment < 0 ? null : this.colourOf(state.level, classes[segment]);
+      },
       found: (first, last) => shown.some((match) => match.at < last && match.end > first),
       faded: (first) => {
         if (state.chosen < 0) return false;
@@ -341,6 +344,10 @@ class Page {
       state.cellsFrom = 0;
       this.drawCells();
     });
+    $("colour").addEventListener("change", () => {
+      state.byClass = $("colour").value === "class";
+      this.drawCells();
+    });
     $("name-query").addEventListener("input", () => this.fillTable());
     $("controls").addEventListener("submit", (event) => event.preventDefault());
     this.dark.addEventListener("change", () => { this.readLook(); this.table.draw(); this.draw(); });
@@ -434,7 +441,7 @@ class Page {
       return;
     }
     document.activeElement.blur();
-    if (last > first) this.view(first - 1, last);
+    if (last > first) this.view(first - 1, Math.min(last, this.sequence.length));
     else this.view(first - 1 - SMALLEST_VIEW / 2, first - 1 + SMALLEST_VIEW / 2);
   }
 

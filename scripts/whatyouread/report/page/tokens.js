@@ -18,7 +18,8 @@ class Tokens {
   /**
    * Fill the element with the cells from `start`, at most to `end`.
    *
-   * view: {mask, threshold, rounded, unit, size (bases per token), found(start, end), faded(start)}
+   * view: {mask, threshold, rounded, unit, size (bases per token), found(start, end), faded(start),
+   * colour(start): of the class, null to colour by the mask}
    */
   fill(sequence, view, start, end) {
     const size = view.unit === "token" ? view.size : 1;
@@ -62,6 +63,11 @@ class Tokens {
     if (value === null) element.className = "none";
     else if (view.rounded) element.className = value * STEPS > limit ? "on" : "off";
     else element.style.setProperty("--m", value.toFixed(3));
+    const colour = value === null ? null : view.colour(start);
+    if (colour && !(view.rounded && element.className === "off")) {
+      element.style.background = colour;
+      element.style.color = inkOn(colour);
+    }
     if (view.found(start, end)) element.classList.add("found");
     if (view.faded(start)) element.classList.add("other");
     return element;
