@@ -56,12 +56,13 @@ def wheel(tmp_path_factory) -> Path:
     return made
 
 
-def test_it_holds_every_module_and_no_program(wheel):
+def test_it_holds_every_module_with_its_assets_and_no_program(wheel):
     assert wheel.name == f"whatyouread-{__version__}-py3-none-any.whl"
     with zipfile.ZipFile(wheel) as archive:
         inside = {name for name in archive.namelist() if ".dist-info/" not in name}
-    modules = {str(path.relative_to(PROJECT / "scripts")) for path in library()}
-    assert inside == modules
+    assets = (PROJECT / "scripts" / "whatyouread" / "report" / "page").iterdir()
+    expected = {str(path.relative_to(PROJECT / "scripts")) for path in [*library(), *assets]}
+    assert inside == expected
 
 
 def test_it_can_be_imported_from_elsewhere(wheel, tmp_path):
