@@ -22,9 +22,10 @@ LONGEST_HEADER = 1 << 20  # bytes
 _BLANKS = b" \t"
 _COMMENT = re.compile(rb"^;[^\n]*", re.MULTILINE)
 _LINE_END = re.compile(rb"\r+\n?|\n")
-_ALIGNED = re.compile(rb"@(HD|SQ|RG|PG|CO)\t|BAM\1|CRAM")
+_ALIGNED = re.compile(rb"@(HD|SQ|RG|PG|CO)\t|BAM\x01|CRAM")
 _WIDE = re.compile(rb"\0[ -~]\0[ -~]|[ -~]\0[ -~]\0")
 _LOCUS = re.compile(rb"^LOCUS[ \t]", re.MULTILINE)
+_LENGTH = re.compile(rb"^LOCUS[^\n]*[ \t](\d+) (?:bp|rc)\b", re.MULTILINE)
 _VERSION = re.compile(rb"^VERSION[ \t]+([^\s.]\S*)", re.MULTILINE)
 _ENTRY_END = re.compile(rb"^//[ \t]*\n", re.MULTILINE)
 
@@ -297,8 +298,6 @@ def _entry(entry: bytes, name: str, line: int) -> Iterator[Piece]:
             raise UserError(
                 f"{where}: not a record of GenBank that can be read ({said}): get it again"
             ) from None
-    for doubt in dict.fromkeys(" ".join(str(doubt.message).split()) for doubt in doubts):
-        log.warning("%s: %s", where, doubt[:300])
     if record.annotations.get("molecule_type", "").lower() == "protein":
         raise UserError(f"{where}: {record.name} is protein: give DNA or RNA")
     if record.seq is None or not record.seq.defined:
@@ -306,6 +305,14 @@ def _entry(entry: bytes, name: str, line: int) -> Iterator[Piece]:
             f"{where}: {record.name} holds no sequence (only the CONTIG line?): get the full record,"
             " `gbwithparts` at NCBI"
         )
+    stated = _LENGTH.search(entry)
+    if stated and int(stated[1]) != len(record.seq):  # a line lost: all coordinates would shift
+        raise UserError(
+            f"{where}: {record.name} has {len(record.seq)} bases, but its LOCUS line says"
+            f" {int(stated[1])}: get it again, or correct that line"
+        )
+    for doubt in dict.fromkeys(" ".join(str(doubt.message).split()) for doubt in doubts):
+        log.warning("%s: %s", where, doubt[:300])
     version = _VERSION.search(entry)
     header = version[1] if version else record.name.encode()
     description = "" if record.description.startswith("<unknown") else record.description
