@@ -81,6 +81,7 @@ def demo_outputs(wildcards):
         "results/steering.md",
         *of_explainers("figures/sequences.html"),
         *of_explainers("figures/table1.svg"),
+        *of_explainers("0/README.md"),
     ]
 
 
