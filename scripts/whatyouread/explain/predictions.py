@@ -33,7 +33,7 @@ class Predictions:
 
 def of_windows(probabilities: np.ndarray, levels: Sequence[HeadLevel]) -> Predictions:
     """The predictions of some windows or segments; probabilities: float (n, classes)."""
-    classes, found = first_and_second(levels, torch.from_numpy(probabilities).double())
+    classes, found = first_and_second(levels, torch.tensor(probabilities, dtype=torch.float64))
     return Predictions(classes.numpy(), found.numpy(), np.ones(len(classes), np.int64))
 
 

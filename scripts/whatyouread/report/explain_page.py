@@ -108,14 +108,17 @@ def write_page(
     enrichment: list[dict] | None = None,
     most_bases: int = 40_000_000,
     most_records: int = 200_000,
+    left_out: tuple[int, int] = (0, 0),
 ) -> PageCounts:
     """Write the page atomically, with a stream of records; the same input gives the same bytes.
 
     levels: level -> class names by number; token: bases per token; facts: settings to show, without dates;
     enrichment: rows of a table, shown as it is. A record that would take the page above `most_bases` or
-    `most_records` is left out and counted. Raises ValueError for a record whose arrays do not fit together.
+    `most_records` is left out and counted. left_out: sequences and bases that there are beside these
+    records. Raises ValueError for a record whose arrays do not fit together.
     """
-    path, counts, index = Path(path), PageCounts(), _Index(list(levels))
+    path, index = Path(path), _Index(list(levels))
+    counts = PageCounts(records=left_out[0], bases=left_out[1])
     head, between, foot = _template(sample, facts, enrichment)
     with atomic(path) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
         file.write(head)
