@@ -11,6 +11,7 @@ SCRIPTS = Path(__file__).resolve().parents[1] / "scripts"
 LIBRARY = SCRIPTS / "whatyouread"
 ORDER = (
     "support", "data", "masks", "models", "explainers", "training", "methods", "evaluate", "classes",
+    "explain",
 )  # fmt: skip
 TOP = ("report", "simulate")
 """Packages that may import all of `ORDER`, and that nobody imports."""
@@ -43,7 +44,7 @@ def allowed(package: str) -> set[str]:
 def test_every_module_has_a_room():
     packages = {path.name for path in LIBRARY.iterdir() if (path / "__init__.py").is_file()}
     assert packages <= {*ORDER, *TOP}
-    assert len(packages) >= 11
+    assert len(packages) >= 12
     assert [path.name for path in LIBRARY.glob("*.py")] == ["__init__.py"]
     for init in LIBRARY.glob("*/__init__.py"):
         assert init.read_text() == "", init
@@ -63,6 +64,7 @@ def test_imports_run_one_way():
         ("masks", "from whatyouread.models.levels import Single", {"models"}),
         ("masks", "def f():\n    from whatyouread import models", {"models"}),
         ("simulate", "import whatyouread.report.style", {"report"}),
+        ("classes", "from whatyouread.explain.tracks import BigWig", {"explain"}),
         ("evaluate", "from whatyouread.report import style", {"report"}),
         ("models", "from whatyouread.masks.choices import THRESHOLD", set()),
     ],

@@ -116,7 +116,12 @@ def test_twenty_nasty_records(run, tmp_path):
 
     # spans: of the mask, inside of their sequences, in both formats
     spans = pd.read_csv(
-        folder / "s.spans.bed", sep="\t", header=None, quoting=3, dtype={0: str}, keep_default_na=False
+        folder / "s.spans.bed",
+        sep="\t",
+        header=None,
+        quoting=3,
+        dtype={0: str},
+        keep_default_na=False,
     )
     for one in NASTY:
         own = spans[spans[0] == one.name]

@@ -23,10 +23,9 @@ from pathlib import Path
 import numpy as np
 
 from whatyouread.masks.choices import THRESHOLD
-from whatyouread.report import style
-from whatyouread.report.style import counted
+from whatyouread.support import colours
 from whatyouread.support.files import atomic
-from whatyouread.support.text import escape_html
+from whatyouread.support.text import counted, escape_html
 
 ASSETS = Path(__file__).with_name("page")
 SCRIPTS = (
@@ -131,8 +130,8 @@ def write_page(
             "levels": [[name, list(classes)] for name, classes in levels.items()],
             "token": token,
             "threshold": threshold,
-            "palette": style.PALETTE,
-            "other": style.GREY,
+            "palette": colours.PALETTE,
+            "other": colours.GREY,
         }
         file.write(_script("index", header | index.header, index.arrays()))
         file.write(between + escape_html(counts.sentence()) + foot)

@@ -4,9 +4,9 @@ import numpy as np
 
 from whatyouread.masks.choices import THRESHOLD
 from whatyouread.report.sequence_page import SequenceView, count_runs
-from whatyouread.report.style import MASK_COLOURS, SIGNED_COLOURS, counted
+from whatyouread.report.style import MASK_COLOURS, SIGNED_COLOURS
 from whatyouread.report.token_sheet import TokenSheet, rows_height
-from whatyouread.support.text import plain
+from whatyouread.support.text import counted, plain
 
 PER_ROW = 15
 LONGEST = 100  # characters of an id

@@ -2,7 +2,8 @@
 
 import pandas as pd
 
-from whatyouread.report.style import counted, method_looks, new_figure
+from whatyouread.report.style import method_looks, new_figure
+from whatyouread.support.text import counted
 
 ROWS = {
     "kept": "kept: the true class is said\n(%, higher is better)",

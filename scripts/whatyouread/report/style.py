@@ -10,16 +10,23 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
 from whatyouread.support.cli import UserError
+from whatyouread.support.colours import (
+    BLACK,
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    PALETTE,
+    PURPLE,
+    SKY,
+    VERMILION,
+)
 from whatyouread.support.files import atomic
 from whatyouread.support.text import plain, without_controls
 
 matplotlib.use("Agg")
 
 
-# Okabe and Ito's colours, distinct for people with any kind of colour blindness
-BLUE, ORANGE, GREEN, PURPLE = "#0072B2", "#E69F00", "#009E73", "#CC79A7"
-SKY, VERMILION, BLACK, GREY = "#56B4E9", "#D55E00", "#000000", "#8A8A8A"
-PALETTE = (BLUE, ORANGE, GREEN, PURPLE, SKY, VERMILION, BLACK)
 EXPLAINER_COLOURS = (BLACK, VERMILION, PURPLE, SKY, GREEN, ORANGE, BLUE)
 """Colours of the first Explainer, the second, and so on; other methods take the remaining ones."""
 LINES = ("-", "--", "-.")
@@ -122,8 +129,3 @@ def power_of_ten(value: float, place: int | None = None) -> str:
     """
     power = round(math.log10(value))
     return "10" + str(power).translate(_RAISED) if math.isclose(value, 10.0**power) else ""
-
-
-def counted(number: int, noun: str) -> str:
-    """A number and its noun: "1,204 sequences", "1 sequence"."""
-    return f"{number:,} {noun}" + ("" if number == 1 else "s")

@@ -47,6 +47,11 @@ def first_line(text: bytes) -> str:
     return repr(line if len(line) <= 60 else line[:57] + "...")
 
 
+def counted(number: int, noun: str) -> str:
+    """A number and its noun: "1,204 sequences", "1 sequence"."""
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
 def named(items: Sequence[str], most: int = 20) -> str:
     """The first `most` items in one line, and how many more there are."""
     more = len(items) - most
