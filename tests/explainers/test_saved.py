@@ -96,7 +96,7 @@ def test_another_classifier_is_refused_wherever_it_comes_from(folder, tmp_path):
         for place in (other, tmp_path / "run/results/explanandum/0")
     ]
     refused(folder, folder, other, *digests, "--classifier", classifier=other)
-    with pytest.raises(UserError, match="explains another classifier"):
+    with pytest.raises(UserError, match=r"another classifier.*by --explanandum FOLDER"):
         load_attached(folder, load_model(Explanandum, other))
     # an older folder says nothing, and a classifier that was never saved has no digest
     load_attached(folder, small_explanandum(1))

@@ -85,6 +85,33 @@ def test_scores_need_an_explainer_only_where_they_are_of_one(tmp_path):
     assert "--explainer results/explainers/sharp/0 " in done.stdout
 
 
+def test_model_cards_have_the_figures_of_their_own_run(tmp_path):
+    labels = tmp_path / "labels.tsv"
+    labels.write_text("")
+    for change in ({}, {"labels": {"file": str(labels)}}):
+        write_config(tmp_path, TINY | change)
+        wanted = [f"results/explainers/sharp/{run}/README.md" for run in (0, 1)]
+        done = snakemake(tmp_path, *PLAN, *wanted)
+        assert jobs(done)["write_model_card"] == 2
+        first, second = (
+            next(
+                line
+                for line in done.stdout.splitlines()
+                if "/write_model_card.py" in line and f"--card {card}" in line
+            )
+            for card in wanted
+        )
+        table = "--table results/explainers/sharp/table1.tsv"
+        assert table in first
+        assert "--controls results/explainers/sharp/controls.tsv" in first
+        assert "--table" not in second
+        assert "--controls" not in second
+        for command in (first, second):
+            assert "--classifier results/explanandum/0 " in command
+            assert "--simulated" in command
+            assert ("--taxdump" in command) == (not change)
+
+
 def test_work_in_parts(tmp_path):
     write_config(tmp_path, TINY | {"parts": 3})
     done = snakemake(tmp_path, *PLAN, "results/table1.tsv")

@@ -8,6 +8,8 @@ import pandas as pd
 import pytest
 from helpers_workflow import TINY, snakemake, write_config
 
+from whatyouread.explainers.saved import load_explainer
+
 pytestmark = pytest.mark.slow
 
 EXPLAINERS = ("paper", "sharp")
@@ -85,6 +87,16 @@ def test_classes_are_explained_by_each_source(tiny_run):
     for name in ("class_explanations_summary", "class_explanations_null"):
         table = read(tiny_run, f"{name}.tsv")
         assert set(table["source"]) == {"integrated_gradients", "explainer_paper"}, name
+
+
+def test_each_explainer_can_be_given_away(tiny_run):
+    for name in ("paper", "sharp"):
+        folder = tiny_run / "results/explainers" / name / "0"
+        saved = load_explainer(folder)
+        assert [level.name for level in saved.levels] == ["superkingdom", "phylum", "genus"]
+        card = (folder / "README.md").read_text()
+        assert f"# {name}: " in card
+        assert "the same masks shifted along the sequence" in card
 
 
 def test_pictures_are_drawn_in_both_formats(tiny_run):

@@ -101,7 +101,7 @@ def load_attached(folder: str | Path, explanandum: Explanandum) -> Explainer:
     Raises UserError for missing or damaged files, and where the Explainer is another classifier's.
     """
     if explanandum.folder is not None and (Path(folder) / NAME).is_file():
-        check_classifier(folder, explanandum.folder)
+        check_classifier(folder, explanandum.folder, "--explanandum FOLDER")
     return _load(folder, explanandum)
 
 

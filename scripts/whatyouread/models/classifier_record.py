@@ -18,6 +18,7 @@ CLASSES = "classes.tsv"
 """The table of the classes, beside it (`data.levels`)."""
 WEIGHTS = "model.safetensors"
 OPTION = "--classifier FOLDER"
+"""Of programs that find the classifier by the Explainer's folder."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,14 +97,17 @@ def find_classifier(folder: str | Path, given: str | Path | None = None) -> Path
     return found[0]
 
 
-def check_classifier(folder: str | Path, classifier: str | Path) -> None:
-    """Raise UserError unless the Explainer in `folder` explains the classifier in that other folder."""
+def check_classifier(folder: str | Path, classifier: str | Path, option: str = OPTION) -> None:
+    """Raise UserError unless the Explainer in `folder` explains the classifier in that other folder.
+
+    option: by which the user gives the classifier.
+    """
     record, digest = read_classifier_record(folder), files.sha256(Path(classifier) / WEIGHTS)
     if digest != record.sha256:
         raise UserError(
             f"{folder} explains another classifier than that in {_shown(classifier)}: the SHA-256 of "
             f"its weights is {digest[:12]}…, not {record.sha256[:12]}…; give the right one's folder by "
-            f"{OPTION}"
+            f"{option}"
         )
 
 
