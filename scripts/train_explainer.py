@@ -4,18 +4,13 @@ The program trains on several GPUs under torchrun. After an interruption it resu
 """
 
 import dataclasses
-import shutil
 from pathlib import Path
 
-import numpy as np
 import torch
 
-from whatyouread.data.levels import choose_levels
 from whatyouread.data.token_files import TokenFile
 from whatyouread.explainers.objective import NetworkSettings
 from whatyouread.explainers.objectives import find_objective
-from whatyouread.explainers.saved import check_counts
-from whatyouread.models.classifier_record import CLASSES, write_classifier_record
 from whatyouread.models.explanandum import Explanandum
 from whatyouread.models.saving import load_model
 from whatyouread.support import cli, files
@@ -55,14 +50,12 @@ def main(args):
     training, validation = (
         TokenFile(path, explanandum.ranks) for path in (args.train, args.validation)
     )
-    weights = args.explanandum / "model.safetensors"
-    check_counts(choose_levels(args.classes, explanandum.ranks), explanandum, args.classes)
     torch.manual_seed(args.seed)
     explainer = objective.make_explainer(own, settings.network, explanandum)
     task = objective(explainer, explanandum, own, args.seed)
     stamp = {
         "data": fingerprint(training, validation),
-        "explanandum": files.sha256(weights),
+        "explanandum": files.sha256(args.explanandum / "model.safetensors"),
         "seed": args.seed,
         "objective": args.settings["objective"],
         **dataclasses.asdict(own),
@@ -79,19 +72,11 @@ def main(args):
         patience=settings.patience,
         min_delta=settings.min_delta,
     )
-
-    def describe(folder: Path) -> None:
-        with files.atomic(folder / CLASSES) as temporary:
-            shutil.copyfile(args.classes, temporary)
-        tokens, tokenizer = int(np.median(training.lengths)), explainer.tokenizer.name
-        write_classifier_record(folder, args.explanandum, stamp["explanandum"], tokens, tokenizer)
-
-    write_results(args, explainer, history, [args.classes, weights], describe)
+    write_results(args, explainer, history, [args.explanandum / "model.safetensors"])
 
 
 if __name__ == "__main__":
     arguments = cli.parser(__doc__)
     arguments.add_argument("--explanandum", type=Path, required=True, help="folder of its model")
-    arguments.add_argument("--classes", type=Path, required=True, help="table of label_taxonomy")
     add_arguments(arguments)
     cli.run(arguments, main, "explainer.batch_size")

@@ -124,9 +124,8 @@ def arguments(name, inputs, folder, **changed):
         "checkpoints": folder / "checkpoints",
         "output_dir": folder / "out",
     }
-    result["classes"] = inputs / "classes.tsv"
     if name == "train_explanandum":
-        return result | {"backbone": inputs / "backbone"}
+        return result | {"backbone": inputs / "backbone", "classes": inputs / "classes.tsv"}
     return result | {"explanandum": inputs / "explanandum"}
 
 

@@ -3,6 +3,7 @@
 import json
 import math
 import re
+import shutil
 import subprocess
 from argparse import Namespace
 
@@ -113,10 +114,8 @@ def test_the_best_explanandum_is_kept(explanandum_run, inputs):
 
 def test_what_the_programs_write(explanandum_run, explainer_run):
     for folder in (explanandum_run, explainer_run):
-        names = {"config.json", "history.tsv", "model.safetensors", "run.json"}
-        if folder == explainer_run:
-            names |= {"classes.tsv", "classifier.json"}
-        assert {path.name for path in folder.iterdir()} == names
+        names = ["config.json", "history.tsv", "model.safetensors", "run.json"]
+        assert sorted(path.name for path in folder.iterdir()) == names
         assert not (folder.parent / "checkpoints").exists()
         record = json.loads((folder / "run.json").read_text())
         assert record["seed"] == 11
@@ -339,25 +338,41 @@ def test_two_processes_train_like_one(inputs, tmp_path, monkeypatch):
         np.testing.assert_allclose(two[column], one[column], rtol=1e-4, err_msg=column)
 
 
-def test_an_explainer_is_saved_with_its_classes_and_where_its_classifier_is(explainer_run, inputs):
-    record = json.loads((explainer_run / "classifier.json").read_text())
+def recorded(folder, inputs, **changed):
+    values = {
+        "explainer": folder,
+        "explanandum": inputs / "explanandum",
+        "classes": inputs / "classes.tsv",
+        "train": inputs / "train.arrow",
+    }
+    program("record_classifier").main(Namespace(**values | changed))
+
+
+def test_an_explainer_gets_its_classes_and_the_place_of_its_classifier(
+    explainer_run, inputs, tmp_path
+):
+    folder = tmp_path / "model"
+    shutil.copytree(explainer_run, folder)
+    recorded(folder, inputs)
+    record = json.loads((folder / "classifier.json").read_text())
     classifier = inputs / "explanandum"
-    assert (explainer_run / record["path"]).resolve() == classifier.resolve()
+    assert (folder / record["path"]).resolve() == classifier.resolve()
     assert record["sha256"] == sha256(classifier / "model.safetensors")
-    longest = TokenFile(inputs / "train.arrow", RANKS).lengths.max()
-    assert (record["longest"], record["tokenizer"]) == (longest, "six_mers")
-    assert (explainer_run / "classes.tsv").read_bytes() == (inputs / "classes.tsv").read_bytes()
-    saved = load_explainer(explainer_run)
+    usual = int(np.median(TokenFile(inputs / "train.arrow", RANKS).lengths))
+    assert (record["tokens"], record["tokenizer"]) == (usual, "six_mers")
+    assert (folder / "classes.tsv").read_bytes() == (inputs / "classes.tsv").read_bytes()
+    saved = load_explainer(folder)
     assert [level.names for level in saved.levels] == [
         ("kingdom0", "kingdom1"), ("genus0", "genus1", "genus2", "genus3"),
     ]  # fmt: skip
-    digests = json.loads((explainer_run / "run.json").read_text())["sha256"]
-    assert digests[str(inputs / "classes.tsv")] == sha256(inputs / "classes.tsv")
 
 
-def test_classes_of_another_classifier_stop_the_training(inputs, one_class, tmp_path):
-    values = arguments("train_explainer", inputs, tmp_path)
-    values["classes"] = one_class / "classes.tsv"
+def test_classes_of_another_classifier_are_not_recorded(inputs, one_class, tmp_path):
     with pytest.raises(UserError, match="1 classes of the level kingdom, and the classifier 2"):
-        program("train_explainer").main(Namespace(**values))
-    assert not (tmp_path / "out").exists()
+        recorded(tmp_path, inputs, classes=one_class / "classes.tsv")
+    with pytest.raises(UserError, match="has no classes of the level genus"):
+        table = tmp_path / "some.tsv"
+        lines = (inputs / "classes.tsv").read_text().splitlines()
+        table.write_text("\n".join(line for line in lines if not line.startswith("genus")))
+        recorded(tmp_path, inputs, classes=table)
+    assert not (tmp_path / "classifier.json").exists()

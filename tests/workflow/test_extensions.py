@@ -312,7 +312,7 @@ def test_what_the_schema_does_not_know_the_program_does(tmp_path, settings, comp
     shared = yaml.safe_load((PROJECT / "config" / "config.yaml").read_text())["explainer"]
     options = {
         "settings": json.dumps(shared | settings), "explanandum": "none", "train": "none",
-        "validation": "none", "seed": "1", "checkpoints": "none", "output-dir": "none", "classes": "none",
+        "validation": "none", "seed": "1", "checkpoints": "none", "output-dir": "none",
     }  # fmt: skip
     command = [sys.executable, PROJECT / "scripts" / "train_explainer.py"]
     for name, value in options.items():

@@ -71,7 +71,6 @@ rule check_blank:
 rule train_explainer:
     input:
         explanandum=explanandum_of_run,
-        classes="results/taxonomy/classes.tsv",
         train="results/tokens/explainer_train.arrow",
         validation="results/tokens/explainer_validation.arrow",
     output:
@@ -79,8 +78,6 @@ rule train_explainer:
         config="results/explainers/{explainer}/{run}/config.json",
         history="results/explainers/{explainer}/{run}/history.tsv",
         record="results/explainers/{explainer}/{run}/run.json",
-        classes="results/explainers/{explainer}/{run}/classes.tsv",
-        classifier="results/explainers/{explainer}/{run}/classifier.json",
     log:
         "logs/train_explainer/{explainer}_{run}.log",
     benchmark:
@@ -104,7 +101,7 @@ rule train_explainer:
         checkpoints=placed("checkpoints/explainers/{explainer}/{run}"),
     shell:
         '{params.launcher} "$WHATYOUREAD/scripts/train_explainer.py"'
-        " --explanandum {params.explanandum} --classes {input.classes} --train {input.train}"
+        " --explanandum {params.explanandum} --train {input.train}"
         " --validation {input.validation} --settings {params.settings:q} --seed {params.seed}"
         " --threads {threads} --checkpoints {params.checkpoints} --output-dir {params.folder}"
         " --log {log}"
@@ -127,6 +124,36 @@ rule set_gate:
     shell:
         'python "$WHATYOUREAD/scripts/set_gate.py" --settings {params.settings:q}'
         " --gate {output.gate} --log {log}"
+
+
+# With these two the folder of an Explainer stands by itself. No outputs of the training, which older
+# versions have done without them.
+rule record_classifier:
+    input:
+        explanandum=explanandum_of_run,
+        config=lambda wildcards: (
+            str(Path(explanandum_of_run(wildcards)).with_name("config.json"))
+        ),
+        classes="results/taxonomy/classes.tsv",
+        train="results/tokens/explainer_train.arrow",
+    output:
+        classes="results/explainers/{explainer}/{run}/classes.tsv",
+        classifier="results/explainers/{explainer}/{run}/classifier.json",
+    log:
+        "logs/record_classifier/{explainer}_{run}.log",
+    localrule: True
+    conda:
+        "../../envs/record_classifier.yaml"
+    resources:
+        mem_mb=memory(4000),
+        runtime=minutes(10),
+    params:
+        explanandum=subpath(input.explanandum, parent=True),
+        folder=subpath(output.classes, parent=True),
+    shell:
+        'python "$WHATYOUREAD/scripts/record_classifier.py" --explainer {params.folder}'
+        " --explanandum {params.explanandum} --classes {input.classes} --train {input.train}"
+        " --log {log}"
 
 
 rule compare_losses:

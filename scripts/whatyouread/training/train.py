@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -110,23 +110,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--output-dir", type=Path, required=True, help="folder for model, history and record")
 
 
-def write_results(
-    args: argparse.Namespace,
-    model: nn.Module,
-    history,
-    inputs: list[Path],
-    beside: Callable[[Path], None] = lambda folder: None,
-) -> None:
+def write_results(args: argparse.Namespace, model: nn.Module, history, inputs: list[Path]) -> None:
     """Write the model, its history and its record, and remove the checkpoints (main process only).
 
-    args: from `add_arguments`; history: from `train`; inputs: files whose digests go into the record;
-    beside: writes further files into the folder.
+    args: from `add_arguments`; history: from `train`; inputs: files whose digests go into the record.
     """
     if os.environ.get("RANK", "0") != "0":
         return
     save_model(args.output_dir, model)
     files.write_tsv(args.output_dir / "history.tsv", history, float_format="%.6g")
-    beside(args.output_dir)
     inputs = [args.train, args.validation, *inputs, args.output_dir / "model.safetensors"]
     record = args.output_dir / "run.json"
     write_record(record, args.settings, args.seed, inputs, computed_on())
