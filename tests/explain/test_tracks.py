@@ -277,9 +277,9 @@ def test_values_seen_from_afar_are_those_of_the_whole(tmp_path):
             bases = values[name].astype(np.float64)
             for start, end, summary in big.zoom_records(zoom, name):
                 part = bases[start:end][~np.isnan(bases[start:end])]
-                assert abs(summary["bases_covered"] - len(part)) <= 7  # of one interval
+                assert abs(summary["bases_covered"] - len(part)) <= 20
                 mean = summary["sum"] / summary["bases_covered"]
-                assert mean == pytest.approx(part.mean(), abs=8 / len(part))
+                assert mean == pytest.approx(part.mean(), abs=20 / (20 + len(part)))
             assert end >= np.flatnonzero(~np.isnan(bases))[-1]
 
 
