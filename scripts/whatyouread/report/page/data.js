@@ -61,12 +61,7 @@ class Sample {
     this.firsts = [0];
     for (const count of header.blocks) this.firsts.push(this.firsts.at(-1) + count);
     this.blocks = header.blocks.map(() => null);
-    this.present = this.levels.map((_, level) => {
-      const counts = rows[`present-count-${level}`];
-      const firsts = new Uint32Array(this.size + 1);
-      for (let i = 0; i < this.size; i++) firsts[i + 1] = firsts[i] + counts[i];
-      return firsts;
-    });
+    this.present = this.levels.map((_, level) => sums(rows[`present-count-${level}`]));
   }
 
   className(level, number) {
@@ -97,43 +92,47 @@ class Sample {
     return block;
   }
 
-  async sequence(number) {
-    const block = this.blockOf(number);
-    return (await this.block(block))[number - this.firsts[block]];
-  }
-
-  /** The sequences of a block. They are read once. */
+  /** The block with this number, with where each of its sequences starts. It is read once. */
   block(block) {
-    this.blocks[block] ??= readBlock(`block-${block}`).then((read) => this.sequences(block, read));
+    this.blocks[block] ??= readBlock(`block-${block}`).then(({ header, arrays }) => {
+      const codes = unpackBases(arrays.bases, arrays.mask.length);
+      for (let i = 0; i < arrays.unknown.length; i += 2) {
+        codes.fill(4, arrays.unknown[i], arrays.unknown[i + 1]);
+      }
+      const first = this.firsts[block], last = this.firsts[block + 1];
+      const masks = arrays.minus ? [arrays.mask, arrays.minus] : [arrays.mask];
+      return {
+        first, last, codes, masks, arrays, features: header.features,
+        starts: sums(this.rows.length.subarray(first, last)), segments: sums(arrays["segment-count"]),
+      };
+    });
     return this.blocks[block];
   }
 
-  sequences(block, { header, arrays }) {
-    const codes = unpackBases(arrays.bases, arrays.mask.length);
-    for (let i = 0; i < arrays.unknown.length; i += 2) {
-      codes.fill(4, arrays.unknown[i], arrays.unknown[i + 1]);
-    }
-    const made = [];
-    let at = 0, segment = 0;
-    for (let i = 0; i < this.header.blocks[block]; i++) {
-      const number = this.firsts[block] + i, length = this.rows.length[number];
-      const end = segment + arrays["segment-count"][i];
-      const masks = [arrays.mask.subarray(at, at + length)];
-      if (arrays.minus) masks.push(arrays.minus.subarray(at, at + length));
-      made.push({
-        number, length, codes: codes.subarray(at, at + length), masks,
-        name: this.header.names[number],
-        description: this.header.descriptions[number],
-        segments: arrays.segments.subarray(2 * segment, 2 * end),
-        classes: this.levels.map((_, l) => arrays[`class-${l}`].subarray(segment, end)),
-        probabilities: this.levels.map((_, l) => arrays[`probability-${l}`].subarray(segment, end)),
-        features: header.features[i] ?? [],
-      });
-      at += length;
-      segment = end;
-    }
-    return made;
+  async sequence(number) {
+    const block = await this.block(this.blockOf(number)), { arrays } = block;
+    const i = number - block.first, start = block.starts[i], end = block.starts[i + 1];
+    const first = block.segments[i], last = block.segments[i + 1];
+    const segmentsOf = (name) => this.levels.map((_, l) => arrays[`${name}-${l}`].subarray(first, last));
+    return {
+      number, length: end - start,
+      name: this.header.names[number],
+      description: this.header.descriptions[number],
+      codes: block.codes.subarray(start, end),
+      masks: block.masks.map((mask) => mask.subarray(start, end)),
+      segments: arrays.segments.subarray(2 * first, 2 * last),
+      classes: segmentsOf("class"),
+      probabilities: segmentsOf("probability"),
+      features: block.features[i] ?? [],
+    };
   }
+}
+
+/** 0, and the sums of the first, the first two ... counts. */
+function sums(counts) {
+  const made = new Uint32Array(counts.length + 1);
+  for (let i = 0; i < counts.length; i++) made[i + 1] = made[i] + counts[i];
+  return made;
 }
 
 /** The number of the segment that holds a position, or -1. */

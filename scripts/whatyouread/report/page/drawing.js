@@ -2,7 +2,7 @@
 /* The overview as a list of shapes, which are painted on a canvas or written as SVG. */
 
 const LEFT = 30, RIGHT = 12, MASK_HEIGHT = 84, BAND = 17, LANE = 11, LABEL = 17, FONT = 11;
-const MOST_LANES = 8;
+const MOST_LANES = 10;
 
 /** The positions of the ruler: multiples of 1, 2 or 5 times a power of ten. */
 function ticks(start, end, most) {
@@ -290,6 +290,11 @@ class Overview {
     const { look } = this;
     const stranded = strand === "+" || strand === "-";
     const y = stranded ? Overview.top(strand, middle) : middle - LANE / 2;
+    // a gap before it, where another one ends or goes on
+    const edge = strand === "-" ? end : start;
+    if (this.scale * (end - start) > 8 && edge > this.view.start && edge < this.view.end) {
+      this.span(edge - 1.5 / this.scale, edge + 1.5 / this.scale, y, LANE, look.page);
+    }
     const shape = this.span(start, end, y, LANE, look.feature);
     if (!shape || shape.w < 8 || !stranded) {
       if (shape && name) this.name(shape, name, y);

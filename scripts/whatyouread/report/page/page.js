@@ -258,8 +258,8 @@ class Page {
   /** Share of the scored bases above the threshold; null without any. */
   share(number) {
     const { rows } = this.sample;
-    const { scored, above } = this.shares?.[number] ?? { scored: rows.scored[number], above: rows.above[number] };
-    return scored ? above / scored : null;
+    const { scored, above } = this.shares ?? rows;
+    return scored[number] ? above[number] / scored[number] : null;
   }
 
   /** Shares at the threshold as it is now: every sequence is read, in order. */
@@ -269,10 +269,14 @@ class Page {
     if (state.threshold === sample.header.threshold && state.strand === 0) {
       this.shares = null;
     } else {
-      const shares = [];
+      const shares = { scored: new Uint32Array(sample.size), above: new Uint32Array(sample.size) };
       for (let block = 0; block < sample.blocks.length; block++) {
-        for (const { number, masks } of await sample.block(block)) {
-          shares[number] = countAbove(masks[Math.min(state.strand, masks.length - 1)], state.threshold);
+        const { first, last, starts, masks } = await sample.block(block);
+        const mask = masks[Math.min(state.strand, masks.length - 1)];
+        for (let number = first; number < last; number++) {
+          const i = number - first, found = countAbove(mask, state.threshold, starts[i], starts[i + 1]);
+          shares.scored[number] = found.scored;
+          shares.above[number] = found.above;
         }
         if (this.shareStamp !== stamp) return;
       }

@@ -81,8 +81,8 @@ class Table {
     if (key === "length") return sample.rows.length[number];
     if (key === "share") return this.share(number) ?? -1;
     if (key === "confidence") {
-      const { class: best, probability } = sample.predicted(this.level(), number);
-      return best < 0 ? -1 : probability;
+      const none = sample.rows[`class-${this.level()}`][number] < 0;
+      return none ? -1 : sample.rows[`probability-${this.level()}`][number];
     }
     const level = Number(key.slice(6)), best = sample.rows[key][number];
     return best < 0 ? "" : sample.className(level, best);
@@ -92,12 +92,13 @@ class Table {
   sort() {
     this.rows.sort((a, b) => a - b);
     if (!this.key) return;
-    const values = new Map(this.rows.map((number) => [number, this.value(number)]));
+    const values = [];
+    for (const number of this.rows) values[number] = this.value(number);
     const sign = this.down ? -1 : 1;
     const text = this.key === "name" || this.key.startsWith("class-");
     const collator = new Intl.Collator("en", { numeric: true });
     const compare = text ? collator.compare : (a, b) => a - b;
-    this.rows.sort((a, b) => sign * compare(values.get(a), values.get(b)));
+    this.rows.sort((a, b) => sign * compare(values[a], values[b]));
   }
 
   fill(rows) {
