@@ -10,8 +10,9 @@ from typing import NamedTuple
 import numpy as np
 
 from whatyouread.data.levels import Level
-from whatyouread.explain.annotation import Features, MaskOnFeatures
+from whatyouread.explain.annotation import Features
 from whatyouread.explain.browsers import Reference, Shown, write_igv_session, write_sizes
+from whatyouread.explain.enrichment import MaskOnFeatures
 from whatyouread.explain.intake import Records
 from whatyouread.explain.predictions import Predictions, of_windows
 from whatyouread.explain.scoring import Block
@@ -257,9 +258,11 @@ def _joined(parts: Sequence[Segments], start: int) -> Segments:
     return Segments(low - start, high - start, said)
 
 
-def mask_on_features(sample: Sample, features: dict[str, Features], seed: int) -> MaskOnFeatures:
-    """What the mask falls on, over all sequences that have features; of both strands the mean."""
-    made = MaskOnFeatures(features, seed=seed)
+def mask_on_features(
+    sample: Sample, features: dict[str, Features], permutations: int, seed: int
+) -> MaskOnFeatures:
+    """What the mask falls on, over all sequences that have features; of strands apart, their mean."""
+    made = MaskOnFeatures(features, permutations=permutations, seed=seed)
     wanted = np.array([name in features for name in sample.records.names], bool)
     for whole in whole_records(sample, wanted):
         if len(whole.bases):

@@ -224,8 +224,8 @@ def _write(
     features = _features(annotation, records)
     found = None
     if features:
-        found = outputs.mask_on_features(sample, features, request.seed)
-        table = found.table(request.permutations)
+        found = outputs.mask_on_features(sample, features, request.permutations, request.seed)
+        table = found.table()
         files.write_tsv(scratch / f"{name}.annotation.tsv", table, float_format="%.4g")
         files.write_tsv(scratch / f"{name}.genes.tsv", found.genes(), float_format="%.4g")
     summary = _summary(sample, counts, saved, request, settings)

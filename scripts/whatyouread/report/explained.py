@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from whatyouread.explain.annotation import Features
+from whatyouread.explain.annotation import GENE, TYPES, Features
 from whatyouread.explain.outputs import Sample, Whole, whole_records
 from whatyouread.explain.predictions import of_windows
 from whatyouread.report.explain_page import PageRecord, mask_bytes, write_page
@@ -65,8 +65,18 @@ def _page_records(
             classes=classes,
             probabilities=values,
             predicted=_predicted(sample, whole.record),
-            features=[] if own is None else own.rows(),
+            features=[] if own is None else _shown(own),
         )
+
+
+def _shown(features: Features) -> list[tuple[str, int, int, str, str]]:
+    """What the page draws of an annotation: no genes where it says what they are made of."""
+    kinds = features.kinds()
+    kept = np.isin(kinds, TYPES)
+    if not kept.any():
+        kept = kinds == GENE
+    columns = kinds, features.starts, features.ends, features.strands, features.names
+    return list(zip(*(column[kept].tolist() for column in columns), strict=True))
 
 
 def _segments(sample: Sample, whole: Whole) -> tuple[dict, dict]:
