@@ -370,9 +370,9 @@ def test_an_explainer_gets_its_classes_and_the_place_of_its_classifier(
 def test_classes_of_another_classifier_are_not_recorded(inputs, one_class, tmp_path):
     with pytest.raises(UserError, match="1 classes of the level kingdom, and the classifier 2"):
         recorded(tmp_path, inputs, classes=one_class / "classes.tsv")
+    table = tmp_path / "some.tsv"
+    lines = (inputs / "classes.tsv").read_text().splitlines()
+    table.write_text("\n".join(line for line in lines if not line.startswith("genus")))
     with pytest.raises(UserError, match="has no classes of the level genus"):
-        table = tmp_path / "some.tsv"
-        lines = (inputs / "classes.tsv").read_text().splitlines()
-        table.write_text("\n".join(line for line in lines if not line.startswith("genus")))
         recorded(tmp_path, inputs, classes=table)
     assert not (tmp_path / "classifier.json").exists()
