@@ -87,7 +87,7 @@ def test_it_needs_what_the_library_imports():
     """Third-party packages that the library imports, by the names they are installed under."""
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
     needed = {line.partition(">")[0].partition(";")[0].strip() for line in project["dependencies"]}
-    names = {"sklearn": "scikit-learn"}
+    names = {"sklearn": "scikit-learn", "Bio": "biopython"}
     imported = {name for path in library() for name in top_level_imports(path)}
     third_party = {names.get(name, name) for name in imported - sys.stdlib_module_names}
     assert third_party - {"whatyouread"} == needed - {"legacy-cgi", "six"}

@@ -388,7 +388,7 @@ def test_nothing(tmp_path, text, packing):
         (b">a one\x01b two\nACGT\n", [("a", "one\x01b two", "ACGT", {}, [])]),
         # a quality that looks like a header, and one like the mark of the qualities
         (b"@a\nACGT\n+\n@bcd\n@b\nAC\n+\n+@\n", [("a", "", "ACGT", {}, []), ("b", "", "AC", {}, [])]),
-        (b"@a x\nAC\nGT\n+a x\nI\nIII\n\n@b\nA\n+\nI", [("a", "x", "ACGT", {}, []), ("b", "", "A", {}, [])]),
+        (b"@a x\nAC\nGT\n+a\nI\nIII\n\n@b\nA\n+\nI", [("a", "x", "ACGT", {}, []), ("b", "", "A", {}, [])]),
         (b"@a\nAC.T \n+\nIIII \n", [("a", "", "ACNT", {"strange": 1, "blank": 1}, [(2, 3)])]),
     ],
 )  # fmt: skip
@@ -574,9 +574,10 @@ LOCATIONS = [
     ("complement(1..6)", [(0, 6, "-")]),
     ("order(1..3,7..8)", [(0, 3, "+"), (6, 8, "+")]),
     ("join(complement(7..8),complement(1..3))", [(0, 3, "-"), (6, 8, "-")]),
-    ("join(1..3,J00194.1:100..202)", [(0, 3, "+")]),
-    ("J00194.1:100..202", []),
+    ("join(1..3,J00194.1:10..22)", [(0, 3, "+")]),
+    ("J00194.1:10..22", []),
     ("30..90", []),
+    ("nowhere", []),
 ]
 
 
@@ -615,6 +616,8 @@ def test_genbank_that_is_refused(tmp_path):
     refused(tmp_path, contig, "line 1", "no sequence", "gbwithparts")
     protein = SeqRecord(Seq("MKV"), id="P1", name="P1", annotations={"molecule_type": "protein"})
     refused(tmp_path, genbank_bytes(protein), "line 1", "P1 is protein")
+    first = text.count("\n", 0, text.index("        1 acgt")) + 1
+    refused(tmp_path, text.replace("   1 acgt", "   1 ac>t"), f"line {first}:", "'>' inside")
     refused(tmp_path, text.replace("400 bp", "xxx bp"), "line 1", "not a record of GenBank")
     refused(tmp_path, text.replace("ORIGIN", "ORIGIM"), "line 1", "not a record of GenBank")
     lines = [line for line in text.splitlines(True) if not line.startswith("      121 ")]
