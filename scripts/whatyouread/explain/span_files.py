@@ -89,8 +89,12 @@ class SpanFiles:
         if not ((score >= 0) & (score <= 1)).all():
             raise ValueError(f"{self._bed}: {name!r}: a score outside of 0 to 1")
         strands = np.broadcast_to(np.asarray(spans.strand), score.shape)
+        if not np.isin(strands, list(self._strands)).all():
+            raise ValueError(f"{self._bed}: {name!r}: a strand that is none of + - .")
         for strand, order in self._strands.items():
             own = strands == strand
+            if not own.any():
+                continue
             order.check(name, starts[own], ends[own], score[own])
             classes = [np.asarray(spans.classes[level], object)[own] for level in self._levels]
             said = [np.asarray(spans.probabilities[level])[own] for level in self._levels]
