@@ -1,9 +1,11 @@
 """The documents: every command that they show is run, its long ones as a dry run or by CI itself."""
 
+import gzip
 import re
 import shlex
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,8 @@ from helpers_workflow import PROJECT, TINY, StubConda, write_config
 from whatyouread.explainers.saved import load_explainer
 
 DOCUMENTS = [
-    "README.md", "config/README.md", "CONTRIBUTING.md", "docs/cluster.md", "docs/python.md",
+    "README.md", "config/README.md", "CONTRIBUTING.md", "docs/cluster.md", "docs/explain.md",
+    "docs/python.md",
 ]  # fmt: skip
 LONGEST_README = 1000  # words
 # what a test cannot do: other people's servers and schedulers, and what changes the shell itself
@@ -64,6 +67,7 @@ def run(
     return StubConda(folder).run(*shlex.split(command), *more, cwd=cwd)
 
 
+EXPLAIN = [command for command in commands() if "explain_sequences.py" in command]
 SNAKEMAKE = [command for command in commands() if command.startswith("snakemake ")]
 MAKE = [command for command in commands() if command.startswith("make ")]
 
@@ -71,7 +75,8 @@ MAKE = [command for command in commands() if command.startswith("make ")]
 def test_commands_are_found_and_none_is_forgotten():
     assert len(SNAKEMAKE) >= 4
     assert {"make demo", "make test"} <= set(MAKE)
-    rest = set(commands()) - {*SNAKEMAKE, *MAKE}
+    assert len(EXPLAIN) >= 1
+    rest = set(commands()) - {*SNAKEMAKE, *MAKE, *EXPLAIN}
     assert not [command for command in rest if not command.startswith(ELSEWHERE)]
 
 
@@ -88,7 +93,7 @@ def test_snakemake_commands_are_planned(command, folder):
 @pytest.mark.parametrize("command", MAKE)
 def test_make_commands_are_there(command, folder):
     """make's own dry run, with the files that the command names."""
-    for name in ("sequences.fa", "taxdmp.zip"):
+    for name in ("sequences.fa", "taxdmp.zip", "my.fa.gz"):
         (folder / name).write_text("")
         command = command.replace(name, str(folder / name))
     done = run(f"{command} --dry-run", folder, cwd=PROJECT)
@@ -100,6 +105,32 @@ def test_make_commands_are_there(command, folder):
 def test_what_make_help_names_is_there(target, tmp_path):
     done = run(f"make {target} --dry-run", tmp_path, cwd=PROJECT)
     assert done.returncode == 0, done.stderr
+
+
+def explained(command: str, tmp_path: Path) -> list[str]:
+    """What a command of explain_sequences writes, with models that are there."""
+    run = tmp_path / "run"
+    if not run.exists():
+        write_models(run)
+    (run / "my.fa.gz").write_bytes(gzip.compress(b">mine\nACGTACGTTAGCACGT\n"))
+    command = command.replace("python scripts/", f"{sys.executable} {PROJECT}/scripts/", 1)
+    done = subprocess.run(command, shell=True, cwd=run, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return sorted(path.name for path in (run / "explained").iterdir())
+
+
+def test_the_commands_that_explain_sequences_run(tmp_path):
+    for command in EXPLAIN:
+        assert {"index.html", "my.mask.bw", "my.predictions.tsv"} <= set(
+            explained(command, tmp_path)
+        )
+    [line] = [command for command in MAKE if command.startswith("make explain")]
+    shown = run(f"{line} --dry-run MODEL=results/explainers/sharp/0", tmp_path, cwd=PROJECT).stdout
+    [command] = re.findall(
+        r"^python .*explain_sequences.*$", shown.replace("\\\n", " "), re.MULTILINE
+    )
+    shutil.rmtree(tmp_path / "run" / "explained")
+    assert "index.html" in explained(command, tmp_path)
 
 
 def test_ci_runs_what_the_readme_names():

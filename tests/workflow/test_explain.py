@@ -67,7 +67,10 @@ def test_samples_are_part_of_everything(folder):
         ("no/such.fa", "explain.mine: no file is called no/such.fa"),
         ("no/*.fa", r"explain.mine: no file is called no/\*.fa"),
         ({"annotation": "genes.gff3"}, "explain.mine: 'sequences' is a required property"),
-        ({"sequences": "my reads/a.fa", "explainer": "sharq"}, "there is no Explainer sharq, only paper"),
+        (
+            {"sequences": "my reads/a.fa", "explainer": "sharq"},
+            "there is no Explainer sharq, only paper",
+        ),
         ({"sequences": "my reads/a.fa", "offset": 6}, "config: explain.mine: .*'offset'"),
         ({"sequences": "my reads/a.fa", "offsets": 7}, "config: explain.mine.offsets: 7"),
         ({"sequences": "my reads/a.fa", "strands": "both"}, "config: explain.mine.strands: 'both'"),
@@ -98,7 +101,9 @@ def test_the_name_of_a_sample(folder):
 
 def test_samples_on_the_command_line(folder):
     write_config(folder, TINY)
-    values = ['explain={"mine": "my reads/a.fa", "two": {"sequences": "my reads/b.fa", "offsets": 2}}']
+    values = [
+        'explain={"mine": "my reads/a.fa", "two": {"sequences": "my reads/b.fa", "offsets": 2}}'
+    ]
     samples = understood(folder, values=values)["SAMPLES"]
     assert samples["mine"]["sequences"] == ["my reads/a.fa"]
     assert json.dumps(samples["two"]["offsets"]) == "2"
