@@ -109,7 +109,7 @@ class MaskOnFeatures:
         del self._genes[self._best :]
 
     def table(self) -> pd.DataFrame:
-        """One row per type that occurs, in the order of `TYPES`.
+        """One row per type that occurs, in the order of `TYPES`; a base under several counts for each.
 
         `features`; `share_of_bases`, `share_of_mask` (of all scored bases and their mask); `mean_on`,
         `mean_off`, the mean mask on the type and elsewhere; `enrichment`, the share of the mask by the

@@ -82,7 +82,8 @@ class _Values:
         self.path, self._sizes, self._names = Path(path), sizes, list(sizes)
         self._order = InOrder(self.path, sizes)
         self._scored = 0  # sequences with values
-        self._open = np.zeros(0, _ROW)  # the last interval, which the next may continue
+        self._kept: list[np.ndarray] = []  # added, and not yet written
+        self._rows = 0
 
     def __enter__(self):
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -99,28 +100,37 @@ class _Values:
         Neighbours with equal values become one, also when they come in two calls. Raises ValueError
         where they do not fit.
         """
-        starts, ends = np.asarray(starts), np.asarray(ends)
-        values = np.asarray(values, np.float32) + np.float32(0)  # no -0
-        if self._order.check(name, starts, ends, values):
-            self._flush()
-            self._scored += 1
+        starts, ends, values = np.asarray(starts), np.asarray(ends), np.asarray(values, np.float32)
+        self._scored += self._order.check(name, starts, ends, values)
         if not len(starts):
             return
         rows = np.empty(len(starts), _ROW)
         rows["place"], rows["start"], rows["end"] = self._order.place, starts, ends
-        rows["value"] = values
-        rows = np.concatenate([self._open, rows])
+        rows["value"] = values + np.float32(0)  # no -0
+        self._kept.append(rows)
+        self._rows += len(rows)
+        if self._rows >= _ROWS:
+            # the next interval may continue the last one
+            self._kept = [self._write_merged(slice(-1))[-1:]]
+            self._rows = 0
+
+    def _write_merged(self, kept: slice) -> np.ndarray:
+        """Write what is kept, with equal neighbours as one; return it."""
+        rows = np.concatenate([np.zeros(0, _ROW), *self._kept])
         apart = rows["start"][1:] != rows["end"][:-1]
-        apart |= rows["value"][1:] != rows["value"][:-1]
-        first = np.flatnonzero(np.append(True, apart))
+        for column in ("place", "value"):
+            apart |= rows[column][1:] != rows[column][:-1]
+        first = np.flatnonzero(np.append(True, apart)[: len(rows)])
         merged = rows[first]
-        merged["end"] = rows["end"][np.append(first[1:], len(rows)) - 1]
-        self._write(merged[:-1])
-        self._open = merged[-1:]
+        merged["end"] = rows["end"][np.append(first[1:], len(rows))[: len(first)] - 1]
+        written = merged[kept]
+        for i in range(0, len(written), _ROWS):
+            self._write(written[i : i + _ROWS])
+        return merged
 
     def _flush(self) -> None:
-        self._write(self._open)
-        self._open = self._open[:0]
+        self._write_merged(slice(None))
+        self._kept = []
 
 
 class BigWig(_Values):
@@ -163,7 +173,7 @@ class BigWig(_Values):
         ends: list[BaseException | np.void] = []  # the last row, or what came before it
         with _of_the_disk(self.path):
             try:
-                pybigtools.open(str(path), "w").write(self._sizes, self._rows(ends))
+                pybigtools.open(str(path), "w").write(self._sizes, self._spooled(ends))
             except BaseException as error:
                 if type(error).__name__ != "PanicException":  # the library's for a full disk
                     raise
@@ -182,7 +192,7 @@ class BigWig(_Values):
             if found != [(*place, float(last["value"]))]:
                 raise OSError("its end is missing")
 
-    def _rows(self, ends: list) -> Iterator[tuple[str, int, int, float]]:
+    def _spooled(self, ends: list) -> Iterator[tuple[str, int, int, float]]:
         """What the spool holds. An exception, which the library would drop, goes to `ends`."""
         try:
             self._spool.seek(0)
@@ -232,21 +242,23 @@ class BedGraph(_Values):
         other.unlink(missing_ok=True)
 
     def _write(self, rows: np.ndarray) -> None:
-        for i in range(0, len(rows), _ROWS):
-            lines = _lines(self._names[rows["place"][0]], rows[i : i + _ROWS])
-            with _of_the_disk(self.path):
-                self._stream.write(lines)
+        lines = _lines(self._names, rows)
+        with _of_the_disk(self.path):
+            self._stream.write(lines)
 
 
-def _lines(name: str, rows: np.ndarray) -> bytes:
-    """The lines of bedGraph of one sequence's intervals."""
+def _lines(names: list[str], rows: np.ndarray) -> bytes:
+    """The lines of bedGraph of some intervals."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
     own, where = np.unique(rows["value"], return_inverse=True)
     texts = pa.array([f"{value:.6g}\n" for value in own.tolist()], pa.string())
     starts, ends = (pa.array(rows[column]).cast(pa.string()) for column in ("start", "end"))
-    joined = pc.binary_join_element_wise(name, starts, ends, texts.take(pa.array(where)), "\t")
+    places, which = np.unique(rows["place"], return_inverse=True)
+    called = pa.array([names[place] for place in places.tolist()], pa.string())
+    called = called.take(pa.array(which))
+    joined = pc.binary_join_element_wise(called, starts, ends, texts.take(pa.array(where)), "\t")
     _, offsets, data = joined.buffers()
     stop = np.frombuffer(offsets, np.int32)[len(rows)]
     return memoryview(data)[:stop].tobytes()
