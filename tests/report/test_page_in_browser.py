@@ -475,6 +475,37 @@ def test_zoom_and_pan_by_wheel_and_drag(page):
     assert page.region()[1] - page.region()[0] == pytest.approx((last - first) / 2, abs=2)
 
 
+def test_two_fingers_zoom_and_one_moves(driver, path):
+    open_page(driver, path, (360, 740))
+    user = User(driver)
+    box = user.find("#overview")
+    user.js("arguments[0].scrollIntoView({ block: 'center' })", box)
+    left, top, width = user.js(
+        "const b = arguments[0].getBoundingClientRect(); return [b.left, b.top + 60, b.width]", box
+    )
+    middle = left + 30 + (width - 42) / 2
+
+    def touch(kind, *places):
+        points = [{"x": x, "y": top, "id": i} for i, x in enumerate(places)]
+        driver.execute_cdp_cmd("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    touch("touchStart", middle - 30, middle + 30)
+    for distance in range(32, 61, 2):
+        touch("touchMove", middle - distance, middle + distance)
+    touch("touchEnd")
+    user.settle()
+    first, last = user.region()
+    assert last - first + 1 == pytest.approx(1303 / 2, abs=12)
+    assert (first + last) / 2 == pytest.approx(652, abs=12)
+    touch("touchStart", middle)
+    for moved in range(5, 61, 5):
+        touch("touchMove", middle - moved)
+    touch("touchEnd")
+    user.settle()
+    # to the right, by 60 pixels less what a touch moves before it counts
+    assert 30 < (user.region()[0] - first) * (width - 42) / (last - first + 1) <= 62
+
+
 @pytest.mark.parametrize(
     ("typed", "shown"),
     [

@@ -336,7 +336,9 @@ class Overview {
           share[column] += Math.min(to, column + 1) - Math.max(from, column);
         }
       }
-      const alpha = (column) => share[column] > 0 ? Math.ceil(Math.min(1, share[column]) * 5) / 5 : 0;
+      // few shades, so that neighbours join; even the palest one is seen
+      const shade = (column) => Math.ceil(Math.min(1, share[column]) * 5);
+      const alpha = (column) => share[column] > 0 ? 0.4 + 0.12 * shade(column) : 0;
       for (let column = 0; column < this.plot;) {
         let to = column + 1;
         while (to < this.plot && alpha(to) === alpha(column)) to++;
