@@ -360,3 +360,49 @@ def option(name, values):
 
 def folders(paths):
     return [str(Path(path).parent) for path in paths]
+
+
+def sample_explainer(wildcards):
+    """The folder of the Explainer of a sample."""
+    return f"results/explainers/{SAMPLES[wildcards.sample]['explainer']}/0"
+
+
+def sample_models(wildcards):
+    """What the folder of an Explainer needs to be loaded, and its classifier."""
+    folder = sample_explainer(wildcards)
+    weights = f"{folder}/model.safetensors"
+    return [
+        weights,
+        f"{folder}/classes.tsv",
+        f"{folder}/classifier.json",
+        *gates_of([weights]),
+        explanandum_of(0),
+    ]
+
+
+def sample_sequences(wildcards):
+    """The files of a sample."""
+    return sequence_files(SAMPLES[wildcards.sample]["sequences"])
+
+
+def sample_annotation(wildcards):
+    """The GFF3 of a sample, as a list; else nothing."""
+    own = SAMPLES[wildcards.sample]
+    return [own["annotation"]] if "annotation" in own else []
+
+
+def sample_regions(wildcards):
+    """The files in BED among the regions of a sample."""
+    regions = SAMPLES[wildcards.sample].get("regions", [])
+    return [region for region in regions if Path(region).is_file()]
+
+
+def sample_options(wildcards):
+    """The options of a sample for the command line, but for its files."""
+    own = SAMPLES[wildcards.sample]
+    names = ("strands", "offsets", "window", "overlap", "gap", "permutations")
+    words = [[f"--{name}", own[name]] for name in names if name in own]
+    words += [
+        [f"--{name}", *own[name]] for name in ("regions", "classes") if own.get(name)
+    ]
+    return [str(word) for option in words for word in option]

@@ -27,6 +27,7 @@ from whatyouread.support import files
 from whatyouread.support.cli import UserError, log
 from whatyouread.support.progress import progress
 from whatyouread.support.provenance import versions
+from whatyouread.support.text import named
 from whatyouread.training import checkpoints
 from whatyouread.training.train import computed_on
 
@@ -239,9 +240,17 @@ def _write(
 
 
 def _features(annotation: dict, records: Records) -> dict:
-    """Features by sequence: those of the annotation, else what the records themselves bring."""
+    """Features by sequence: those of the annotation, else what the records themselves bring.
+
+    Raises UserError where an annotation is of other sequences.
+    """
     if annotation:
-        return {name: annotation[name] for name in records.names if name in annotation}
+        if records.names and not annotation.keys() & set(records.names):
+            raise UserError(
+                f"--annotation is of {named([*annotation], 5)}, and the sequences are"
+                f" {named(records.names, 5)}: one must have the names of the other"
+            )
+        return annotation
     return {
         name: from_features(own)
         for name, own in zip(records.names, records.features, strict=True)
