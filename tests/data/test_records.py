@@ -27,7 +27,7 @@ from Bio.SeqRecord import SeqRecord
 from helpers_nasty import NASTY, NASTY_FASTA
 
 from whatyouread.data import record_formats, records
-from whatyouread.data.records import KINDS, Feature, read_records
+from whatyouread.data.records import KINDS, Feature, Meter, read_records
 from whatyouread.support.cli import UserError
 
 BLOCKS = [1, 2, 3, 7, 64, 1 << 20]
@@ -334,7 +334,7 @@ def test_a_bgzip_file_without_its_end(tmp_path):
 def test_a_slow_pipe(tmp_path):
     """Packing and format are known though bytes come one by one."""
     code = (
-        "import sys; from whatyouread.data.records import read_records\n"
+        "import sys; from whatyouread.data.records import Meter, read_records\n"
         "print([(r.name, r.length) for r in read_records('-')])"
     )
     scripts = Path(records.__file__).parents[2]
@@ -636,7 +636,7 @@ def test_genbank_without_biopython(tmp_path, monkeypatch):
 def test_biopython_is_imported_for_genbank_alone(tmp_path):
     path = write(tmp_path, NASTY_FASTA)
     code = (
-        "import sys; from whatyouread.data.records import read_records\n"
+        "import sys; from whatyouread.data.records import Meter, read_records\n"
         f"assert len(list(read_records({str(path)!r}))) == 20\n"
         "assert not {'Bio', 'torch', 'pandas'} & set(sys.modules)"
     )
@@ -735,3 +735,19 @@ def test_speed(tmp_path):
     stop = time.perf_counter()
     assert middle - start < 2  # 0.1 on an idle core
     assert stop - middle < 4  # 0.3 on an idle core
+
+
+def test_a_meter_counts_the_packed_bytes_of_all_inputs(tmp_path):
+    rng = np.random.default_rng(0)
+    text = b"".join(b">%d\n%s\n" % (i, bytes(rng.choice(list(b"ACGT"), 500).tolist())) for i in range(2000))
+    paths = [tmp_path / "a.fa", tmp_path / "b.fa.gz"]
+    paths[0].write_bytes(text)
+    paths[1].write_bytes(gzip.compress(text))
+    sizes, meter, seen = [path.stat().st_size for path in paths], Meter(), [0]
+    for path in paths:
+        for _ in read_records(path, block_bytes=1 << 14, meter=meter):
+            seen.append(meter.read)
+        assert meter.read == sum(sizes[: paths.index(path) + 1])
+    assert seen == sorted(seen)
+    assert 0 < seen[1] < sizes[0]
+    assert sizes[0] < seen[2100] < sum(sizes)

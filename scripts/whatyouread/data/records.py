@@ -173,16 +173,37 @@ def _runs_of_n(bases: bytes, offset: int) -> np.ndarray:
     return np.flatnonzero(inside[1:] != inside[:-1]).reshape(-1, 2) + offset
 
 
+class Meter:
+    """Counts the bytes that are read of one input after the other, packed ones where they are packed."""
+
+    def __init__(self):
+        self._before, self._now = 0, None
+
+    def begin(self, raw: Guarded) -> None:
+        """Another input begins."""
+        self._before, self._now = self.read, raw
+
+    @property
+    def read(self) -> int:
+        """Bytes so far."""
+        return self._before + (0 if self._now is None else self._now.count)
+
+
 def read_records(
-    source: Path | str, *, keep: int = 16 << 20, block_bytes: int = 1 << 20
+    source: Path | str,
+    *,
+    keep: int = 16 << 20,
+    block_bytes: int = 1 << 20,
+    meter: Meter | None = None,
 ) -> Iterator[Record]:
     """Yield the records of a file, or of standard input for "-", each valid until the next one.
 
     The file may be packed (gzip, bgzip, bzip2, xz, Zstandard); formats are known by content. keep: bases;
-    a longer record lies in a temporary file in TMPDIR. block_bytes: what is read at once. No record at all
-    is no error. Raises `UserError` in one line, with the file and where it can with the line, for what is
-    no file of these formats, damaged or cut, and for a name that is empty, not unique or holds control
-    characters; and for a file whose characters are mostly no bases, at its end or after `ENOUGH` of them.
+    a longer record lies in a temporary file in TMPDIR. block_bytes: what is read at once. meter: counts
+    what is read. No record at all is no error. Raises `UserError` in one line, with the file and where it
+    can with the line, for what is no file of these formats, damaged or cut, and for a name that is empty,
+    not unique or holds control characters; and for a file whose characters are mostly no bases, at its end
+    or after `ENOUGH` of them.
     """
     lines: dict[str, int] = {}
     record = None
@@ -198,7 +219,7 @@ def read_records(
             refuse_no_dna(strange + ambiguous, characters, label, "Give DNA or RNA")
         return record._end()
 
-    with _opened(source) as (stream, label):
+    with _opened(source, meter or Meter()) as (stream, label):
         try:
             for header, text, line, features in pieces(stream, label, block_bytes):
                 if header is not None:
@@ -218,7 +239,7 @@ def read_records(
 
 
 @contextmanager
-def _opened(source: Path | str) -> Iterator[tuple]:
+def _opened(source: Path | str, meter: Meter) -> Iterator[tuple]:
     """The stream of a file or of standard input, unpacked, and its name for messages."""
     if str(source) == STANDARD_INPUT:
         label = "standard input"
@@ -233,7 +254,9 @@ def _opened(source: Path | str) -> Iterator[tuple]:
             with damage_as_user_error(label):
                 refuse_cut_bgzip(path)
         raw = open(path, "rb")  # noqa: SIM115
-    with decompressed(Guarded(raw, label), label) as stream:
+    guarded = Guarded(raw, label)
+    meter.begin(guarded)
+    with decompressed(guarded, label) as stream:
         yield stream, label
 
 

@@ -34,6 +34,7 @@ class Records:
         self.features: list[list] = []
         self._starts, self._shown = [0], [np.zeros((0, 2), np.int64)]
         self._known: set[str] = set()
+        self.windows = 0  # laid out so far
         self.digest = hashlib.sha256()
         self._written = open(path, "wb")  # noqa: SIM115
         self._read = open(path, "rb", buffering=0)  # noqa: SIM115
@@ -133,23 +134,25 @@ def blocks(source: Iterable, layout: Layout, records: Records) -> Iterator[Windo
         pieces.append(stretches(start, stop, record.gaps() + start, layout.gap))
         bases += record.length
         if bases >= _PIECE:
-            waiting = waiting.then(_asked(lay_out(np.concatenate(pieces), layout), records))
+            waiting = waiting.then(_laid_out(pieces, layout, records))
             pieces, bases = pieces[:1], 0
             for first in range(0, len(waiting) - BLOCK + 1, BLOCK):
                 yield waiting.take(slice(first, first + BLOCK))
             waiting = waiting.take(slice(len(waiting) // BLOCK * BLOCK, None))
     records.check_regions()
-    waiting = waiting.then(_asked(lay_out(np.concatenate(pieces), layout), records))
+    waiting = waiting.then(_laid_out(pieces, layout, records))
     for first in range(0, len(waiting), BLOCK):
         yield waiting.take(slice(first, first + BLOCK))
 
 
-def _asked(windows: Windows, records: Records) -> Windows:
-    """The windows that overlap what is asked for."""
-    if records.regions is None:
-        return windows
-    shown = records.shown
-    # the first region that ends after the window's start must begin before its stop
-    place = np.searchsorted(shown[:, 1], windows.start, side="right")
-    begins = np.append(shown[:, 0], np.iinfo(np.int64).max)
-    return windows.take(begins[place] < windows.stop)
+def _laid_out(pieces: list[np.ndarray], layout: Layout, records: Records) -> Windows:
+    """The windows of some stretches that overlap what is asked for."""
+    windows = lay_out(np.concatenate(pieces), layout)
+    if records.regions is not None:
+        shown = records.shown
+        # the first region that ends after the window's start must begin before its stop
+        place = np.searchsorted(shown[:, 1], windows.start, side="right")
+        begins = np.append(shown[:, 0], np.iinfo(np.int64).max)
+        windows = windows.take(begins[place] < windows.stop)
+    records.windows += len(windows)
+    return windows

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from whatyouread.data.packing import without_packing
-from whatyouread.data.records import Record, read_records
+from whatyouread.data.records import Meter, Record, read_records
 from whatyouread.explain import outputs, tables
 from whatyouread.explain.annotation import from_features, read_annotation
 from whatyouread.explain.intake import Records, blocks
@@ -183,18 +183,27 @@ def _work(folder: Path, settings: dict, restart: bool) -> Iterator[None]:
     checkpoints.remove(folder)
 
 
-def _records(paths: Iterable[str]) -> Iterator[Record]:
+def _records(paths: Iterable[str], meter: Meter) -> Iterator[Record]:
     for path in paths:
-        yield from read_records(path if path == STANDARD_INPUT else Path(path))
+        yield from read_records(path if path == STANDARD_INPUT else Path(path), meter=meter)
+
+
+def _bytes(paths: Iterable[str]) -> int:
+    """What there is to read; 0 where that cannot be known."""
+    sizes = [os.path.getsize(path) if os.path.isfile(path) else 0 for path in paths]
+    return sum(sizes) if all(sizes) else 0
 
 
 def _score(
     scored: Blocks, records: Records, layout: Layout, request: Request, scorer: Scorer
 ) -> None:
+    meter, size = Meter(), _bytes(request.fasta)
+    windows = blocks(_records(request.fasta, meter), layout, records)
     with progress("explaining", None, "windows") as bar:
-        for number in scored.fill(
-            blocks(_records(request.fasta), layout, records), records, scorer
-        ):
+        for number in scored.fill(windows, records, scorer):
+            if size:
+                # of what is not read yet, as many windows for a byte as of what is
+                bar.total = round(records.windows * max(size / max(meter.read, 1), 1))
             bar.update(number)
     if not len(records):
         log.warning("%s: no sequence in it", ", ".join(request.fasta))
