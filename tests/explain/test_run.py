@@ -14,7 +14,6 @@ from helpers_explain import complement, random_text
 from helpers_nasty import NASTY, NASTY_FASTA
 from helpers_saved import NAMES, write_models
 
-from whatyouread.explain import intake
 from whatyouread.explain.run import Request, explain
 from whatyouread.explain.scoring import Scorer
 from whatyouread.report.explained import write_sample_page
@@ -185,10 +184,10 @@ def test_a_sequence_is_the_mean_of_its_windows_and_its_probability_runs_along_it
 
 
 def test_an_interrupted_run_goes_on_and_ends_with_the_same_bytes(run, tmp_path, monkeypatch):
-    monkeypatch.setattr(intake, "BLOCK", 8)
+    monkeypatch.setattr("whatyouread.explain.run.BLOCK", 8)
     rng = np.random.default_rng(1)
     text = fasta(a=random_text(rng, 4000), b="ACGTNN" * 3, c=random_text(rng, 700))
-    run("whole", text, write_sample_page)
+    run("whole", text, write_sample_page, batch_size=4)
     score, seen = Scorer.score, []
 
     def breaks(self, *given):
@@ -199,11 +198,11 @@ def test_an_interrupted_run_goes_on_and_ends_with_the_same_bytes(run, tmp_path, 
 
     monkeypatch.setattr(Scorer, "score", breaks)
     with pytest.raises(KeyboardInterrupt):
-        run("parts", text, write_sample_page)
+        run("parts", text, write_sample_page, batch_size=4)
     assert [path.name for path in (tmp_path / "parts").iterdir() if path.name[0] != "."] == []
     seen.clear()
     monkeypatch.setattr(Scorer, "score", lambda *given: seen.append(1) or score(*given))
-    run("parts", text, write_sample_page)
+    run("parts", text, write_sample_page, batch_size=4)
     windows = pq.read_table(tmp_path / "whole/s.masks.parquet").num_rows
     assert len(seen) == -(-windows // 8) - 3
     assert contents(tmp_path / "whole") == contents(tmp_path / "parts")

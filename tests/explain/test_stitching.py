@@ -1,12 +1,15 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from helpers_explain import Letters, complement, made_up, random_text
 
+from whatyouread.data.six_mers import SIX_MERS
 from whatyouread.explain import intake, stitching
 from whatyouread.explain.intake import Records, blocks
 from whatyouread.explain.spans import SpanFinder
 from whatyouread.explain.stitching import stitch
-from whatyouread.explain.windows import REVERSE, Layout
+from whatyouread.explain.windows import REVERSE, Layout, texts
 from whatyouread.support.cli import UserError
 
 LAYOUT = Layout(60, 30, 6)
@@ -19,6 +22,10 @@ def prepared(tmp_path, monkeypatch, records, layout=LAYOUT, block=3, regions=Non
     windows = list(blocks(iter(records), layout, kept))
     line = np.frombuffer("".join(record.text for record in records).encode(), np.uint8)
     return [made_up(one, line) for one in windows], kept
+
+
+def line_of(text):
+    return np.frombuffer(text.encode(), np.uint8)
 
 
 def whole(pieces):
@@ -198,3 +205,26 @@ def test_spans_are_the_runs_above_the_threshold(tmp_path, monkeypatch, longest):
         middle = (a + b - 1) // 2
         [segment] = [row for row in rows if row[0] <= middle < row[1]]
         np.testing.assert_allclose(own, segment[2])
+
+
+def test_with_all_frames_it_does_not_matter_where_windows_fall(tmp_path, monkeypatch):
+    """Of scores that only depend on the token: away from the ends, all phases give the same."""
+    layout, text = Layout(60, 30, 6, offsets=6), random_text(np.random.default_rng(7), 700)
+
+    def along(letters):
+        made, kept = prepared(tmp_path, monkeypatch, [Letters("r", letters)], layout)
+        alike = []
+        for block in made:
+            ids, _ = SIX_MERS.tokenize(*texts(line_of(letters), block.windows))
+            ids = ids[~SIX_MERS.is_special[ids]].astype(np.int64)
+            alike.append(replace(block, masks=(ids * 31 % 101 / 100).astype(np.float16)))
+        return whole(stitch(alike, kept, "merged"))[0][0]
+
+    values = along(text)
+    for cut in (1, 4, 6, 17, 30, 100):
+        moved = along(text[cut:])
+        inner = slice(120, len(text) - cut - 120)
+        np.testing.assert_allclose(moved[inner], values[cut:][inner], atol=0.0011)
+    layout = Layout(60, 30, 6)
+    one_frame = [along(text)[200:500], along(text[1:])[199:499]]
+    assert np.abs(one_frame[0] - one_frame[1]).max() > 0.1

@@ -15,7 +15,7 @@ from whatyouread.explain.windows import Layout, Windows, lay_out, stretches
 from whatyouread.support.cli import UserError
 from whatyouread.support.text import named
 
-BLOCK = 512  # windows; what a kill may cost
+BLOCK = 128  # windows, or a batch where that is larger; what a kill may cost
 _PIECE = 1 << 22  # bases at once
 
 
@@ -119,11 +119,14 @@ class Records:
         return np.frombuffer(bytes(text), np.uint8)
 
 
-def blocks(source: Iterable, layout: Layout, records: Records) -> Iterator[Windows]:
-    """Read the records of `source` into `records`; yield all windows on the line in blocks of `BLOCK`.
+def blocks(
+    source: Iterable, layout: Layout, records: Records, size: int | None = None
+) -> Iterator[Windows]:
+    """Read the records of `source` into `records`; yield all windows on the line in blocks of `size`.
 
-    The last block may be smaller. A window is left out where none of its bases is asked for.
+    size: `BLOCK` by default. The last block may be smaller. A window is left out where none of its bases is asked for.
     """
+    size = size or BLOCK
     waiting = Windows(*np.zeros((4, 0), np.int64))
     pieces, bases = [np.zeros((0, 2), np.int64)], 0
     for record in source:
@@ -136,13 +139,13 @@ def blocks(source: Iterable, layout: Layout, records: Records) -> Iterator[Windo
         if bases >= _PIECE:
             waiting = waiting.then(_laid_out(pieces, layout, records))
             pieces, bases = pieces[:1], 0
-            for first in range(0, len(waiting) - BLOCK + 1, BLOCK):
-                yield waiting.take(slice(first, first + BLOCK))
-            waiting = waiting.take(slice(len(waiting) // BLOCK * BLOCK, None))
+            for first in range(0, len(waiting) - size + 1, size):
+                yield waiting.take(slice(first, first + size))
+            waiting = waiting.take(slice(len(waiting) // size * size, None))
     records.check_regions()
     waiting = waiting.then(_laid_out(pieces, layout, records))
-    for first in range(0, len(waiting), BLOCK):
-        yield waiting.take(slice(first, first + BLOCK))
+    for first in range(0, len(waiting), size):
+        yield waiting.take(slice(first, first + size))
 
 
 def _laid_out(pieces: list[np.ndarray], layout: Layout, records: Records) -> Windows:

@@ -15,7 +15,7 @@ from whatyouread.data.packing import without_packing
 from whatyouread.data.records import Meter, Record, read_records
 from whatyouread.explain import outputs, tables
 from whatyouread.explain.annotation import from_features, read_annotation
-from whatyouread.explain.intake import Records, blocks
+from whatyouread.explain.intake import BLOCK, Records, blocks
 from whatyouread.explain.predictions import of_records
 from whatyouread.explain.requests import asked_classes, read_regions
 from whatyouread.explain.scoring import Blocks, Scorer
@@ -198,7 +198,9 @@ def _score(
     scored: Blocks, records: Records, layout: Layout, request: Request, scorer: Scorer
 ) -> None:
     meter, size = Meter(), _bytes(request.fasta)
-    windows = blocks(_records(request.fasta, meter), layout, records)
+    windows = blocks(
+        _records(request.fasta, meter), layout, records, max(BLOCK, request.batch_size)
+    )
     with progress("explaining", None, "windows") as bar:
         for number in scored.fill(windows, records, scorer):
             if size:
