@@ -279,6 +279,21 @@ def test_a_region_has_the_scores_that_it_has_in_the_whole(run, tmp_path):
     assert not [path for path in (tmp_path / "none").iterdir() if path.name[0] != "."]
 
 
+def test_a_region_without_an_end_reaches_to_the_last_base(run, tmp_path):
+    text = fasta(a=random_text(np.random.default_rng(7), 300), empty="")
+    summary = run("out", text, regions=["a:291", "a:1-2"])
+    assert summary["bases"]["asked for"] == 12
+    values = track(tmp_path / "out/s.mask.bw", {"a": 300})["a"]
+    assert np.flatnonzero(~np.isnan(values)).tolist() == [0, 1, *range(290, 300)]
+    for region, said in (
+        ("a:301", "a ends at 300, and 301 is asked for"),
+        ("a:300-301", "a ends at 300, and 300-301 is"),
+        ("empty:1", "empty ends at 0, and 1 is"),
+    ):
+        with pytest.raises(UserError, match=said):
+            run("none", text, regions=[region])
+
+
 def test_a_class_that_is_asked_for(run, tmp_path):
     text = fasta(a=random_text(np.random.default_rng(6), 600))
     run("out", text, classes=["genus=Rosa"])
@@ -336,6 +351,12 @@ def test_files_of_a_run_before_that_are_not_made_again_go(run, tmp_path):
         ({"sample": "a/b"}, "--sample 'a/b'"),
         ({"sample": ".hidden"}, "--sample"),
         ({"offsets": 7}, "7 offsets"),
+        ({"sample": "\udcff"}, "--sample"),
+        ({"work_dir": Path("\udcff")}, "--work-dir"),
+        ({"batch_size": 0}, "--batch-size 0"),
+        ({"threads": 0}, "--threads 0"),
+        ({"permutations": 0}, "--permutations 0"),
+        ({"seed": -1}, "--seed -1"),
         ({"overlap": 1.0}, "--overlap 1.0"),
         ({"window": 3}, "a window of 0 bases"),
         ({"regions": ["a"]}, "neither a file in BED nor a region"),

@@ -68,6 +68,7 @@ def explain(request: Request, write_page=None) -> dict:
     UserError for all that the user can mend; the output folder then is as it was, and a run that goes
     on later does not compute again what is done.
     """
+    _check_numbers(request)
     if request.device:
         os.environ["WHATYOUREAD_DEVICE"] = request.device
     name = _sample_name(request)
@@ -119,6 +120,13 @@ def explain(request: Request, write_page=None) -> dict:
     return summary
 
 
+def _check_numbers(request: Request) -> None:
+    for name, least in (("batch_size", 1), ("threads", 1), ("permutations", 1), ("seed", 0)):
+        if (given := getattr(request, name)) < least:
+            option = "--" + name.replace("_", "-")
+            raise UserError(f"{option} {given}: give a whole number from {least} on")
+
+
 def _sample_name(request: Request) -> str:
     given = request.sample
     if given is None:
@@ -127,9 +135,17 @@ def _sample_name(request: Request) -> str:
             given = "sequences"
         else:
             given = re.sub(r"\.[A-Za-z0-9]+$", "", without_packing(Path(first).name)) or "sequences"
-    if not re.fullmatch(r"[^\s/\\]([^/\\\x00-\x1f]*[^\s/\\])?", given) or given.startswith("."):
+    if not re.fullmatch(r"[^\s/\\]([^/\\\x00-\x1f]*[^\s/\\])?", given) or given[0] == "." or not _is_text(given):
         raise UserError(f"--sample {given!r}: give a name that can begin the names of files")
+    for option, path in {"--output-dir": request.output_dir, "--work-dir": request.work_dir}.items():
+        if not _is_text(str(path)):  # the libraries take no other names
+            raise UserError(f"{option} {str(path)!r}: its name is no UTF-8: give another one")
     return given
+
+
+def _is_text(name: str) -> bool:
+    """Whether a name can be written as UTF-8."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in name)
 
 
 def _refuse_foreign(folder: Path, name: str) -> None:
