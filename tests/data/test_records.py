@@ -739,7 +739,9 @@ def test_speed(tmp_path):
 
 def test_a_meter_counts_the_packed_bytes_of_all_inputs(tmp_path):
     rng = np.random.default_rng(0)
-    text = b"".join(b">%d\n%s\n" % (i, bytes(rng.choice(list(b"ACGT"), 500).tolist())) for i in range(2000))
+    text = b"".join(
+        b">%d\n%s\n" % (i, bytes(rng.choice(list(b"ACGT"), 500).tolist())) for i in range(2000)
+    )
     paths = [tmp_path / "a.fa", tmp_path / "b.fa.gz"]
     paths[0].write_bytes(text)
     paths[1].write_bytes(gzip.compress(text))

@@ -47,7 +47,9 @@ def test_what_is_no_region_is_refused(given):
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("line", ["chr\t5", "chr\t5\t5", "chr\tx\t7", "chr\t5\t٧", "chr\t-1\t7", "chr"])
+@pytest.mark.parametrize(
+    "line", ["chr\t5", "chr\t5\t5", "chr\tx\t7", "chr\t5\t٧", "chr\t-1\t7", "chr"]
+)
 def test_what_is_no_bed_is_refused_with_its_line(tmp_path, line):
     path = tmp_path / "some.bed"
     path.write_text(f"chr\t0\t9\n{line}\n")
