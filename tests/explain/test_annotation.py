@@ -76,6 +76,7 @@ def test_a_pseudo_gene_is_a_pseudogene(tmp_path, attributes):
         ("a\t.\tCDS\t9\t8\t.\t+\t0\tID=x\n", "'9-8'"),
         ("a\t.\tCDS\t1.5\t8\t.\t+\t0\tID=x\n", "'1.5-8'"),
         ("a\t.\tCDS\t-1\t8\t.\t+\t0\tID=x\n", "'-1-8'"),
+        (f"a\t.\tCDS\t1\t{10**30}\t.\t+\t0\tID=x\n", "'1-1000"),
         ("a\t.\tCDS\t1\t8\t.\tplus\t0\tID=x\n", "strand"),
     ],
 )
@@ -84,6 +85,12 @@ def test_a_line_that_is_no_gff3(tmp_path, line, said):
     with pytest.raises(UserError, match=rf"genes.gff3: line 5 is not GFF3 \(.*{said}") as raised:
         read_annotation(path)
     assert "\n" not in str(raised.value)
+
+
+def test_a_name_in_latin_1_is_the_one_of_the_sequence(tmp_path):
+    path = tmp_path / "genes.gff3"
+    path.write_bytes((HEAD + ROW).encode().replace(b"a\t", b"\xe4\t", 1))
+    assert "ä" in read_annotation(path)
 
 
 def test_no_features_and_no_file(tmp_path):

@@ -47,12 +47,40 @@ def test_what_is_no_region_is_refused(given):
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("line", ["chr\t5", "chr\t5\t5", "chr\tx\t7", "chr\t-1\t7", "chr"])
+@pytest.mark.parametrize(
+    "line", ["chr\t5", "chr\t5\t5", "chr\tx\t7", "chr\t5\t٧", "chr\t-1\t7", "chr"]
+)
 def test_what_is_no_bed_is_refused_with_its_line(tmp_path, line):
     path = tmp_path / "some.bed"
     path.write_text(f"chr\t0\t9\n{line}\n")
     with pytest.raises(UserError, match="line 2: not a line of BED"):
         read_regions([str(path)])
+
+
+def test_a_number_beyond_all_sequences_is_no_bug(tmp_path):
+    path = tmp_path / "some.bed"
+    path.write_text(f"chr\t5\t{10**30}\n")
+    for given in (f"chr:6-{10**30}", str(path)):
+        [[start, stop]] = regions(given)["chr"]
+        assert (start, stop > 10**12, stop < END) == (5, True, True)
+
+
+def test_a_sequence_may_be_called_like_a_header_of_bed(tmp_path):
+    path = tmp_path / "some.bed"
+    path.write_bytes(
+        b"\xef\xbb\xbfa\t0\t1\nbrowser position chr1:1-9\ntrack name=x\ntrack\n"
+        b"track1\t0\t5\ntrack\t2\t3\n\xff\t4\t5\n"
+    )
+    expected = {"a": [[0, 1]], "track1": [[0, 5]], "track": [[2, 3]], "\xff": [[4, 5]]}
+    assert regions(str(path)) == expected
+
+
+@pytest.mark.parametrize("text", ["", "# none\n\n"])
+def test_a_file_without_a_region_is_refused(tmp_path, text):
+    path = tmp_path / "some.bed"
+    path.write_text(text)
+    with pytest.raises(UserError, match="no region in it"):
+        regions(str(path))
 
 
 def test_classes_by_name_by_path_and_by_level():

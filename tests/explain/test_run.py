@@ -278,6 +278,21 @@ def test_a_region_has_the_scores_that_it_has_in_the_whole(run, tmp_path):
     assert not [path for path in (tmp_path / "none").iterdir() if path.name[0] != "."]
 
 
+def test_a_region_without_an_end_reaches_to_the_last_base(run, tmp_path):
+    text = fasta(a=random_text(np.random.default_rng(7), 300), empty="")
+    summary = run("out", text, regions=["a:291", "a:1-2"])
+    assert summary["bases"]["asked for"] == 12
+    values = track(tmp_path / "out/s.mask.bw", {"a": 300})["a"]
+    assert np.flatnonzero(~np.isnan(values)).tolist() == [0, 1, *range(290, 300)]
+    for region, said in (
+        ("a:301", "a ends at 300, and 301 is asked for"),
+        ("a:300-301", "a ends at 300, and 300-301 is"),
+        ("empty:1", "empty ends at 0, and 1 is"),
+    ):
+        with pytest.raises(UserError, match=said):
+            run("none", text, regions=[region])
+
+
 def test_a_class_that_is_asked_for(run, tmp_path):
     text = fasta(a=random_text(np.random.default_rng(6), 600))
     run("out", text, classes=["genus=Rosa"])
@@ -321,6 +336,98 @@ def test_nothing_of_anybody_else_is_overwritten(run, tmp_path):
         run("file", text)
 
 
+def test_what_comes_to_nothing_leaves_nothing(run, tmp_path, monkeypatch):
+    (tmp_path / "out").mkdir()
+    with pytest.raises(UserError, match="a '>' inside a sequence"):
+        run("out", b">a\nACGT>b\nACGT\n")
+    assert list((tmp_path / "out").iterdir()) == []
+
+    def stop(*_):
+        raise SystemExit(143)
+
+    # what is computed stays, and no lock
+    monkeypatch.setattr("whatyouread.explain.run._write", stop)
+    with pytest.raises(SystemExit):
+        run("out", fasta(a="ACGTACGTAC"))
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [".s.work"]
+
+
+@pytest.mark.parametrize("failing", ["shutil.move", "os.replace"])
+def test_a_disk_that_is_full_at_the_end_leaves_no_half_results(run, tmp_path, monkeypatch, failing):
+    run("out", fasta(a="ACGTACGTAC"), strands="apart", work_dir=tmp_path / "work")
+    first, calls = contents(tmp_path / "out"), []
+    place, name = failing.split(".")
+    real = getattr(sys.modules[place], name)
+
+    def full(source, target):
+        if Path(target).parent.name in (".s.coming", "out") and Path(target).name[:2] in (
+            "s.",
+            "in",
+        ):
+            calls.append(1)
+            if len(calls) == 3:
+                raise OSError(28, "No space left on device", str(source))
+        return real(source, target)
+
+    text = fasta(a="TTTTACGTACCCCC")
+    with monkeypatch.context() as patch:
+        patch.setattr(sys.modules[place], name, full)
+        with pytest.raises(OSError, match="No space left") as error:
+            run("out", text, work_dir=tmp_path / "work")
+    left = contents(tmp_path / "out")
+    if failing == "shutil.move":
+        assert left == first
+        assert error.value.filename == str(tmp_path / "out")
+    run("out", text, work_dir=tmp_path / "work")
+    run("new", text)
+    assert contents(tmp_path / "out") == contents(tmp_path / "new")
+
+
+def test_a_kill_while_the_work_folder_comes_or_goes_stops_no_later_run(run, tmp_path, monkeypatch):
+    from whatyouread.training import checkpoints
+
+    text, work = fasta(a="ACGTACGTAC"), tmp_path / "out" / ".s.work"
+
+    def killed(*_):
+        raise SystemExit(137)
+
+    # it comes: the stamp is not finished
+    work.mkdir(parents=True)
+    (work / ".1234.stamp.json").write_text("{")
+    run("out", text)
+    # it goes: the stamp is the last that does
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoints, "remove", killed)
+        with pytest.raises(SystemExit):
+            run("out", text)
+    assert [path.name for path in work.iterdir()] == ["stamp.json"]
+    run("out", text)
+    assert not work.exists()
+
+
+def test_a_full_disk_is_named(run, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("whatyouread.explain.run._write", full)
+    with pytest.raises(OSError, match="No space left") as error:
+        run("out", fasta(a="ACGT"))
+    assert error.value.filename == str(tmp_path / "out" / ".s.work")
+
+
+def test_the_page_of_a_run_that_ended_meanwhile_is_not_overwritten(run, tmp_path):
+    text = fasta(a="ACGTACGTAC")
+
+    def meanwhile(path, *given):
+        (tmp_path / "out" / "index.html").write_text("theirs")
+        return write_sample_page(path, *given)
+
+    with pytest.raises(UserError, match=r"index\.html is there and was not made by"):
+        run("out", text, meanwhile)
+    assert (tmp_path / "out" / "index.html").read_text() == "theirs"
+    assert not list((tmp_path / "out").glob("s.*"))
+
+
 def test_files_of_a_run_before_that_are_not_made_again_go(run, tmp_path):
     text = fasta(a="ACGTACGTAC")
     run("out", text, strands="apart")
@@ -335,6 +442,12 @@ def test_files_of_a_run_before_that_are_not_made_again_go(run, tmp_path):
         ({"sample": "a/b"}, "--sample 'a/b'"),
         ({"sample": ".hidden"}, "--sample"),
         ({"offsets": 7}, "7 offsets"),
+        ({"sample": "\udcff"}, "--sample"),
+        ({"work_dir": Path("\udcff")}, "--work-dir"),
+        ({"batch_size": 0}, "--batch-size 0"),
+        ({"threads": 0}, "--threads 0"),
+        ({"permutations": 0}, "--permutations 0"),
+        ({"seed": -1}, "--seed -1"),
         ({"overlap": 1.0}, "--overlap 1.0"),
         ({"window": 3}, "a window of 0 bases"),
         ({"regions": ["a"]}, "neither a file in BED nor a region"),

@@ -9,6 +9,7 @@ import numpy as np
 
 from whatyouread.data.packing import open_plain
 from whatyouread.support.cli import UserError
+from whatyouread.support.text import decoded
 
 INTERGENIC = "intergenic"
 GENE = "gene"
@@ -137,7 +138,7 @@ def read_annotation(path: str | Path) -> dict[str, Features]:
 
 
 def _text(field: bytes) -> str:
-    return unquote(field.decode("utf-8", "replace"))
+    return unquote(decoded(field))
 
 
 def _parsed(line: bytes) -> tuple[str, tuple[str, int, int, str, str, str]]:
@@ -145,7 +146,7 @@ def _parsed(line: bytes) -> tuple[str, tuple[str, int, int, str, str, str]]:
     if len(columns) != 9:
         raise ValueError(f"{len(columns)} columns in place of 9, which tabs divide")
     seqid, _, own, first, last, _, strand, _, attributes = columns
-    if not (first.isdigit() and last.isdigit()) or not 1 <= int(first) <= int(last):
+    if not (first.isdigit() and last.isdigit()) or not 1 <= int(first) <= int(last) < 2**63:
         shown = b"-".join((first, last))[:40].decode("utf-8", "replace")
         raise ValueError(f"{shown!r} are no places counted from 1")
     if strand not in (b"+", b"-", b".", b"?"):

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from whatyouread.explain.requests import TO_THE_END
 from whatyouread.explain.windows import Layout, Windows, lay_out, stretches
 from whatyouread.support.cli import UserError
 from whatyouread.support.text import named
@@ -88,11 +89,13 @@ class Records:
         self._starts.append(start + record.length)
         shown = np.array([[0, record.length]], np.int64)
         if self.regions is not None:
-            shown = self.regions.get(record.name, shown[:0])
-            if len(shown) and shown[-1, 1] > record.length:
+            shown = self.regions.get(record.name, shown[:0]).copy()
+            to_the_end = shown[:, 1] == TO_THE_END
+            shown[to_the_end, 1] = record.length
+            if len(shown) and max(shown[-1, 1], shown[-1, 0] + 1) > record.length:
+                wanted = f"{shown[-1, 0] + 1:,}" + ("" if to_the_end[-1] else f"-{shown[-1, 1]:,}")
                 raise UserError(
-                    f"--regions: {record.name} ends at {record.length:,}, and"
-                    f" {shown[-1, 0] + 1:,}-{shown[-1, 1]:,} is asked for"
+                    f"--regions: {record.name} ends at {record.length:,}, and {wanted} is asked for"
                 )
         shown = shown[shown[:, 0] < shown[:, 1]] + start
         self._shown.append(shown)

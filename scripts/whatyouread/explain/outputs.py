@@ -109,8 +109,13 @@ def write_tracks(folder: Path, sample: Sample) -> dict[str, int]:
         def write_spans(found: Found, strand: str) -> None:
             counts["spans"] += len(found.start)
             counts["bases_in_spans"] += int((found.stop - found.start).sum())
+            if not len(found.start):
+                return
+            # once for all of them: there may be a thousand records in a piece
+            said = of_windows(found.probabilities, sample.heads)
             for record, own in _by_record(found.start, starts):
-                spans.add(records.names[record], _spans(found, own, starts[record], strand, sample))
+                made = _spans(found, said, own, starts[record], strand, sample.levels)
+                spans.add(records.names[record], made)
 
         known = -1
         for piece in sample.pieces():
@@ -161,9 +166,10 @@ def _write_session(folder: Path, sample: Sample, big: dict, reference: Reference
     )
 
 
-def _spans(found: Found, own: slice, start: int, strand: str, sample: Sample) -> Spans:
-    said = of_windows(found.probabilities[own], sample.heads)
-    classes, values = said.classes[:, :, 0], said.probabilities[:, :, 0]
+def _spans(
+    found: Found, said: Predictions, own: slice, start: int, strand: str, levels: Sequence[Level]
+) -> Spans:
+    classes, values = said.classes[own, :, 0], said.probabilities[own, :, 0]
     return Spans(
         found.start[own] - start,
         found.stop[own] - start,
@@ -171,9 +177,9 @@ def _spans(found: Found, own: slice, start: int, strand: str, sample: Sample) ->
         strand,
         {
             level.name: np.array(level.names, object)[classes[:, i]]
-            for i, level in enumerate(sample.levels)
+            for i, level in enumerate(levels)
         },
-        {level.name: values[:, i] for i, level in enumerate(sample.levels)},
+        {level.name: values[:, i] for i, level in enumerate(levels)},
     )
 
 

@@ -9,16 +9,18 @@ import numpy as np
 from whatyouread.data.levels import Level
 from whatyouread.data.packing import open_plain
 from whatyouread.support.cli import UserError
-from whatyouread.support.text import named
+from whatyouread.support.text import decoded, named
 
-_END = np.iinfo(np.int64).max
+TO_THE_END = np.iinfo(np.int64).max
+_HEADER = re.compile(r"(track|browser)(\s|$)")
+_LARGEST = 10**15  # a place beyond all sequences, and far from the end of int64
 
 
 def read_regions(given: Iterable[str]) -> dict[str, np.ndarray]:
     """Regions by the names of their sequences, int64 (k, 2), 0-based, half-open, merged, in order.
 
     given: each a file in BED, or `NAME:START-END`, 1-based with both ends, as samtools has it; `NAME:START`
-    reaches to the end of the sequence. Raises UserError for anything else.
+    reaches to the end of the sequence, here `TO_THE_END`. Raises UserError for anything else.
     """
     found: dict[str, list[tuple[int, int]]] = {}
     for text in given:
@@ -38,24 +40,31 @@ def _region(text: str) -> tuple[str, int, int]:
             f"--regions: {text!r} is neither a file in BED nor a region like chr1:1001-2000 (the first"
             " and the last base, counted from 1)"
         )
-    return match[1], numbers[0] - 1, numbers[1] if len(numbers) > 1 else _END
+    start, *stop = (min(number, _LARGEST) for number in numbers)
+    return match[1], start - 1, stop[0] if stop else TO_THE_END
 
 
 def _bed(path: Path) -> Iterable[tuple[str, int, int]]:
+    found = False
     with open_plain(path, str(path)) as stream:
         for number, line in enumerate(stream, 1):
-            text = line.decode("utf-8", "replace").rstrip("\r\n")
-            if not text.strip() or text.startswith(("#", "track", "browser")):
-                continue
+            text = decoded(line).rstrip("\r\n").removeprefix("\ufeff")
             fields = text.split("\t") if "\t" in text else text.split()
             numbers = fields[1:3]
-            good = len(numbers) == 2 and all(part.isdecimal() for part in numbers)
-            if not good or int(numbers[0]) >= int(numbers[1]):
+            good = len(numbers) == 2 and all(re.fullmatch("[0-9]+", part) for part in numbers)
+            # a sequence may be called "track1", or "track"
+            if not text.strip() or text[0] == "#" or (not good and _HEADER.match(text)):
+                continue
+            start, stop = (min(int(part), _LARGEST) for part in numbers) if good else (0, 0)
+            if start >= stop:
                 raise UserError(
                     f"{path}, line {number}: not a line of BED (name, start from 0, end above it,"
                     f" with tabs between): {text[:60]!r}"
                 )
-            yield fields[0], int(numbers[0]), int(numbers[1])
+            found = True
+            yield fields[0], start, stop
+    if not found:
+        raise UserError(f"{path}: no region in it: give a file in BED")
 
 
 def _merged(sorted_: np.ndarray) -> np.ndarray:

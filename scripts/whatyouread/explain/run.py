@@ -68,6 +68,7 @@ def explain(request: Request, write_page=None) -> dict:
     UserError for all that the user can mend; the output folder then is as it was, and a run that goes
     on later does not compute again what is done.
     """
+    _check_numbers(request)
     if request.device:
         os.environ["WHATYOUREAD_DEVICE"] = request.device
     name = _sample_name(request)
@@ -119,6 +120,13 @@ def explain(request: Request, write_page=None) -> dict:
     return summary
 
 
+def _check_numbers(request: Request) -> None:
+    for name, least in (("batch_size", 1), ("threads", 1), ("permutations", 1), ("seed", 0)):
+        if (given := getattr(request, name)) < least:
+            option = "--" + name.replace("_", "-")
+            raise UserError(f"{option} {given}: give a whole number from {least} on")
+
+
 def _sample_name(request: Request) -> str:
     given = request.sample
     if given is None:
@@ -127,9 +135,24 @@ def _sample_name(request: Request) -> str:
             given = "sequences"
         else:
             given = re.sub(r"\.[A-Za-z0-9]+$", "", without_packing(Path(first).name)) or "sequences"
-    if not re.fullmatch(r"[^\s/\\]([^/\\\x00-\x1f]*[^\s/\\])?", given) or given.startswith("."):
+    if (
+        not re.fullmatch(r"[^\s/\\]([^/\\\x00-\x1f]*[^\s/\\])?", given)
+        or given[0] == "."
+        or not _is_text(given)
+    ):
         raise UserError(f"--sample {given!r}: give a name that can begin the names of files")
+    for option, path in {
+        "--output-dir": request.output_dir,
+        "--work-dir": request.work_dir,
+    }.items():
+        if not _is_text(str(path)):  # the libraries take no other names
+            raise UserError(f"{option} {str(path)!r}: its name is no UTF-8: give another one")
     return given
+
+
+def _is_text(name: str) -> bool:
+    """Whether a name can be written as UTF-8."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in name)
 
 
 def _refuse_foreign(folder: Path, name: str) -> None:
@@ -169,18 +192,43 @@ def _layout(request: Request, saved: SavedExplainer) -> Layout:
 def _work(folder: Path, settings: dict, restart: bool) -> Iterator[None]:
     """The folder of an unfinished run, which goes when the run is finished."""
     mark = folder / "stamp.json"
-    checkpoints.hold(folder)
-    if folder.exists() and not mark.exists() and any(folder.iterdir()):
+    checkpoints.hold(folder, "explaining with this work folder")
+    try:
+        yield from _held(folder, mark, settings, restart)
+    except BaseException as error:
+        if isinstance(error, OSError) and error.errno and not error.filename:
+            error.filename = str(folder)  # the libraries do not say where
+        # what holds no finished block would help no later run
+        if mark.exists() and not any((folder / "windows").glob("[!.]*")):
+            _empty(folder)
+            checkpoints.remove(folder)
+        checkpoints.release(folder)
+        raise
+    _empty(folder)
+    checkpoints.remove(folder)
+
+
+def _held(folder: Path, mark: Path, settings: dict, restart: bool) -> Iterator[None]:
+    # a kill may have left an unfinished stamp
+    others = [path for path in (folder.iterdir() if folder.exists() else ()) if path.name[0] != "."]
+    if others and not mark.exists():
         raise UserError(f"{folder} holds something else: give another --work-dir")
     if mark.exists() and (restart or files.read_json(mark) != settings):
         if not restart:
             log.warning("%s is of another model or other settings: starting anew", folder)
-        shutil.rmtree(folder)
-    (folder / "windows").mkdir(parents=True, exist_ok=True)
-    if not mark.exists():
+        _empty(folder)
+    if not mark.exists() or files.read_json(mark) != settings:
         files.write_json(mark, settings)
+    # after the stamp, which tells whose folder this is
+    (folder / "windows").mkdir(exist_ok=True)
     yield
-    checkpoints.remove(folder)
+
+
+def _empty(folder: Path) -> None:
+    """Remove all from a work folder but its stamp, which goes last."""
+    for part in ("windows", "results"):
+        shutil.rmtree(folder / part, ignore_errors=True)
+    (folder / "bases").unlink(missing_ok=True)
 
 
 def _records(paths: Iterable[str], meter: Meter) -> Iterator[Record]:
@@ -342,15 +390,30 @@ def _in_words(summary: dict) -> Iterator[str]:
 
 
 def _publish(scratch: Path, folder: Path, name: str) -> None:
-    """Move finished files to their folder, where those of an earlier run may lie."""
-    record = folder / _record_name(name)
+    """Move finished files to their folder, where those of an earlier run may lie.
+
+    A folder on another file system, which may be full, first gets all of them beside the old ones.
+    """
+    record, coming = folder / _record_name(name), folder / f".{name}.coming"
     made = sorted(path.name for path in scratch.iterdir())
-    before = _made_before(record)
     folder.mkdir(parents=True, exist_ok=True)
-    # first, so that a kill in between leaves no file that seems another's
-    files.write_json(record, {"files": sorted({*before, *made})})
+    _refuse_foreign(folder, name)  # another run may have ended there meanwhile
+    shutil.rmtree(coming, ignore_errors=True)
+    try:
+        coming.mkdir()
+        for new in made:
+            shutil.move(scratch / new, coming / new)
+        before = _made_before(record)
+        # first, so that a kill in between leaves no file that seems another's
+        files.write_json(record, {"files": sorted({*before, *made})})
+        for new in made:
+            os.replace(coming / new, folder / new)
+    except OSError as error:
+        if Path(str(error.filename)).parent == scratch:  # it was read without trouble
+            error.filename = str(folder)
+        raise
+    finally:
+        shutil.rmtree(coming, ignore_errors=True)
     for old in set(before) - set(made):
         (folder / old).unlink(missing_ok=True)
-    for new in made:
-        shutil.move(scratch / new, folder / new)
     files.write_json(record, {"files": made})

@@ -44,10 +44,11 @@ def fingerprint(*files: TokenFile) -> str:
     return digest.hexdigest()
 
 
-def hold(folder: Path) -> None:
-    """Keep other trainings out of `folder` until `remove` runs or this process ends.
+def hold(folder: Path, doing: str = "training with these checkpoints") -> None:
+    """Keep other processes out of `folder` until `remove` or `release` runs or this process ends.
 
-    The lock is on `FOLDER.lock`. Raises UserError if a live process holds it.
+    The lock is on `FOLDER.lock`. doing: what all of them do, for messages. Raises UserError if a live
+    process holds it.
     """
     path = folder.with_name(f"{folder.name}.lock").resolve()
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -62,8 +63,7 @@ def hold(folder: Path) -> None:
             lock.close()
             if time.monotonic() > deadline:
                 raise UserError(
-                    f"{folder}: {owner} is training with these checkpoints: "
-                    "wait for its end, or end it, and run again"
+                    f"{folder}: {owner} is {doing}: wait for its end, or end it, and run again"
                 ) from None
             time.sleep(0.2)
             continue
@@ -83,6 +83,11 @@ def hold(folder: Path) -> None:
 def remove(folder: Path) -> None:
     """Remove the checkpoints and the lock of a finished training."""
     shutil.rmtree(folder, ignore_errors=True)
+    release(folder)
+
+
+def release(folder: Path) -> None:
+    """Let other processes into a folder that this one holds."""
     path = folder.with_name(f"{folder.name}.lock").resolve()
     path.unlink(missing_ok=True)
     if path in _held:
