@@ -127,7 +127,8 @@ def blocks(
 ) -> Iterator[Windows]:
     """Read the records of `source` into `records`; yield all windows on the line in blocks of `size`.
 
-    size: `BLOCK` by default. The last block may be smaller. A window is left out where none of its bases is asked for.
+    size: `BLOCK` by default. The last block may be smaller. A window is left out where none of its bases
+    is asked for.
     """
     size = size or BLOCK
     waiting = Windows(*np.zeros((4, 0), np.int64))

@@ -8,10 +8,10 @@ from whatyouread.masks.choices import THRESHOLD
 from whatyouread.report.style import (
     BLUE,
     ORANGE,
-    counted,
     new_figure,
     panel_title,
 )
+from whatyouread.support.text import counted
 
 _MOST_BINS = 60
 

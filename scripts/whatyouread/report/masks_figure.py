@@ -10,10 +10,10 @@ from whatyouread.report.style import (
     ORANGE,
     SKY,
     VERMILION,
-    counted,
     new_figure,
     panel_title,
 )
+from whatyouread.support.text import counted
 
 _LEAST_SHARE = 0.05  # of the sequences, that a position must have to be drawn
 

@@ -8,11 +8,11 @@ from whatyouread.report.style import (
     BLUE,
     ORANGE,
     PALETTE,
-    counted,
     new_figure,
 )
 from whatyouread.support.cli import UserError
 from whatyouread.support.files import read_tsv
+from whatyouread.support.text import counted
 
 ACCURACY = "_balanced_accuracy"
 TERMS = {
