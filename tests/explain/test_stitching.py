@@ -15,9 +15,10 @@ from whatyouread.support.cli import UserError
 LAYOUT = Layout(60, 30, 6)
 
 
-def prepared(tmp_path, monkeypatch, records, layout=LAYOUT, block=3, regions=None):
+def prepared(tmp_path, monkeypatch, records, layout=LAYOUT, block=3, regions=None, least=1):
     """The scored blocks of some records, and the records."""
     monkeypatch.setattr(intake, "BLOCK", block)
+    monkeypatch.setattr(stitching, "_LEAST", least)
     kept = Records(tmp_path / f"bases{len(list(tmp_path.iterdir()))}", regions)
     windows = list(blocks(iter(records), layout, kept))
     line = np.frombuffer("".join(record.text for record in records).encode(), np.uint8)
@@ -121,6 +122,9 @@ def test_a_block_more_or_less_changes_nothing(tmp_path, monkeypatch):
         whole(stitch(*prepared(tmp_path, monkeypatch, records, block=block), "merged"))
         for block in (1, 2, 7, 100)
     ]
+    for least in (100, 1 << 18):
+        made = prepared(tmp_path, monkeypatch, records, block=2, least=least)
+        found.append(whole(stitch(*made, "merged")))
     for values, rows in found[1:]:
         np.testing.assert_array_equal(values, found[0][0])
         for row, first in zip(rows, found[0][1], strict=True):

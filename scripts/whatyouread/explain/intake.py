@@ -34,6 +34,8 @@ class Records:
         self.counts: list[dict[str, int]] = []
         self.features: list[list] = []
         self._starts, self._shown = [0], [np.zeros((0, 2), np.int64)]
+        # both as arrays, for as long as no record is added
+        self._arrays: dict[str, np.ndarray] = {}
         self._known: set[str] = set()
         self.windows = 0  # laid out so far
         self.digest = hashlib.sha256()
@@ -55,11 +57,15 @@ class Records:
 
     @property
     def starts(self) -> np.ndarray:
-        return np.array(self._starts, np.int64)
+        if "starts" not in self._arrays:
+            self._arrays["starts"] = np.array(self._starts, np.int64)
+        return self._arrays["starts"]
 
     @property
     def shown(self) -> np.ndarray:
-        return np.concatenate(self._shown)
+        if "shown" not in self._arrays:
+            self._arrays["shown"] = np.concatenate(self._shown)
+        return self._arrays["shown"]
 
     def length(self, record: int) -> int:
         """The bases of a record."""
@@ -76,6 +82,7 @@ class Records:
                 f"two sequences are called {record.name}: rename one, since results are known by name"
             )
         self._known.add(record.name)
+        self._arrays.clear()
         start = self._starts[-1]
         self.digest.update(f">{record.name}\n".encode("utf-8", "surrogateescape"))
         for low in range(0, record.length, _PIECE):

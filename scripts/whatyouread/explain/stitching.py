@@ -17,7 +17,7 @@ from whatyouread.explain.windows import REVERSE
 DECIMALS = 3
 """Of mask values in tracks."""
 _N = ord("N")
-_LONGEST = 1 << 20  # bases of a piece
+_LEAST, _LONGEST = 1 << 18, 1 << 20  # bases of a piece
 
 
 class Segments(NamedTuple):
@@ -62,7 +62,8 @@ def stitch(blocks: Iterable[Block], records: Records, strands: str) -> Iterator[
         blend.add(block)
         spread.add(block)
         # a long stretch of N lies before the next window
-        yield from _cut(blend, spread, until, records)
+        if until - blend.done >= _LEAST:
+            yield from _cut(blend, spread, until, records)
         block = after
     if blend.done < end:
         yield from _cut(blend, spread, end, records)
