@@ -143,5 +143,5 @@ requirements: requirements.in
 	.requirements/bin/python -m pip install --quiet --requirement requirements.in
 	{ echo "# Made from requirements.in by make requirements."; \
 	  grep "python_version" requirements.in | sed 's/ *#.*//'; \
-	  .requirements/bin/python -m pip freeze | sed 's/+cpu$$//' | grep -vE '^(nvidia-|triton|cuda-|legacy-cgi)'; } > requirements.txt
+	  .requirements/bin/python -m pip freeze | sed 's/+cpu$$//' | grep -vE '^(nvidia-|triton|cuda-|legacy-cgi|pybigtools|pyBigWig)'; } > requirements.txt
 	rm -rf .requirements

@@ -7,14 +7,14 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import pybigtools
-import pyBigWig
 import pysam
 import pytest
 
 from whatyouread.explain import tracks
 from whatyouread.explain.tracks import BedGraph, BigWig, intervals
 
+pybigtools = pytest.importorskip("pybigtools", reason="there is no bigWig without pybigtools")
+pyBigWig = pytest.importorskip("pyBigWig", reason="pyBigWig, the other reader, is not installed")
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 SHORT = {"one": 1, "five": 5, "six": 6, "seven": 7, "none": 0, "all_n": 9, "long": 20}
 NAMES = (
@@ -321,3 +321,14 @@ def test_a_full_disk(tmp_path, kind, bytes_):
     assert done.returncode == 1
     assert re.search(r"UserError: .* could not be written|Errno 27", done.stderr), done.stderr
     assert not list(tmp_path.iterdir())
+
+
+def test_without_its_library_there_is_no_bigwig_and_a_warning(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    path = tmp_path / "a.bw"
+    path.write_bytes(b"old")
+    with BigWig(path, {"a": 9}) as track:
+        track.add("a", np.array([0]), np.array([9]), np.array([0.5], np.float32))
+    assert not track.written
+    assert not path.exists()
+    assert "a.bw is not written: pybigtools is not installed" in caplog.text

@@ -6,6 +6,7 @@ order, overlapping, not a number) is a bug of ours: a `ValueError` names the pla
 it. Places are 0-based and half-open.
 """
 
+import importlib.util
 import logging
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -137,7 +138,8 @@ class BigWig(_Values):
     """A bigWig (.bw) of values, by pybigtools; its header has the sequences with values, in their order.
 
     After the block, `written` tells whether there is a file. There is none without a value, which readers
-    refuse (UCSC's tools make none either), nor for more than `MOST_IN_BIGWIG` sequences, with a warning.
+    refuse (UCSC's tools make none either), nor, with a warning, for more than `MOST_IN_BIGWIG` sequences
+    or without pybigtools, which has no build for every Python.
     """
 
     # not by pyBigWig 0.3.29, which loses the sum at the end of each block of its summaries: values seen
@@ -150,19 +152,18 @@ class BigWig(_Values):
         with tempfile.TemporaryFile(dir=self.path.parent) as self._spool:
             yield
             self._flush()
-            self.written = 0 < self._scored <= MOST_IN_BIGWIG
+            there = importlib.util.find_spec("pybigtools") is not None
+            self.written = there and 0 < self._scored <= MOST_IN_BIGWIG
             if self.written:
                 with atomic(self.path) as temporary:
                     self._convert(temporary)
                 return
         self.path.unlink(missing_ok=True)
+        reason = f"a bigWig holds {MOST_IN_BIGWIG} sequences at most, and these are {self._scored}"
+        if not there:
+            reason = "pybigtools is not installed; there is none for Python 3.14 yet"
         if self._scored:
-            log.warning(
-                "%s is not written: a bigWig holds %d sequences at most, and these are %d",
-                self.path.name,
-                MOST_IN_BIGWIG,
-                self._scored,
-            )
+            log.warning("%s is not written: %s", self.path.name, reason)
 
     def _write(self, rows: np.ndarray) -> None:
         self._spool.write(rows.tobytes())
