@@ -63,6 +63,14 @@ class Sample(NamedTuple):
         """All bases, stitched."""
         return stitch(self.blocks, self.records, self.strands)
 
+    def decided(self, probabilities: np.ndarray) -> Predictions:
+        """What class probabilities, float (n, classes), say at each level."""
+        return of_windows(probabilities, self.heads)
+
+    def wholes(self, wanted: np.ndarray) -> Iterator["Whole"]:
+        """See `whole_records`."""
+        return whole_records(self, wanted)
+
     def by_record(self, piece: Piece) -> Iterator[tuple[int, slice]]:
         """The records that a piece lies in, and which of its bases are theirs."""
         starts = self.records.starts

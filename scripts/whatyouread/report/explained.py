@@ -1,15 +1,19 @@
 """The page of an explained sample, from what `explain` made of it."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from whatyouread.explain.annotation import GENE, TYPES, Features
-from whatyouread.explain.outputs import Sample, Whole, whole_records
-from whatyouread.explain.predictions import of_windows
 from whatyouread.report.explain_page import PageRecord, mask_bytes, write_page
+
+if TYPE_CHECKING:  # they import torch
+    from whatyouread.explain.outputs import Sample, Whole
 
 MOST_BASES, MOST_SEQUENCES = 40_000_000, 200_000
 """What a page holds; the sequences are taken in their order as long as they fit."""
@@ -49,7 +53,7 @@ def write_sample_page(
 def _page_records(
     sample: Sample, wanted: np.ndarray, features: Mapping[str, Features]
 ) -> Iterator[PageRecord]:
-    for whole in whole_records(sample, wanted):
+    for whole in sample.wholes(wanted):
         name = sample.records.names[whole.record]
         own = features.get(name)
         masks = [mask_bytes(values) for values in whole.values]
@@ -84,7 +88,7 @@ def _segments(sample: Sample, whole: Whole) -> tuple[dict, dict]:
     if not len(whole.segments.start):
         none = {level.name: np.zeros(0) for level in sample.levels}
         return {name: values.astype(np.int64) for name, values in none.items()}, none
-    said = of_windows(whole.segments.probabilities, sample.heads)
+    said = sample.decided(whole.segments.probabilities)
     names = [level.name for level in sample.levels]
     return (
         {name: said.classes[:, i, 0] for i, name in enumerate(names)},
