@@ -7,7 +7,6 @@ from whatyouread.report.style import (
     EXPLAINER_COLOURS,
     PALETTE,
     VERMILION,
-    counted,
     method_looks,
     new_figure,
     save,
@@ -19,12 +18,6 @@ def test_save_refuses_other_formats(tmp_path):
     with pytest.raises(UserError, match=r"\.svg or \.png"):
         save(new_figure(1, 1), [tmp_path / "a.pdf"])
     assert not list(tmp_path.iterdir())
-
-
-def test_counted():
-    assert counted(1, "token") == "1 token"
-    assert counted(0, "token") == "0 tokens"
-    assert counted(1204, "token") == "1,204 tokens"
 
 
 def test_explainers_are_bold_and_no_two_methods_look_alike():

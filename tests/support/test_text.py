@@ -13,6 +13,7 @@ from markdown_it import MarkdownIt
 from whatyouread.support.cli import UserError
 from whatyouread.support.files import read_tsv, write_tsv
 from whatyouread.support.text import (
+    counted,
     escape_html,
     escape_markdown,
     markdown_table,
@@ -138,3 +139,9 @@ def test_plain_text_is_one_line_of_characters_with_a_width():
 def test_long_lists_are_cut():
     assert named([str(n) for n in range(3)], most=3) == "0, 1, 2"
     assert named([str(n) for n in range(25)]).endswith("18, 19 and 5 more")
+
+
+def test_counted():
+    assert counted(1, "token") == "1 token"
+    assert counted(0, "token") == "0 tokens"
+    assert counted(1204, "token") == "1,204 tokens"
