@@ -17,6 +17,7 @@ import pandas as pd
 
 from whatyouread.classes.stable_items import false_discovery
 from whatyouread.explain.annotation import GENES, INTERGENIC, TYPES, Features
+from whatyouread.explain.intervals import union
 from whatyouread.support.text import named
 
 log = logging.getLogger(__name__)
@@ -210,14 +211,6 @@ def _blocks(moves: np.ndarray, columns: int) -> Iterator[tuple[slice, np.ndarray
         yield slice(i, i + step), moves[i : i + step]
 
 
-def _union(starts: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Intervals that overlap or touch, as one each, in order."""
-    order = np.argsort(starts, kind="stable")
-    starts, ends = starts[order], np.maximum.accumulate(ends[order])
-    first = np.flatnonzero(np.append(True, starts[1:] > ends[:-1])[: len(starts)])
-    return starts[first], ends[np.append(first[1:], len(starts))[: len(first)] - 1]
-
-
 def _unions(
     kinds: np.ndarray, features: Features, length: int
 ) -> Iterator[tuple[str, int, np.ndarray, np.ndarray]]:
@@ -225,9 +218,9 @@ def _unions(
     for kind in TYPES[:-1]:
         own = kinds == kind
         if own.any():
-            yield kind, int(own.sum()), *_union(features.starts[own], features.ends[own])
+            yield kind, int(own.sum()), *union(features.starts[own], features.ends[own])
     own = kinds != ""
-    starts, ends = _union(features.starts[own], features.ends[own])
+    starts, ends = union(features.starts[own], features.ends[own])
     starts, ends = np.append(0, ends), np.append(starts, length)
     free = ends > starts
     if free.any():

@@ -8,6 +8,7 @@ import numpy as np
 
 from whatyouread.data.levels import Level
 from whatyouread.data.packing import open_plain
+from whatyouread.explain.intervals import union
 from whatyouread.support.cli import UserError
 from whatyouread.support.text import decoded, named
 
@@ -27,7 +28,9 @@ def read_regions(given: Iterable[str]) -> dict[str, np.ndarray]:
         lines = _bed(Path(text)) if Path(text).is_file() else [_region(text)]
         for name, start, stop in lines:
             found.setdefault(name, []).append((start, stop))
-    return {name: _merged(np.array(sorted(own), np.int64)) for name, own in found.items()}
+    return {
+        name: np.stack(union(*np.array(own, np.int64).T), axis=1) for name, own in found.items()
+    }
 
 
 def _region(text: str) -> tuple[str, int, int]:
@@ -65,13 +68,6 @@ def _bed(path: Path) -> Iterable[tuple[str, int, int]]:
             yield fields[0], start, stop
     if not found:
         raise UserError(f"{path}: no region in it: give a file in BED")
-
-
-def _merged(sorted_: np.ndarray) -> np.ndarray:
-    ends = np.maximum.accumulate(sorted_[:, 1])
-    new = np.append(True, sorted_[1:, 0] > ends[:-1])
-    last = np.append(np.flatnonzero(new)[1:] - 1, len(ends) - 1)
-    return np.stack([sorted_[new, 0], ends[last]], axis=1)
 
 
 def asked_classes(given: Sequence[str], levels: Sequence[Level]) -> np.ndarray:
