@@ -86,10 +86,18 @@ def test_all_that_it_writes_follows_a_prefix(importing):
     assert "--url theirs/resources/simulated/dataset.zip" in done.stdout
     assert "--checkpoints theirs/checkpoints/explainers/sharp/0" in done.stdout
     (importing / "theirs" / "encoder").mkdir(parents=True)
-    local = yaml.safe_dump(SMALLER | {"backbone": {"path": "encoder"}})
-    (importing / "config.yaml").write_text(local)
+    for name in ("a.fa", "b.fa", "some.bed"):
+        (importing / "theirs" / name).write_text("")
+    sample = {"sequences": "*.fa", "annotation": "a.fa", "regions": ["some.bed", "a:1-2"]}
+    own = {"backbone": {"path": "encoder"}, "explain": {"mine": sample}}
+    (importing / "config.yaml").write_text(yaml.safe_dump(SMALLER | own))
     planned = snakemake(importing, *arguments, snakefile=snakefile)
     assert '--settings \'{"path": "theirs/encoder"}\'' in planned.stdout
+    page = "theirs/results/explain/mine/index.html"
+    planned = snakemake(importing, *arguments, page, snakefile=snakefile)
+    assert "--fasta theirs/a.fa theirs/b.fa --annotation theirs/a.fa " in planned.stdout
+    assert "--regions theirs/some.bed a:1-2 " in planned.stdout
+    assert "--model theirs/results/explainers/sharp/0 " in planned.stdout
     old.parent.mkdir(parents=True)
     old.write_text("old")
     done = snakemake(importing, *arguments, snakefile=snakefile)

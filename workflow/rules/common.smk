@@ -382,7 +382,7 @@ def sample_models(wildcards):
 
 def sample_sequences(wildcards):
     """The files of a sample."""
-    return sequence_files(SAMPLES[wildcards.sample]["sequences"])
+    return SAMPLE_FILES[wildcards.sample]
 
 
 def sample_annotation(wildcards):
@@ -393,8 +393,8 @@ def sample_annotation(wildcards):
 
 def sample_regions(wildcards):
     """The files in BED among the regions of a sample."""
-    regions = SAMPLES[wildcards.sample].get("regions", [])
-    return [region for region in regions if Path(region).is_file()]
+    regions = SAMPLE_REGIONS[wildcards.sample]
+    return [region for region, path in regions.items() if Path(path).is_file()]
 
 
 def sample_options(wildcards):
@@ -402,7 +402,9 @@ def sample_options(wildcards):
     own = SAMPLES[wildcards.sample]
     names = ("strands", "offsets", "window", "overlap", "gap", "permutations")
     words = [[f"--{name}", own[name]] for name in names if name in own]
-    words += [
-        [f"--{name}", *own[name]] for name in ("regions", "classes") if own.get(name)
-    ]
+    lists = {
+        "regions": SAMPLE_REGIONS[wildcards.sample].values(),
+        "classes": own.get("classes", []),
+    }
+    words += [[f"--{name}", *values] for name, values in lists.items() if values]
     return [str(word) for option in words for word in option]

@@ -49,15 +49,6 @@ OLD_RESULTS = (
     "results/table1_controls.tsv",
     "results/attributions/explainer.parquet",
 )
-# what Snakemake empties, or programs remove, before they write there
-EMPTIED = (
-    "resources/dataset",
-    "resources/taxdump",
-    "resources/backbone",
-    "results",
-    "checkpoints",
-    "logs",
-)
 # key -> the registry that knows its values
 REGISTRIES = {
     "tokenizer": "data/tokenizers.py",
@@ -310,69 +301,6 @@ def contradictions():
     yield from endangered()
 
 
-def sequence_files(patterns):
-    """The files that paths and globs name, each once, in order."""
-    found = []
-    for pattern in map(os.path.expanduser, patterns):
-        own = [pattern] if os.path.lexists(pattern) else sorted(glob.glob(pattern))
-        found += [path for path in own if path not in found]
-    return found
-
-
-def endangered():
-    """Files of the user that Snakemake would delete before a program could refuse, in words."""
-    sources = {
-        "dataset.url": config["dataset"]["url"],
-        "taxdump.url": config["taxdump"]["url"],
-        "backbone.path": config["backbone"].get("path"),
-        "labels.file": config["labels"].get("file"),
-    }
-    for name, own in SAMPLES.items():
-        paths = [*sequence_files(own["sequences"]), own.get("annotation")]
-        sources |= {f"explain.{name} ({path})": path for path in paths}
-    for key, source in sources.items():
-        if not source or (key == "labels.file" and source == "resources/taxdump"):
-            continue
-        try:
-            path = addresses.local_path(source) if key.endswith("url") else Path(source)
-            path = path and Path(placed(str(path.expanduser()))).resolve()
-            path and path.stat()
-        except FileNotFoundError:  # to be made, or Snakemake says so
-            pass
-        except (ValueError, RuntimeError, OSError) as error:
-            yield f"{key}: {addresses.hide(f'{source}: {error}')}"
-            continue
-        if path and re.search("[{}]", source):
-            yield f"{key}: {source}: Snakemake cannot read paths with braces: rename it"
-        for made in EMPTIED if path else ():
-            folder = Path(placed(made)).resolve()
-            # of a label file's surroundings nothing is copied
-            around = key != "labels.file" and path.is_dir() and overlap(folder, path)
-            if around or overlap(path, folder):
-                yield (
-                    f"{key}: {source} lies in {made}/ of this run or around it, where files are"
-                    " deleted before new ones are written: keep your files elsewhere"
-                )
-                break
-    for name in ("dataset", "taxdump", "backbone"):
-        folder = Path(placed(f"resources/{name}"))
-        record = folder.with_name(f"{name}.json")
-        foreign = not folder.is_dir() or any(folder.iterdir())
-        if os.path.exists(folder) and foreign and not record.exists():
-            yield (
-                f"{folder} is there but was not made by this workflow (there is no {record}), and"
-                " Snakemake would empty it: move it away, and name it in the configuration to use it"
-            )
-
-
-def overlap(path, folder):
-    """Whether a path is a folder or lies in it, by whatever name."""
-    above = (path, *path.parents)
-    return folder in above or (
-        folder.exists() and any(p.exists() and p.samefile(folder) for p in above)
-    )
-
-
 def stop_at(lines):
     """Say everything that is wrong at once."""
     if lines := list(lines):
@@ -421,4 +349,18 @@ SAMPLES = {
 }
 COMPILE = "--compile" if config["evaluation"]["compile"] else ""
 
+
+include: "sources.smk"
+
+
+# found now: a prefix is not known any more when inputs are asked for
+SAMPLE_FILES = {name: sequence_files(own["sequences"]) for name, own in SAMPLES.items()}
+# sample -> its regions, and where those that are files lie
+SAMPLE_REGIONS = {
+    name: {
+        region: placed(region) if Path(placed(region)).is_file() else region
+        for region in own.get("regions", [])
+    }
+    for name, own in SAMPLES.items()
+}
 stop_at(f"config: {problem}" for problem in contradictions())

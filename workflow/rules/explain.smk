@@ -28,7 +28,7 @@ rule explain_sequences:
         mem_mb=memory(16000),
         runtime=DAY,
     params:
-        explainer=sample_explainer,
+        explainer=lambda wildcards, input: str(Path(input.models[0]).parent),
         annotation=lambda wildcards, input: [
             word for path in input.annotation for word in ("--annotation", path)
         ],
