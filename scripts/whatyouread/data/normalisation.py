@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from whatyouread.data.intervals import inside
 from whatyouread.support.cli import UserError
 
 CUT, WINDOW, LEAVE_OUT = "cut", "window", "leave_out"
@@ -124,7 +125,7 @@ def normalised(batch, settings: Settings):
     bases = np.frombuffer(text, np.uint8)
     offsets = np.append(0, np.cumsum(stops - starts))
     if offsets[-1] < len(bases):
-        bases = bases[_inside(starts, stops, len(bases))]
+        bases = bases[inside(starts, stops, len(bases))]
     findings = {quantity: found[quantity] for quantity in settings.quantities()}
     strange = int(np.count_nonzero(seen & _STRANGE))
     return batch._replace(bases=bases, offsets=offsets, findings=findings), strange
@@ -172,11 +173,3 @@ def _number(flags: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
     """How many of the flags are set from `low` up to `high`, int64 like these."""
     sums = np.append(0, np.cumsum(flags))
     return sums[high] - sums[low]
-
-
-def _inside(starts: np.ndarray, stops: np.ndarray, size: int) -> np.ndarray:
-    """Which of `size` places lie in one of the ranges, which do not overlap: bool (size,)."""
-    edges = np.zeros(size + 1, np.int8)
-    np.add.at(edges, starts, 1)
-    np.add.at(edges, stops, -1)
-    return np.cumsum(edges, dtype=np.int8)[:-1] > 0

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from whatyouread.data.archives import refuse_cut_bgzip
+from whatyouread.data.intervals import runs
 from whatyouread.data.normalisation import TO_UPPER, refuse_no_dna
 from whatyouread.data.packing import Guarded, damage_as_user_error, decompressed
 from whatyouread.data.record_formats import Feature, pieces
@@ -168,9 +169,7 @@ def _no_room(error: OSError, name: str) -> UserError:
 def _runs_of_n(bases: bytes, offset: int) -> np.ndarray:
     if b"N" not in bases:
         return np.empty((0, 2), np.int64)
-    inside = np.zeros(len(bases) + 2, bool)
-    np.equal(np.frombuffer(bases, np.uint8), ord("N"), out=inside[1:-1])
-    return np.flatnonzero(inside[1:] != inside[:-1]).reshape(-1, 2) + offset
+    return runs(np.frombuffer(bases, np.uint8) == ord("N")) + offset
 
 
 class Meter:

@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from whatyouread.data import archives
+from whatyouread.data.intervals import ranges
 from whatyouread.data.normalisation import Settings, normalised, refuse_no_dna
 from whatyouread.support.cli import UserError, log
 from whatyouread.support.text import decoded, first_line, named
@@ -230,7 +231,7 @@ def _parse_fasta(chunk: bytes, name: str, line: int) -> Iterator[tuple]:
         return
     starts, stops = line_starts[header_lines], line_stops[header_lines]
     headers = _strings(text, starts + 1, stops)
-    drop = np.concatenate((_ranges(starts, stops), line_stops))
+    drop = np.concatenate((ranges(starts, stops), line_stops))
     bases = _without(text, drop)
 
     def refuse(bad: np.ndarray, problem: str):
@@ -302,7 +303,7 @@ def _parse_strings(chunk: bytes, begin: bytes, end: bytes, name: str, first: int
         raise UserError(f"{name}: the file ends within sequence {first + len(quotes) // 2}")
     opens, closes = quotes[::2], quotes[1::2]
     count = len(opens)
-    drop = _ranges(np.append(0, closes), np.append(opens + 1, len(text)))
+    drop = ranges(np.append(0, closes), np.append(opens + 1, len(text)))
     bases = _without(text, drop)
     good = not len(bases) or (bases.min() > _SPACE and bases.max() < 127)
     if not good or b"\\" in chunk or b">" in chunk:
@@ -344,7 +345,7 @@ def _read_picked(picked) -> tuple[pa.StringArray, np.ndarray]:
 def _strings(text: np.ndarray, starts: np.ndarray, stops: np.ndarray) -> pa.StringArray:
     """The pieces of a text, uint8, as strings: UTF-8, or Latin-1 where a piece is no UTF-8."""
     offsets = np.concatenate(([0], np.cumsum(stops - starts))).astype(np.int32)
-    pieces = text[_ranges(starts, stops)]
+    pieces = text[ranges(starts, stops)]
     buffers = [None, pa.py_buffer(offsets), pa.py_buffer(pieces)]
     strings = pa.StringArray.from_buffers(len(starts), *buffers[1:])
     if pieces.max(initial=0) > 127:
@@ -366,13 +367,6 @@ def _unix_lines(text: bytes, name: str) -> bytes:
                 " convert it to Unix line ends"
             )
     return text if text.endswith(b"\n") or not text else text + b"\n"
-
-
-def _ranges(starts: np.ndarray, stops: np.ndarray) -> np.ndarray:
-    """All integers of the half-open ranges, one after the other."""
-    lengths = stops - starts
-    ends = np.cumsum(lengths)
-    return np.arange(lengths.sum()) + np.repeat(starts - (ends - lengths), lengths)
 
 
 def _without(values: np.ndarray, drop: np.ndarray) -> np.ndarray:

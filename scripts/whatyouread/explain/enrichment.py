@@ -16,8 +16,8 @@ import numpy as np
 import pandas as pd
 
 from whatyouread.classes.stable_items import false_discovery
+from whatyouread.data.intervals import union
 from whatyouread.explain.annotation import GENES, INTERGENIC, TYPES, Features
-from whatyouread.explain.intervals import union
 from whatyouread.support.text import named
 
 log = logging.getLogger(__name__)

@@ -67,6 +67,10 @@ class Records:
             self._arrays["shown"] = np.concatenate(self._shown)
         return self._arrays["shown"]
 
+    def of(self, places: np.ndarray) -> np.ndarray:
+        """The records that some places on the line lie in, int64 like these."""
+        return np.searchsorted(self.starts, places, side="right") - 1
+
     def length(self, record: int) -> int:
         """The bases of a record."""
         return self._starts[record + 1] - self._starts[record]

@@ -74,7 +74,7 @@ class Sample(NamedTuple):
     def by_record(self, piece: Piece) -> Iterator[tuple[int, slice]]:
         """The records that a piece lies in, and which of its bases are theirs."""
         starts = self.records.starts
-        first = np.searchsorted(starts, piece.start, side="right") - 1
+        first = self.records.of(piece.start)
         last = np.searchsorted(starts, piece.stop, side="left")
         for record in range(int(first), int(last)):
             low, high = max(starts[record], piece.start), min(starts[record + 1], piece.stop)
@@ -120,8 +120,8 @@ def write_tracks(folder: Path, sample: Sample) -> dict[str, int]:
             if not len(found.start):
                 return
             # once for all of them: there may be a thousand records in a piece
-            said = of_windows(found.probabilities, sample.heads)
-            for record, own in _by_record(found.start, starts):
+            said = sample.decided(found.probabilities)
+            for record, own in _by_record(found.start, records):
                 made = _spans(found, said, own, starts[record], strand, sample.levels)
                 spans.add(records.names[record], made)
 
@@ -191,9 +191,9 @@ def _spans(
     )
 
 
-def _by_record(places: np.ndarray, starts: np.ndarray) -> Iterator[tuple[int, slice]]:
+def _by_record(places: np.ndarray, records: Records) -> Iterator[tuple[int, slice]]:
     """The records that some places, in order, lie in, and which of them do."""
-    of = np.searchsorted(starts, places, side="right") - 1
+    of = records.of(places)
     edges = np.flatnonzero(np.diff(of, prepend=-1, append=-1))
     for low, high in itertools.pairwise(edges):
         yield int(of[low]), slice(int(low), int(high))
@@ -201,7 +201,7 @@ def _by_record(places: np.ndarray, starts: np.ndarray) -> Iterator[tuple[int, sl
 
 def _write_probabilities(segments: Segments, big: dict, sample: Sample) -> None:
     starts = sample.records.starts
-    for record, own in _by_record(segments.start, starts):
+    for record, own in _by_record(segments.start, sample.records):
         first = 0
         for i, level in enumerate(sample.levels):
             values = segments.probabilities[own, first + sample.explained[record, i]]

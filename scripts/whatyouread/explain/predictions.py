@@ -41,7 +41,7 @@ def of_records(
     blocks: Iterable[Block], records: Records, levels: Sequence[HeadLevel]
 ) -> Predictions:
     """The predictions of whole records: the mean over their windows, weighted by their bases."""
-    starts, n = records.starts, len(records)
+    n = len(records)
     classes = np.full((n, len(levels), 2), -1, np.int64)
     probabilities = np.full((n, len(levels), 2), np.nan)
     windows = np.zeros(n, np.int64)
@@ -53,7 +53,7 @@ def of_records(
         classes[rows], probabilities[rows] = said.classes, said.probabilities
 
     for block in blocks:
-        of = np.searchsorted(starts, block.windows.start, side="right") - 1
+        of = records.of(block.windows.start)
         rows, place, number = np.unique(of, return_inverse=True, return_counts=True)
         windows[rows] += number
         weight = (block.windows.stop - block.windows.start).astype(np.float64)

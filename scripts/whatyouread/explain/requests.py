@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
+from whatyouread.data.intervals import union
 from whatyouread.data.levels import Level
 from whatyouread.data.packing import open_plain
-from whatyouread.explain.intervals import union
 from whatyouread.support.cli import UserError
 from whatyouread.support.text import decoded, named
 

@@ -10,12 +10,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from whatyouread.data.intervals import inside, ranges
 from whatyouread.explain.intake import Records
 from whatyouread.explain.scoring import Block
+from whatyouread.explain.tracks import DECIMALS
 from whatyouread.explain.windows import REVERSE
 
-DECIMALS = 3
-"""Of mask values in tracks."""
 _N = ord("N")
 _LEAST, _LONGEST = 1 << 18, 1 << 20  # bases of a piece
 
@@ -77,7 +77,7 @@ def _cut(blend: "_Blend", spread: "_Spread", until: int, records: Records) -> It
         values = blend.take(stop)
         outside = bases == _N
         if records.regions is not None:
-            outside |= ~_inside(records.shown, start, stop)
+            outside |= ~inside(*np.clip(records.shown, start, stop).T - start, stop - start)
         values[:, outside] = np.nan
         segments = spread.take(stop)
         if records.regions is not None:
@@ -105,10 +105,9 @@ class _Blend:
         weight = np.minimum(centre, (windows.stop - windows.start)[of] - centre)
 
         token = np.repeat(np.arange(len(of)), widths)
-        within = np.arange(len(token)) - np.repeat(read - widths, widths)
         size = int(windows.stop.max()) - self.done
         self._grow(size)
-        place = start[token] + within - self.done + np.where(back[token], size, 0)
+        place = ranges(start, start + widths) - self.done + np.where(back[token], size, 0)
         mask = block.masks.astype(np.float64)
         for sums, values in ((self.sums, weight * mask), (self.weights, weight)):
             sums[:, :size] += np.bincount(place, values[token], 2 * size).reshape(2, size)
@@ -177,22 +176,13 @@ class _Spread:
         return Segments(edges[:-1][covered], edges[1:][covered], means)
 
 
-def _inside(shown: np.ndarray, start: int, stop: int) -> np.ndarray:
-    """Which of the places from `start` to `stop` lie in one of the intervals, bool (n,)."""
-    edges = np.zeros(stop - start + 1, np.int64)
-    low, high = np.clip(shown, start, stop).T - start
-    np.add.at(edges, low, 1)
-    np.subtract.at(edges, high, 1)
-    return edges.cumsum()[:-1] > 0
-
-
 def _clipped(segments: Segments, shown: np.ndarray) -> Segments:
     """The parts of segments that lie in one of the intervals, in order."""
     first = np.searchsorted(shown[:, 1], segments.start, side="right")
     last = np.searchsorted(shown[:, 0], segments.stop, side="left")
     number = np.maximum(last - first, 0)
     of = np.repeat(np.arange(len(number)), number)
-    interval = first[of] + np.arange(len(of)) - np.repeat(np.cumsum(number) - number, number)
+    interval = ranges(first, first + number)
     low = np.maximum(segments.start[of], shown[interval, 0])
     high = np.minimum(segments.stop[of], shown[interval, 1])
     return Segments(low, high, segments.probabilities[of])

@@ -88,7 +88,7 @@ def write_predictions(
         write(of_whole(np.arange(0)))
         for block in blocks:
             windows = block.windows
-            of = np.searchsorted(starts, windows.start, side="right") - 1
+            of = records.of(windows.start)
             rows = np.arange(done, max(done, int(of[-1]) + 1))
             done += len(rows)
             low, high = windows.start - starts[of], windows.stop - starts[of]
@@ -135,7 +135,7 @@ def write_masks(
     ):
         for block in blocks:
             windows, ends = block.windows, pa.array(block.offsets, pa.int32())
-            of = np.searchsorted(starts, windows.start, side="right") - 1
+            of = records.of(windows.start)
             columns = [
                 coded(of, records.names),
                 pa.array(windows.start - starts[of]),

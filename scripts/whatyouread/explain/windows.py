@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from whatyouread.data.intervals import ranges
 from whatyouread.data.six_mers import COMPLEMENT
 from whatyouread.support.cli import UserError
 
@@ -115,7 +116,7 @@ def lay_out(pieces: np.ndarray, layout: Layout) -> Windows:
         last = np.maximum(over, 0)
         number = np.where(lengths > 0, -(-last // layout.step) + 1, 0)
         stretch = np.repeat(np.arange(len(pieces)), number)
-        place = np.arange(len(stretch)) - np.repeat(np.cumsum(number) - number, number)
+        place = ranges(np.zeros_like(number), number)
         low = np.minimum(place * layout.step, last[stretch])
         high = np.minimum(low + layout.window, lengths[stretch])
         for strand in STRANDS[layout.strands]:
@@ -138,7 +139,7 @@ def texts(bases: np.ndarray, windows: Windows) -> tuple[np.ndarray, np.ndarray]:
     """
     lengths = windows.stop - windows.start
     offsets = np.append(0, np.cumsum(lengths))
-    within = np.arange(offsets[-1]) - np.repeat(offsets[:-1], lengths)
+    within = ranges(np.zeros_like(lengths), lengths)
     back = np.repeat(windows.strand == REVERSE, lengths)
     first = np.where(windows.strand == REVERSE, windows.stop - 1, windows.start)
     read = bases[np.repeat(first, lengths) + np.where(back, -within, within)]

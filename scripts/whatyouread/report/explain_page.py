@@ -22,6 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
+from whatyouread.data.intervals import runs
 from whatyouread.masks.choices import THRESHOLD
 from whatyouread.support import colours
 from whatyouread.support.files import atomic
@@ -194,7 +195,7 @@ class _Block:
         arrays = {
             "segment-count": self.segment_counts,
             "segments": self.segments.ravel().astype(np.uint32),
-            "unknown": _runs(self.codes == 4).ravel().astype(np.uint32),  # in the joined bases
+            "unknown": runs(self.codes == 4).ravel().astype(np.uint32),  # in the joined bases
             "bases": _two_bits(self.codes),
             "mask": self.mask,
         }
@@ -307,12 +308,6 @@ def _two_bits(codes: np.ndarray) -> np.ndarray:
     padded[: len(codes)] = np.where(codes < 4, codes, 0)
     four = padded.reshape(-1, 4)
     return four[:, 0] | four[:, 1] << 2 | four[:, 2] << 4 | four[:, 3] << 6
-
-
-def _runs(flags: np.ndarray) -> np.ndarray:
-    """Start and end of each run of True, int64 (n, 2)."""
-    edges = np.flatnonzero(np.diff(flags.astype(np.int8), prepend=0, append=0))
-    return edges.reshape(-1, 2)
 
 
 def _script(name: str, header: dict, arrays: dict[str, np.ndarray]) -> str:
