@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from whatyouread.data.levels import class_counts, class_names
+from whatyouread.data.levels import levels_of
 from whatyouread.data.token_files import TokenFile
 from whatyouread.models.classifier_record import CLASSES, NAME, WEIGHTS, write_classifier_record
 from whatyouread.support import cli, files
@@ -21,14 +21,7 @@ def main(args):
         raise UserError(
             f"{args.explanandum}: its config.json names no classes: no classifier's folder"
         )
-    class_names(args.classes, [*counts])
-    found = class_counts(args.classes)
-    for level, number in counts.items():
-        if found[level] != number:
-            raise UserError(
-                f"{args.classes} has {found[level]} classes of the level {level}, and the classifier"
-                f" {number}: it is the table of another classifier"
-            )
+    levels_of(args.classes, counts)
     training = TokenFile(args.train, [*counts])
     with files.atomic(args.explainer / CLASSES) as temporary:
         shutil.copyfile(args.classes, temporary)

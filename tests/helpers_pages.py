@@ -51,7 +51,7 @@ def genome(rng: np.random.Generator, length: int) -> PageRecord:
     kinds = rng.choice(["CDS", "tRNA", "rRNA"], length // 1000, p=[0.97, 0.02, 0.01])
     made.features = [
         (str(kind), int(at), int(at + rng.integers(80, 950)), "+-"[i % 2], f"gene{i}")
-        for i, (kind, at) in enumerate(zip(kinds, range(0, length, 1000), strict=False))
+        for i, (kind, at) in enumerate(zip(kinds, range(0, 1000 * len(kinds), 1000), strict=True))
     ]
     gap = slice(length // 3, length // 3 + length // 50)
     made.bases = made.bases.copy()

@@ -105,7 +105,7 @@ def records_of(rng, lengths):
 def test_the_data_can_be_read_back(tmp_path, rng, monkeypatch, block):
     monkeypatch.setattr(explain_page, "BLOCK_BASES", block)
     records = records_of(rng, [7, 0, 1, 5, 6, 7, 130, 50, 51, 2])
-    for record, runs in zip(records, [(6, 7), (0, 0), (0, 1), (0, 2), (3, 5)], strict=False):
+    for record, runs in zip(records[:5], [(6, 7), (0, 0), (0, 1), (0, 2), (3, 5)], strict=True):
         record.bases = record.bases.copy()
         record.bases[slice(*runs)] = ord("N")
         record.mask[slice(*runs)] = NO_SCORE

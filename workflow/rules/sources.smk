@@ -33,7 +33,7 @@ def endangered():
         "labels.file": config["labels"].get("file"),
     }
     for name, own in SAMPLES.items():
-        paths = [*sequence_files(own["sequences"]), own.get("annotation")]
+        paths = [*SAMPLE_FILES[name], own.get("annotation")]
         sources |= {f"explain.{name} ({path})": path for path in paths}
     for key, source in sources.items():
         if not source or (key == "labels.file" and source == "resources/taxdump"):

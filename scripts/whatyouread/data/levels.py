@@ -9,7 +9,7 @@ source (NCBI: `taxid`), `name`, `sequences`, and, for levels of another kind tha
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -87,6 +87,18 @@ def choose_levels(path: str | Path, names: Sequence[str]) -> list[Level]:
         if name not in levels:
             raise UserError(f"{path} has no classes of the level {name}")
     return [levels[name] for name in names]
+
+
+def levels_of(path: str | Path, counts: Mapping[str, int]) -> list[Level]:
+    """The levels of a classifier, by its number of classes of each. Raises UserError for another table."""
+    levels = choose_levels(path, list(counts))
+    for level in levels:
+        if len(level.names) != counts[level.name]:
+            raise UserError(
+                f"{path} has {len(level.names)} classes of the level {level.name}, and the classifier "
+                f"{counts[level.name]}: it is the table of another classifier"
+            )
+    return levels
 
 
 def class_counts(path: str | Path) -> dict[str, int]:

@@ -1,6 +1,6 @@
 """Packed data (gzip, bzip2, xz, Zstandard) as streams of bytes, known by content.
 
-Damage is a `UserError` with the name of what is read, and nothing expands without end.
+Damaged data raise a `UserError` that names them, and so do data that would expand without end.
 """
 
 import bz2

@@ -199,10 +199,10 @@ def read_records(
 
     The file may be packed (gzip, bgzip, bzip2, xz, Zstandard); formats are known by content. keep: bases;
     a longer record lies in a temporary file in TMPDIR. block_bytes: what is read at once. meter: counts
-    what is read. No record at all is no error. Raises `UserError` in one line, with the file and where it
-    can with the line, for what is no file of these formats, damaged or cut, and for a name that is empty,
-    not unique or holds control characters; and for a file whose characters are mostly no bases, at its end
-    or after `ENOUGH` of them.
+    what is read. A file without records is no error. Raises `UserError` in one line, with the file and
+    where it can with the line, for what is no file of these formats, damaged or cut, and for a name that
+    is empty, not unique or holds control characters; and for a file whose characters are mostly no bases,
+    at its end or after `ENOUGH` of them.
     """
     lines: dict[str, int] = {}
     record = None

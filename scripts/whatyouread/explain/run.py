@@ -21,6 +21,7 @@ from whatyouread.explain.requests import asked_classes, read_regions
 from whatyouread.explain.scoring import Blocks, Scorer
 from whatyouread.explain.windows import Layout
 from whatyouread.explainers.saved import SavedExplainer, load_explainer
+from whatyouread.models.classifier_record import read_classifier_record
 from whatyouread.models.hub import find_model
 from whatyouread.models.inference import Passes, choose_device
 from whatyouread.support import files
@@ -87,7 +88,7 @@ def explain(request: Request, write_page=None) -> dict:
     settings = {
         "explainer": files.sha256(saved.folder / "model.safetensors"),
         "gate": asdict(saved.explainer.gate),
-        "classifier": files.sha256(saved.classifier / "model.safetensors"),
+        "classifier": read_classifier_record(saved.folder).sha256,  # loading has checked it
         "layout": asdict(layout),
         "asked": asked.tolist(),
         "batch_size": request.batch_size,

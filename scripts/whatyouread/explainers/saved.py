@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from whatyouread.data.batch import Batch, padded
-from whatyouread.data.levels import Level, choose_levels
+from whatyouread.data.levels import Level, levels_of
 from whatyouread.data.tokenizer import Tokenizer
 from whatyouread.explainers.network import Explainer
 from whatyouread.masks.gate_settings import read_gate
@@ -78,8 +78,7 @@ def load_explainer(folder: str | Path, classifier: str | Path | None = None) -> 
     folder = Path(folder)
     record, place = read_classifier_record(folder), find_classifier(folder, classifier)
     explanandum = load_model(Explanandum, place)
-    levels = choose_levels(folder / CLASSES, explanandum.ranks)
-    check_counts(levels, explanandum, folder / CLASSES)
+    levels = levels_of(folder / CLASSES, explanandum.config["classes"])
     explainer = _load(folder, explanandum).eval()
     if explainer.config["classes"] != explanandum.config["classes"]:
         raise UserError(
@@ -103,16 +102,6 @@ def load_attached(folder: str | Path, explanandum: Explanandum) -> Explainer:
     if explanandum.folder is not None and (Path(folder) / NAME).is_file():
         check_classifier(folder, explanandum.folder, "--explanandum FOLDER")
     return _load(folder, explanandum)
-
-
-def check_counts(levels: list[Level], explanandum: Explanandum, path: str | Path) -> None:
-    """Raise UserError unless the table of classes at `path` has as many as the classifier's heads."""
-    for level, count in zip(levels, explanandum.class_counts, strict=True):
-        if len(level.names) != count:
-            raise UserError(
-                f"{path} has {len(level.names)} classes of the level {level.name}, and the classifier "
-                f"{count}: it is the table of another classifier"
-            )
 
 
 def _load(folder: str | Path, explanandum: Explanandum) -> Explainer:

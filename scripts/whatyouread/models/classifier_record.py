@@ -55,14 +55,16 @@ def read_classifier_record(folder: str | Path) -> ClassifierRecord:
             reason = f"no {NAME} and no {WEIGHTS} there, so this is no Explainer's folder"
         else:
             reason = (
-                f"no {NAME} there: give an Explainer's folder (results/explainers/NAME/0), made by "
-                "train_explainer of this version"
+                f"no {NAME} there: give a folder that train_explainer has made "
+                "(results/explainers/NAME/0) and that record_classifier has added it to"
             )
         raise UserError(f"{folder}: {reason}")
     values = files.read_json(path)
     names = [field.name for field in dataclasses.fields(ClassifierRecord)]
     if missing := [name for name in names if name not in values]:
-        raise UserError(f"{path} has no {missing[0]}: train the Explainer again, or get it again")
+        raise UserError(
+            f"{path} has no {missing[0]}: run record_classifier again, or get the folder again"
+        )
     record = ClassifierRecord(**{name: values[name] for name in names})
     good = {
         "path": isinstance(record.path, str) and record.path and not os.path.isabs(record.path),

@@ -90,7 +90,7 @@ def model_card(folder: Path, name: str, origin: Origin, classifier: Path | None 
         "- It shows what this classifier reads, which need not be what makes the classes differ in"
         " nature. Judge masks by the figures above: they tell something only where they beat the"
         " controls.",
-        "- The classes are a closed set: a sequence of none of them gets one of them all the same.",
+        "- The classes are a closed set: a sequence that belongs to none of them still gets one.",
         "- On other data than those above, predictions and masks may be worth less. It is no diagnostic.",
         "",
         "## Licences",
