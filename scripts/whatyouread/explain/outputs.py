@@ -2,7 +2,7 @@
 
 import itertools
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
@@ -67,9 +67,9 @@ class Sample(NamedTuple):
         """What class probabilities, float (n, classes), say at each level."""
         return of_windows(probabilities, self.heads)
 
-    def wholes(self, wanted: np.ndarray) -> Iterator["Whole"]:
+    def wholes(self, wanted: np.ndarray, kept: Callable) -> Iterator["Whole"]:
         """See `whole_records`."""
-        return whole_records(self, wanted)
+        return whole_records(self, wanted, kept)
 
     def by_record(self, piece: Piece) -> Iterator[tuple[int, slice]]:
         """The records that a piece lies in, and which of its bases are theirs."""
@@ -220,7 +220,7 @@ def _colours(level: Level) -> dict[str, str]:
 
 
 class Whole(NamedTuple):
-    """One sequence as a whole: its number, bases, values (see `Piece`) and segments, places within it."""
+    """One sequence as a whole: its number, bases, values (strands, n) and segments, places within it."""
 
     record: int
     bases: np.ndarray
@@ -228,17 +228,23 @@ class Whole(NamedTuple):
     segments: Segments
 
 
-def whole_records(sample: Sample, wanted: np.ndarray) -> Iterator[Whole]:
-    """Yield some sequences as a whole, in their order; wanted: bool (sequences,)."""
-    starts, rows = sample.records.starts, len(STRAND_TRACKS[sample.strands])
+def whole_records(
+    sample: Sample, wanted: np.ndarray, kept: Callable[[np.ndarray], np.ndarray]
+) -> Iterator[Whole]:
+    """Yield some sequences as a whole, in their order; wanted: bool (sequences,).
+
+    kept: what of the values of a piece, float32 (strands, n), is worth the memory for a whole genome.
+    """
+    starts = sample.records.starts
+    nothing = kept(np.zeros((len(STRAND_TRACKS[sample.strands]), 0), np.float32))
     parts: list[tuple[np.ndarray, np.ndarray, Segments]] = []
     following = 0
 
     def empty(until: int) -> Iterator[Whole]:
-        nothing = Segments(*np.zeros((2, 0), np.int64), np.zeros((0, 0)))
+        none = Segments(*np.zeros((2, 0), np.int64), np.zeros((0, 0)))
         for record in range(following, until):
             if wanted[record]:
-                yield Whole(record, np.zeros(0, np.uint8), np.zeros((rows, 0), np.float32), nothing)
+                yield Whole(record, np.zeros(0, np.uint8), nothing, none)
 
     for piece in sample.pieces():
         segments = piece.segments
@@ -248,20 +254,22 @@ def whole_records(sample: Sample, wanted: np.ndarray) -> Iterator[Whole]:
                     segments.start, [piece.start + own.start, piece.start + own.stop]
                 )
                 part = Segments(*(column[slice(*inside)] for column in segments))
-                parts.append((piece.bases[own], piece.values[:, own], part))
+                parts.append((piece.bases[own], kept(piece.values[:, own]), part))
             if piece.start + own.stop == starts[record + 1]:
                 yield from empty(record)
                 following = record + 1
                 if wanted[record]:
-                    bases, values, own_segments = zip(*parts, strict=True)
-                    parts = []
-                    yield Whole(
-                        record,
-                        np.concatenate(bases),
-                        np.concatenate(values, axis=1),
-                        _joined(own_segments, int(starts[record])),
-                    )
+                    yield _whole(record, parts, int(starts[record]))
     yield from empty(len(wanted))
+
+
+def _whole(record: int, parts: list, start: int) -> Whole:
+    """One sequence from its parts, which are given up."""
+    bases, values, segments = zip(*parts, strict=True)
+    parts.clear()
+    return Whole(
+        record, np.concatenate(bases), np.concatenate(values, axis=1), _joined(segments, start)
+    )
 
 
 def _joined(parts: Sequence[Segments], start: int) -> Segments:
@@ -278,7 +286,7 @@ def mask_on_features(
     """What the mask falls on, over all sequences that have features; of strands apart, their mean."""
     made = MaskOnFeatures(features, permutations=permutations, seed=seed)
     wanted = np.array([name in features for name in sample.records.names], bool)
-    for whole in whole_records(sample, wanted):
+    for whole in whole_records(sample, wanted, lambda values: values.mean(0, keepdims=True)):
         if len(whole.bases):
-            made.add(sample.records.names[whole.record], whole.values.mean(0))
+            made.add(sample.records.names[whole.record], whole.values[0])
     return made

@@ -53,18 +53,17 @@ def write_sample_page(
 def _page_records(
     sample: Sample, wanted: np.ndarray, features: Mapping[str, Features]
 ) -> Iterator[PageRecord]:
-    for whole in sample.wholes(wanted):
+    for whole in sample.wholes(wanted, mask_bytes):
         name = sample.records.names[whole.record]
         own = features.get(name)
-        masks = [mask_bytes(values) for values in whole.values]
         classes, values = _segments(sample, whole)
         yield PageRecord(
             name=name,
             description=sample.records.descriptions[whole.record],
             length=len(whole.bases),
             bases=whole.bases,
-            mask=masks[0],
-            mask_minus=masks[1] if len(masks) > 1 else None,
+            mask=whole.values[0],
+            mask_minus=whole.values[1] if len(whole.values) > 1 else None,
             segments=np.stack([whole.segments.start, whole.segments.stop], axis=1),
             classes=classes,
             probabilities=values,
