@@ -10,6 +10,7 @@ import numpy as np
 
 from whatyouread.data.token_files import TokenFile
 from whatyouread.explainers.saved import load_attached
+from whatyouread.masks.choices import class_lineages
 from whatyouread.methods.files import write_attributions
 from whatyouread.methods.registry import Attributor, reinitialised
 from whatyouread.models.explanandum import Explanandum
@@ -24,7 +25,7 @@ def main(args):
     explainer = load_attached(args.explainer, explanandum) if args.explainer else None
     plain = TokenFile(args.sequences, explanandum.ranks)
     substituted = TokenFile(args.substituted, explanandum.ranks)
-    lineages = np.unique(plain.labels, axis=0)
+    lineages = class_lineages(plain.labels)
     passes = Passes(explanandum, args.batch_size, device, args.precision)
     own = Attributor(args.method, args.settings, passes, explainer, args.seed)
     own.warn_of_few_samples(plain)

@@ -15,10 +15,12 @@ from whatyouread.support.parts import add_part
 def main(args):
     device = choose_device(args.threads, args.precision)
     explanandum = compile_encoder(load_model(Explanandum, args.explanandum), args.compile)
+    file = TokenFile(args.test, explanandum.ranks)
+    file.check_classes(explanandum.class_counts)
     generate_masks(
         load_attached(args.explainer, explanandum),
         Passes(explanandum, args.batch_size, device, args.precision),
-        TokenFile(args.test, explanandum.ranks),
+        file,
         args.masks,
         seed=args.seed,
         part=args.part,

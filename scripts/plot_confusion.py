@@ -24,8 +24,10 @@ def main(args):
     wanted = [own, *([upper] if upper else []), *guesses.values()]
     table = files.read_parquet(args.predictions, wanted)
     columns = {name: table[name].to_numpy().astype("int64") for name in wanted}
-    if not len(columns[own]):
-        raise cli.UserError(f"{args.predictions} holds no sequence: there is nothing to draw")
+    if not (columns[own] >= 0).any():
+        raise cli.UserError(
+            f"{args.predictions} holds no sequence with a label of the rank {rank}: there is nothing to draw"
+        )
     figure = draw_confusion(
         columns[own],
         {condition: columns[name] for condition, name in guesses.items()},

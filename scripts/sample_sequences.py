@@ -4,18 +4,18 @@ from pathlib import Path
 
 import numpy as np
 
-from whatyouread.data.sampling import stratified_sample, substituted
+from whatyouread.data.sampling import lowest_classes, stratified_sample, substituted
 from whatyouread.data.token_files import TokenFile, write_token_files
 from whatyouread.support import cli
 
 
 def main(args):
     file = TokenFile(args.test, args.ranks)
-    rows = stratified_sample(file.labels[:, -1], file.keys, args.size, args.seed)
+    rows = stratified_sample(lowest_classes(file.labels), file.keys, args.size, args.seed)
     if len(rows) < args.size:
         cli.log.warning("there are only %d test sequences: all of them are taken", len(rows))
     again = np.sort(
-        stratified_sample(file.labels[rows, -1], file.keys[rows], args.again, args.seed)
+        stratified_sample(lowest_classes(file.labels[rows]), file.keys[rows], args.again, args.seed)
     )
     rows = np.append(rows[again], np.delete(rows, again))
     paths = [args.sequences, args.substituted]

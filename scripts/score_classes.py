@@ -13,7 +13,7 @@ from whatyouread.classes.items import (
     write_selections,
 )
 from whatyouread.classes.scores import class_scores
-from whatyouread.data.sampling import stratified_sample
+from whatyouread.data.sampling import lowest_classes, stratified_sample
 from whatyouread.data.six_mers import K
 from whatyouread.data.token_files import TokenFile
 from whatyouread.explainers.saved import load_attached
@@ -30,7 +30,9 @@ def main(args):
     explanandum = load_model(Explanandum, args.explanandum)
     explainer = args.explainer and load_attached(args.explainer, explanandum)
     file = TokenFile(args.test, explanandum.ranks)
-    rows = stratified_sample(file.labels[:, -1], file.keys, settings["sequences"], args.seed)
+    rows = stratified_sample(
+        lowest_classes(file.labels), file.keys, settings["sequences"], args.seed
+    )
     same = {"run": args.run, "source": args.source}
     selections, sequences = [], []
     passes = Passes(explanandum, args.batch_size, device)

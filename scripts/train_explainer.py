@@ -50,6 +50,8 @@ def main(args):
     training, validation = (
         TokenFile(path, explanandum.ranks) for path in (args.train, args.validation)
     )
+    for file in (training, validation):
+        file.check_classes(explanandum.class_counts)
     torch.manual_seed(args.seed)
     explainer = objective.make_explainer(own, settings.network, explanandum)
     task = objective(explainer, explanandum, own, args.seed)

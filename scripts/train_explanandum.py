@@ -35,6 +35,8 @@ def main(args):
     training, validation = (
         TokenFile(path, list(classes)) for path in (args.train, args.validation)
     )
+    for file in (training, validation):
+        file.check_classes(classes.values())
     torch.manual_seed(args.seed)
     tokenizer = common_tokenizer(training, validation).name
     explanandum = Explanandum(read_config(args.backbone), classes, settings.pooling, tokenizer)

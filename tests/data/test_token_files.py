@@ -150,7 +150,7 @@ def test_damaged(token_file, sequences):
         ({"tokens": pa.array([[3, 4107], [3]], pa.list_(pa.uint16()))}, "there is no token 4107"),
         ({"tokens": pa.array([None, [3]], pa.list_(pa.uint16()))}, "a value is missing"),
         ({"phylum": pa.array([0, None], pa.int32())}, "a value is missing"),
-        ({"phylum": pa.array([0, -1], pa.int32())}, "a class below 0"),
+        ({"phylum": pa.array([-1, -2], pa.int32())}, "a class below -1"),
     ],
 )
 def test_values_that_cannot_be(tmp_path, change, words):

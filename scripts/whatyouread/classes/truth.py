@@ -26,7 +26,8 @@ def planted_table(
     """Count the five best k-mers of each class that lie in a segment of the class or a taxon above.
 
     items: the stable items of kind "kmer"; classes: rank, class, taxid, name; lineages: int64 (n,
-    ranks), the class combinations that exist. One row per source and class at every rank with planted
+    ranks), the class combinations that exist, -1 where a label is missing: a class needs one in which
+    all classes above it are known. One row per source and class at every rank with planted
     segments: `listed`, the number of k-mers up to five; `planted`, those in the segments; `chance`, the
     share of all k-mers that lie in the segments.
     """
@@ -36,8 +37,9 @@ def planted_table(
         for i, rank in enumerate(ranks):
             if rank not in set(segments["rank"]):
                 continue
-            for number in np.unique(lineages[:, i]):
-                above = lineages[lineages[:, i] == number][0]
+            known = lineages[(lineages[:, : i + 1] >= 0).all(1)]
+            for number in np.unique(known[:, i]):
+                above = known[known[:, i] == number][0]
                 lineage = [int(taxid[ranks[j], above[j]]) for j in range(i + 1)]
                 true = planted_kmers(segments, lineage, k)
                 own = items[

@@ -22,6 +22,19 @@ def random_sample(keys: np.ndarray, size: int, seed: int) -> np.ndarray:
     return np.sort(np.argsort(drawn, kind="stable")[:size])
 
 
+def lowest_classes(labels: np.ndarray) -> np.ndarray:
+    """A number for each sequence's class at the lowest rank at which it has a label, int64 (n,).
+
+    labels: int64 (n, ranks). Classes of different ranks get different numbers, and sequences without any
+    label one of their own. With all labels they are ordered as the classes of the lowest rank.
+    """
+    known = labels[:, ::-1] >= 0
+    rank = labels.shape[1] - 1 - known.argmax(1)
+    classes = np.take_along_axis(labels, rank[:, None], 1)[:, 0]
+    above = labels.max(initial=0) + 1
+    return np.where(known.any(1), (labels.shape[1] - rank) * above + classes, 0)
+
+
 def stratified_sample(labels: np.ndarray, keys: np.ndarray, size: int, seed: int) -> np.ndarray:
     """Row numbers of at most `size` sequences, spread as evenly over the classes as possible.
 

@@ -2,10 +2,11 @@
 
 One row per sequence: `id` (source file and header), `key` (a 64-bit digest of the sequence, the
 seed of everything drawn for it), `tokens` (a list of the tokenizer's integer type, of any length) and
-the class of each rank. The files are plain Arrow IPC; any Arrow library opens them.
+the class of each rank, -1 where the label is missing. The files are plain Arrow IPC; any Arrow library
+opens them.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,9 +19,12 @@ from whatyouread.data.tokenizers import find_tokenizer
 from whatyouread.support.cli import UserError
 from whatyouread.support.files import atomic, of_the_machine
 
+MISSING = -1
+"""The class of a sequence that has no label at a rank."""
+
 
 def schema(ranks: list[str], tokenizer: Tokenizer) -> pa.Schema:
-    """The columns of a token file; the rank columns hold class indices, the metadata the tokenizer."""
+    """The columns of a token file; the rank columns hold class numbers, the metadata the tokenizer."""
     kind = pa.from_numpy_dtype(tokenizer.dtype)
     columns = [("id", pa.string()), ("key", pa.uint64()), ("tokens", pa.list_(kind))]
     metadata = {"tokenizer": tokenizer.name}
@@ -55,8 +59,8 @@ def common_tokenizer(*files: "TokenFile") -> Tokenizer:
 class TokenFile:
     """A token file by memory map.
 
-    `lengths` int64 (n,), `keys` uint64 (n,), `labels` int64 (n, ranks) and `ids` (n strings, an
-    Arrow array) lie in memory; the tokens stay on disk until a batch is taken.
+    `lengths` int64 (n,), `keys` uint64 (n,), `labels` int64 (n, ranks), -1 where one is missing, and
+    `ids` (n strings, an Arrow array) lie in memory; the tokens stay on disk until a batch is taken.
     """
 
     def __init__(self, path: str | Path, ranks: list[str]):
@@ -106,8 +110,19 @@ class TokenFile:
         self.ids = table["id"]
         columns = [table[rank].to_numpy().astype(np.int64) for rank in self.ranks]
         self.labels = np.stack(columns, axis=1) if columns else np.zeros((len(self), 0), np.int64)
-        if self.labels.min(initial=0) < 0:
-            raise self._damage("a class below 0")
+        if self.labels.min(initial=0) < MISSING:
+            raise self._damage("a class below -1")
+
+    def check_classes(self, counts: Iterable[int]) -> None:
+        """Raise UserError where a rank has a class that a model with so many classes does not know."""
+        for rank, count, highest in zip(
+            self.ranks, counts, self.labels.max(axis=0, initial=MISSING).tolist(), strict=True
+        ):
+            if highest >= count:
+                raise UserError(
+                    f"{self.path} has the class {highest} of {rank}, and the classes are 0 to {count - 1}:"
+                    " it is damaged or of other data; delete it and run again"
+                )
 
     def __reduce__(self):
         # a process that gets this file opens it again: maps cannot be sent, and tokens should not be

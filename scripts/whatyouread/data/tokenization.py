@@ -47,8 +47,9 @@ def tokenize_dataset(
 
     sequences, splits: Parquet, one row per record of the dataset, in its order (label_taxonomy,
     split_dataset). settings: those that label_taxonomy read the dataset with. Returns a summary, one
-    row per output: `file`, `sequences`, `tokens`, `longest` (in tokens). Raises UserError where the
-    tables are damaged or the dataset is not the one that they were made from.
+    row per output: `file`, `sequences`, `tokens`, `longest` (in tokens), and where labels are missing
+    `sequences_LEVEL`, the sequences with a label at a level. Raises UserError where the tables are damaged
+    or the dataset is not the one that they were made from.
     """
     import pandas as pd
 
@@ -109,10 +110,22 @@ def tokenize_dataset(
     tokens = {name: np.concatenate([np.zeros(0, np.int32), *used[name]]) for name in outputs}
     counts = [(name, len(n), n.sum(dtype=np.int64), n.max(initial=0)) for name, n in tokens.items()]
     summary = pd.DataFrame(counts, columns=["file", "sequences", "tokens", "longest"])
+    labelled = {
+        f"sequences_{level}": _labelled(table[level], [members[name] for name in tokens])
+        for level in levels
+    }
+    if any((summary["sequences"] > counts).any() for counts in labelled.values()):
+        summary = summary.assign(**labelled)
     log.info("\n%s", summary.to_string(index=False))
     for name, lengths in tokens.items():
         warn_of_long_sequences(name, lengths)
     return summary
+
+
+def _labelled(classes: pa.ChunkedArray, members: list[np.ndarray]) -> list[int]:
+    """How many sequences of each output have a label; classes: of all sequences; members: bool (n,)."""
+    known = pc.greater_equal(classes, 0).to_numpy(zero_copy_only=False)
+    return [int((known & chosen).sum()) for chosen in members]
 
 
 def warn_of_long_sequences(name: str, lengths: np.ndarray) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from whatyouread.data.token_files import TokenFile
-from whatyouread.masks.choices import OTHERS, THRESHOLD, where_wrong
+from whatyouread.masks.choices import OTHERS, THRESHOLD, UNCOUNTED, scored, where_wrong
 from whatyouread.masks.controls import CONTROLS
 from whatyouread.masks.top_tokens import keep_mask, ordered, remove_mask, share
 from whatyouread.methods.files import COMBINED, Attributions
@@ -86,12 +86,14 @@ class Comparison:
             for i, name in enumerate(file.ranks)
         }
         first = {"method": "unmasked", "control": "none", "sequences": len(file)}
+        first |= self._scored(self.labels)
         rows.append(first | {f"keep_100_{name}": value for name, value in whole.items()})
         with progress("comparison", len(self.methods), "methods") as bar:
             for method in self.methods:
                 for control, scores, truth in self.variants(method):
                     order = ordered(scores, self.content, file.keys, self.seed)
                     row = {"method": method, "control": control, "sequences": len(file)}
+                    row |= self._scored(truth)
                     for action in ACTIONS:
                         for percent in (*PERCENTS, "area"):
                             made = self.accuracy(order, percent, action, truth)
@@ -101,6 +103,10 @@ class Comparison:
                         curves += self._curves(method, control, order)
                 bar.update(1)
         return pd.DataFrame(rows), pd.DataFrame(curves)
+
+    def _scored(self, truth: np.ndarray) -> dict[str, int]:
+        """`sequences_RANK`, the sequences that count at each rank, where a label is missing."""
+        return scored(truth, self.file.ranks) if UNCOUNTED in self.labels else {}
 
     def _curves(self, method: str, control: str, order: np.ndarray) -> Iterator[dict]:
         for action in ACTIONS:
@@ -138,6 +144,8 @@ def markdown(table: pd.DataFrame, ranks: list[str], explainer: str, explainers: 
     own = own.set_index("method")
     shifted = table[table["control"] == CURVE_CONTROL].set_index("method")
     whole = table.iloc[0]
+    names = [f"sequences_{rank}" for rank in ranks]
+    labelled = [f"{whole[name]:,.0f}" for name in names if name in table]
 
     def cell(row, name: str) -> str:
         return " / ".join(_number(row[f"{name}_{rank}"], ".0f") for rank in ranks)
@@ -160,7 +168,7 @@ def markdown(table: pd.DataFrame, ranks: list[str], explainer: str, explainers: 
             f"Balanced accuracy in per cent ({' / '.join(ranks)}) on {whole['sequences']:,} test",
             "sequences when only the 10 % of tokens with the highest scores are kept, or when they are",
             f"removed; unmasked {cell(whole, 'keep_100')}. Shifted: the same scores moved round the",
-            "sequence.",
+            "sequence." + (f" With a label: {' / '.join(labelled)}." if labelled else ""),
             "",
             *markdown_table(rows),
             "",

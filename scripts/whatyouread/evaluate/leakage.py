@@ -43,7 +43,7 @@ def label_leakage(features: np.ndarray, labels: np.ndarray, seed: int) -> tuple[
     features: float (n, columns); labels: int64 (n,). The predictor is a cross-validated logistic
     regression. Values, float64 (n,), are 0 for a wrong prediction; for a right one they are the inverse
     share of the class, divided by the number of classes. Their mean is the balanced accuracy; chance is
-    1 / classes. Sequences of classes with fewer than `FOLDS` sequences get NaN.
+    1 / classes. Sequences of classes with fewer than `FOLDS` sequences, and without a label (-1), get NaN.
     """
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import StratifiedKFold, cross_val_predict
@@ -52,7 +52,7 @@ def label_leakage(features: np.ndarray, labels: np.ndarray, seed: int) -> tuple[
 
     values = np.full(len(labels), np.nan)
     _, member, counts = np.unique(labels, return_inverse=True, return_counts=True)
-    used = np.flatnonzero(counts[member] >= FOLDS)
+    used = np.flatnonzero((counts[member] >= FOLDS) & (labels >= 0))
     present = np.unique(member[used])
     if len(present) < 2:
         return values, len(present)

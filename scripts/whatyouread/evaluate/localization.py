@@ -16,14 +16,22 @@ def localization(
 
     One row per choice of classes, control, and truth: the segments of one rank, or of "any". The
     base rate is the AUPRC of a random mask. AUPRC and AUROC are NaN where no token is planted, or all are.
+    Masks chosen by the labels are judged by a rank's segments on the `sequences` with a label there, and
+    by those of "any" on the ones with a label at every rank that has segments: where one is missing, the
+    mask was not made to find them.
     """
     from sklearn.metrics import average_precision_score, roc_auc_score
 
     masks.check_against(file)
-    counted = masks.content
     truths = {"any": planted_tokens(file, planted)}
     for rank in planted["rank"].unique():
         truths[rank] = planted_tokens(file, planted[planted["rank"] == rank])
+    # which sequences have the labels
+    known = {
+        rank: file.labels[:, file.ranks.index(rank)] >= 0 for rank in truths if rank in file.ranks
+    }
+    everywhere = np.ones(len(file), bool)
+    known["any"] = np.logical_and.reduce([everywhere, *known.values()])
     scores = {(choice, "none"): mask for choice, mask in masks.masks.items()}
     for choice in ("labels", "predicted"):
         for name, control in CONTROLS.items():
@@ -32,18 +40,20 @@ def localization(
     rows = []
     for (choice, name), score in scores.items():
         for truth_name, truth in truths.items():
+            own = known.get(truth_name, everywhere) if choice == "labels" else everywhere
+            counted = masks.content & own[:, None]
             y, s = truth[counted], score[counted]
-            known = y.any() and not y.all()
+            both = y.any() and not y.all()
             rows.append(
                 {
                     "classes": choice,
                     "control": name,
                     "planted": truth_name,
-                    "auprc": average_precision_score(y, s) if known else np.nan,
-                    "auroc": roc_auc_score(y, s) if known else np.nan,
+                    "auprc": average_precision_score(y, s) if both else np.nan,
+                    "auroc": roc_auc_score(y, s) if both else np.nan,
                     "base_rate": y.mean() if len(y) else np.nan,
                     "tokens": len(y),
-                    "sequences": len(file),
+                    "sequences": int(own.sum()),
                 }
             )
     return pd.DataFrame(rows)

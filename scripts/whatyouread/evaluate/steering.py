@@ -4,8 +4,9 @@ A mask made for a class can pick the few tokens that speak for that class in any
 al. 2021). To detect this, masks are also made for classes that the sequence does not have, with the same
 share of kept tokens. The steering rate is how often the classifier then predicts such a class. The net
 accuracy is the accuracy with masks for the predicted classes, minus the steering rate. At each rank,
-only sequences whose other class is wrong at that rank count (`choices.wrong_at`). A mask that does not
-depend on a class cannot steer. All numbers are shares of the sequences, in per cent.
+only sequences whose other class is wrong at that rank count (`choices.wrong_at`), and of all measures
+only sequences with a label there. A mask that does not depend on a class cannot steer. All numbers are
+shares of the sequences, in per cent.
 """
 
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ import pandas as pd
 
 from whatyouread.data.token_files import TokenFile
 from whatyouread.evaluate.leakage import label_leakage, mask_features
-from whatyouread.masks.choices import OTHERS, wrong_at
+from whatyouread.masks.choices import OTHERS, UNCOUNTED, wrong_at
 from whatyouread.masks.controls import CONTROLS
 from whatyouread.masks.top_tokens import keep_mask, ordered, remove_mask, share
 from whatyouread.methods.files import COMBINED, Attributions
@@ -30,14 +31,21 @@ MOVED = ("shuffled", "shifted", "other_sequence")
 LEAK_PERCENT = 10
 
 
+def hits(said: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Whether the classifier says the true class, 1 or 0, NaN without a label: float64 (n, ranks).
+
+    said, labels: int64 (n, ranks).
+    """
+    return np.where(labels != UNCOUNTED, said == labels, np.nan)
+
+
 def net_hits(right: np.ndarray, steered: np.ndarray) -> np.ndarray:
     """Per sequence: 1 if the classifier predicts the true class, minus 1 if another mask steers it.
 
-    right: bool (n, ranks); steered: float (n, ranks), 1 if the classifier predicts the class of the
-    other mask, NaN if the sequence does not count. The result is then NaN too. Its mean is the net
-    accuracy.
+    right: of `hits`; steered: float (n, ranks), 1 if the classifier predicts the class of the other mask.
+    NaN in either if the sequence does not count; the result is then NaN too. Its mean is the net accuracy.
     """
-    return right.astype(np.float64) - steered
+    return right - steered
 
 
 class Steering:
@@ -73,17 +81,17 @@ class Steering:
         `leakage`, how much the places of the kept tokens alone reveal about the label.
         """
         own, labels = self.methods[method], self.file.labels
-        kept = [said == labels for said in self.said(own.scores[COMBINED], keep_mask)]
-        yield from (("kept", "none", p, hits) for p, hits in zip(PERCENTS, kept, strict=True))
+        kept = [hits(said, labels) for said in self.said(own.scores[COMBINED], keep_mask)]
+        yield from (("kept", "none", p, right) for p, right in zip(PERCENTS, kept, strict=True))
         for percent, said in zip(
             PERCENTS, self.said(own.scores[COMBINED], remove_mask), strict=True
         ):
-            yield "removed", "none", percent, said == labels
+            yield "removed", "none", percent, hits(said, labels)
         for control in MOVED:
             moved = CONTROLS[control](own.scores[COMBINED], self.content, self.file.keys, self.seed)
             for measure, action in (("kept", keep_mask), ("removed", remove_mask)):
                 for percent, said in zip(PERCENTS, self.said(moved, action), strict=True):
-                    yield measure, control, percent, said == labels
+                    yield measure, control, percent, hits(said, labels)
         for other in OTHERS:
             asked = getattr(own, other)
             for percent, right, said in zip(
@@ -114,13 +122,12 @@ class Steering:
         with progress("steering", len(self.methods), "methods") as bar:
             for method in self.methods:
                 for measure, control, percent, values in self.measures(method):
-                    for rank, hits in zip(self.file.ranks, values.T, strict=True):
-                        hits = 100 * hits.astype(np.float64)
-                        hits = hits[~np.isnan(hits)]
-                        mean = hits.mean() if len(hits) else np.nan
-                        low, high = interval(hits, self.resamples, self.seed)
+                    for rank, own in zip(self.file.ranks, values.T, strict=True):
+                        own = 100 * own[~np.isnan(own)]
+                        mean = own.mean() if len(own) else np.nan
+                        low, high = interval(own, self.resamples, self.seed)
                         rows.append(
-                            [method, measure, control, percent, rank, mean, low, high, len(hits)]
+                            [method, measure, control, percent, rank, mean, low, high, len(own)]
                         )
                 bar.update(1)
         names = ["method", "measure", "control", "percent", "rank", "value", "low", "high", "n"]

@@ -16,7 +16,7 @@ from whatyouread.evaluate.prediction_files import (
     Case,
     Predictions,
 )
-from whatyouread.masks.choices import THRESHOLD, UNCOUNTED, where_wrong, wrong_at
+from whatyouread.masks.choices import THRESHOLD, UNCOUNTED, scored, where_wrong
 from whatyouread.masks.controls import CONTROLS
 from whatyouread.masks.mask_files import MaskFile
 from whatyouread.support.files import read_tsv
@@ -28,20 +28,30 @@ def row(predicted: np.ndarray, truth: np.ndarray, ranks: list[str]) -> dict:
     """One row of numbers: the balanced accuracy at each rank in per cent, and the counts.
 
     predicted, truth: int64 (n, ranks). A truth of `UNCOUNTED` leaves the sequence out at that rank;
-    `left_out` are those that count at no rank.
+    `sequences` count at some rank, `left_out` at none, and `sequences_RANK` at that rank.
     """
     numbers = {
         rank: 100 * balanced_accuracy(truth[:, i], predicted[:, i]) for i, rank in enumerate(ranks)
     }
-    counted = (truth != UNCOUNTED).any(1)
-    return numbers | {"sequences": int(counted.sum()), "left_out": int((~counted).sum())}
+    counted = truth != UNCOUNTED
+    numbers["sequences"] = int(counted.any(1).sum())
+    numbers["left_out"] = len(truth) - numbers["sequences"]
+    return numbers | scored(truth, ranks)
 
 
 def table(made: Predictions, choice: str) -> pd.DataFrame:
     """The seven rows for the masks chosen by `choice` ("labels" or "predicted").
 
-    A row of chunks leaves out sequences without such a chunk, and counts them.
+    A row of chunks leaves out sequences without such a chunk, and counts them. A sequence without a label
+    at a rank does not count there; only where there are such sequences, `sequences_RANK` are given.
     """
+    whole = _table(made, choice)
+    counts = [f"sequences_{rank}" for rank in made.ranks]
+    return whole if UNCOUNTED in made.labels else whole.drop(columns=counts)
+
+
+def _table(made: Predictions, choice: str) -> pd.DataFrame:
+    """The rows of `table`, always with `sequences_RANK`."""
     rows = []
     for condition in ("explanandum", *MASK_CONDITIONS, *CHUNK_CONDITIONS):
         predicted = made.answers[Case(choice, "none", condition)]
@@ -57,9 +67,9 @@ def controls(made: Predictions, wrong: np.ndarray) -> pd.DataFrame:
     mask), `control`, and those of Table 1. The rows `wrong_class_steering` show how often the
     classifier predicts the wrong class that chose the mask, and `wrong_class` how often the true one.
     At each rank only sequences whose class is wrong there count, `sequences_RANK` of them; NaN without
-    any. Other rows have as many at every rank.
+    any. Other rows have as many at every rank at which no label is missing.
     """
-    parts = [table(made, "predicted").assign(classes="predicted", control="none")]
+    parts = [_table(made, "predicted").assign(classes="predicted", control="none")]
     judged = [
         (choice, name, made.labels) for choice in ("labels", "predicted") for name in CONTROLS
     ]
@@ -76,9 +86,6 @@ def controls(made: Predictions, wrong: np.ndarray) -> pd.DataFrame:
         ]
         parts.append(pd.DataFrame(rows).assign(classes=choice, control=control))
     whole = pd.concat(parts, ignore_index=True)
-    for rank, of_wrong in zip(made.ranks, wrong_at(wrong, made.labels).sum(0), strict=True):
-        counts = np.where(whole["classes"] == "wrong", of_wrong, whole["sequences"])
-        whole[f"sequences_{rank}"] = counts
     return whole[["classes", "control", *whole.columns.drop(["classes", "control"])]]
 
 
@@ -101,12 +108,17 @@ def markdown(table: pd.DataFrame, ranks: list[str], masks: MaskFile) -> str:
             ours = "–" if pd.isna(row[rank]) else f"{row[rank]:.2f}"
             theirs = row.get(f"paper_{rank}")
             cells.append(ours + ("" if theirs is None or pd.isna(theirs) else f" ({theirs:.2f})"))
-        rows.append([*cells, f"{row['sequences']:,}"])
+        counts = [row.get(f"sequences_{rank}", row["sequences"]) for rank in ranks]
+        shown = counts if len(set(counts)) > 1 else counts[:1]
+        rows.append([*cells, " / ".join(f"{count:,}" for count in shown)])
+    missing = any(f"sequences_{rank}" in table for rank in ranks)
+    notes = ["A sequence without a label at a rank is not scored there."] if missing else []
     return "\n".join(
         [
             "Balanced accuracy in per cent on the test sequences, and in brackets the paper's",
             "(its data, its model). Masks are chosen by the true labels, as in the paper; for masks",
             "chosen by the predicted classes, and for controls, see controls.tsv of the Explainer.",
+            *notes,
             "",
             *markdown_table(rows),
             "",

@@ -8,7 +8,7 @@ import torch
 
 from whatyouread.data.token_files import TokenFile
 from whatyouread.explainers.network import Explainer
-from whatyouread.masks.choices import CHOICES, wrong_classes
+from whatyouread.masks.choices import CHOICES, class_lineages, wrong_classes
 from whatyouread.masks.mask_files import mask_rows, mask_schema
 from whatyouread.models.inference import Passes, batches
 from whatyouread.models.mask_operator import read, target_mask
@@ -29,10 +29,14 @@ def generate_masks(
     seed: int,
     part: Part = WHOLE,
 ) -> None:
-    """Write the masks of all sequences in a token file, or of one part of them."""
+    """Write the masks of all sequences in a token file, or of one part of them.
+
+    The mask for the labels is the maximum over the levels at which a sequence has one. Raises UserError
+    where no sequence has a label at every level.
+    """
     explanandum, device = passes.explanandum, passes.device
     explainer = explainer.to(device).eval()
-    lineages, wanted = np.unique(file.labels, axis=0), part.rows(len(file))
+    lineages, wanted = class_lineages(file.labels), part.rows(len(file))
     with (
         atomic(path) as temporary,
         pq.ParquetWriter(temporary, mask_schema(file.ranks), compression="zstd") as writer,

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from whatyouread.explainers.gate import standardised
-from whatyouread.models.levels import HeadLevel, level_entropies, level_losses
+from whatyouread.masks.choices import UNCOUNTED
+from whatyouread.models.levels import HeadLevel, level_entropies, level_losses, mean_over
 
 
 class Loss(NamedTuple):
@@ -29,7 +30,7 @@ class Masks(NamedTuple):
     """The masks that enter the objective.
 
     target and non_target: m and n, float (batch, length); own: the masks s_c of the sequence's
-    classes, float (batch, length, levels).
+    classes, float (batch, length, levels), 0 at a level without a label.
     """
 
     target: Tensor
@@ -40,22 +41,27 @@ class Masks(NamedTuple):
 def classification_loss(
     levels: Sequence[HeadLevel], logits: tuple[Tensor, ...], labels: Tensor
 ) -> Tensor:
-    """L_c: the cross-entropy of F(x ⊙ m), summed over the levels.
+    """L_c: the cross-entropy of F(x ⊙ m), summed over the levels at which the sequence has a label.
 
-    logits: (batch, classes) per level; labels: int64 (batch, levels).
+    logits: (batch, classes) per level; labels: int64 (batch, levels), -1 where one is missing.
     """
     return torch.stack(level_losses(levels, logits, labels)).sum(0)
 
 
 def entropy_loss(
-    levels: Sequence[HeadLevel], logits: tuple[Tensor, ...], normalised: bool = False
+    levels: Sequence[HeadLevel],
+    logits: tuple[Tensor, ...],
+    normalised: bool = False,
+    known: Tensor | None = None,
 ) -> Tensor:
     """L_e: (1/C) sum_c p_c log p_c of F(x ⊙ m~), summed over the levels; minimal if all p_c are equal.
 
     normalised: divide by ln C instead of C. The minimum is then -1 at every level. As printed, the
-    minimum shrinks with the number of classes: it is -0.004 for 1,878 classes.
+    minimum shrinks with the number of classes: it is -0.004 for 1,878 classes. known: bool
+    (batch, levels), the levels that count, all by default.
     """
-    return torch.stack(level_entropies(levels, logits, normalised)).sum(0)
+    made = torch.stack(level_entropies(levels, logits, normalised))
+    return (made if known is None else made.masked_fill(~known.T, 0)).sum(0)
 
 
 def area(mask: Tensor, valid: Tensor) -> Tensor:
@@ -81,9 +87,15 @@ def bounding(class_masks: Tensor, valid: Tensor, min_area: float, max_area: floa
     return (too_small + too_large).sum(1) / size
 
 
-def area_loss(masks: Masks, valid: Tensor, min_area: float, max_area: float) -> Tensor:
-    """L_a: A(m) + A(n) + the mean of B(s_c) over the sequence's classes c."""
-    bounds = bounding(masks.own, valid, min_area, max_area).mean(-1)
+def area_loss(
+    masks: Masks, valid: Tensor, min_area: float, max_area: float, known: Tensor | None = None
+) -> Tensor:
+    """L_a: A(m) + A(n) + the mean of B(s_c) over the sequence's classes c.
+
+    known: bool (batch, levels), the levels at which the sequence has a class, all by default.
+    """
+    bounds = bounding(masks.own, valid, min_area, max_area)
+    bounds = bounds.mean(-1) if known is None else mean_over(bounds, known)
     return area(masks.target, valid) + area(masks.non_target, valid) + bounds
 
 
@@ -106,10 +118,14 @@ def explainer_loss(
 
     constants: a and b (`min_area`, `max_area`), the λ (`entropy_weight`, `area_weight`,
     `variation_weight`) and `entropy`, as in `paper.Settings`.
+
+    A level at which a sequence has no label takes no part in any term: no mask is made to keep or to
+    hide what speaks for it. The loss of a sequence without any label is 0.
     """
+    known = labels != UNCOUNTED
     classification = classification_loss(levels, logits_masked, labels)
-    entropy = entropy_loss(levels, logits_inverted, constants.entropy == "normalised")
-    areas = area_loss(masks, valid, constants.min_area, constants.max_area)
+    entropy = entropy_loss(levels, logits_inverted, constants.entropy == "normalised", known)
+    areas = area_loss(masks, valid, constants.min_area, constants.max_area, known)
     variation = total_variation(masks.target, valid) + total_variation(masks.non_target, valid)
     total = (
         classification

@@ -90,11 +90,18 @@ class Explainer(nn.Module):
             self.embedding.weight[self.tokenizer.pad] = 0
         return self.attach(explanandum)
 
+    @property
+    def class_counts(self) -> list[int]:
+        """The number of classes of each level, side by side in the last layer."""
+        return list(self.config["classes"].values())
+
     def columns(self, classes: Tensor) -> Tensor:
-        """Convert class numbers within each level, int64 (..., levels), to columns of the last layer."""
-        if self.target == "sequence":
-            return torch.zeros_like(classes)
-        return classes + self.first_column
+        """Convert class numbers within each level, int64 (..., levels), to columns of the last layer.
+
+        -1, a missing label, stays -1.
+        """
+        columns = 0 if self.target == "sequence" else classes + self.first_column
+        return torch.where(classes < 0, classes, columns)
 
     def inputs(self, batch: Batch) -> Tensor:
         """The input of the LSTM, (batch, length, embedding + reads)."""
@@ -141,8 +148,8 @@ class Explainer(nn.Module):
     def class_scores(self, batch: Batch, classes: Tensor) -> Tensor:
         """The scores behind the masks of some classes; the other classes are not computed.
 
-        classes: int64 (batch, sets, levels), numbered within each level. Returns float
-        (batch, length, sets, levels).
+        classes: int64 (batch, sets, levels), numbered within each level, no label missing. Returns
+        float (batch, length, sets, levels).
         """
         if self.target == "sequence":
             return _for_all(self._dense(batch), classes)
@@ -155,14 +162,17 @@ class Explainer(nn.Module):
     def class_masks(self, batch: Batch, classes: Tensor, smooth: bool = True) -> Tensor:
         """The masks of some classes, zero at padding; arguments and shape as for `class_scores`.
 
+        A class of -1, where a label is missing, gets a mask of zeros, which adds nothing to a target
+        mask: that is the maximum over the labelled levels.
+
         Without `smooth` the gate takes the scores as they are: the mask is harder to read, but closer
         to the tokens that the classifier reads.
         """
-        valid = batch.valid[:, :, None, None]
+        valid = batch.valid[:, :, None, None] & (classes >= 0).unsqueeze(1)
         if self.target == "sequence":
             column = self._masks(self._dense(batch), batch, smooth)
             return _for_all(column, classes) * valid
-        scores = self.class_scores(batch, classes)
+        scores = self.class_scores(batch, classes.clamp(min=0))
         return self._masks(scores.flatten(2), batch, smooth).view(scores.shape) * valid
 
     def _masks(self, scores: Tensor, batch: Batch, smooth: bool = True) -> Tensor:

@@ -52,7 +52,7 @@ class Objective(nn.Module):
     def forward(self, batch: Batch, labels: Tensor) -> dict[str, Tensor]:
         """{"loss": the mean over the batch, a scalar; "values": float (batch, k), per sequence}.
 
-        labels: int64 (batch, levels).
+        labels: int64 (batch, levels), -1 where a label is missing: that level counts for nothing there.
         """
 
     def explanandum_on(self, device: torch.device) -> Explanandum:

@@ -9,6 +9,7 @@ from whatyouread.data.batch import Batch
 from whatyouread.explainers.losses import Loss, Masks, explainer_loss
 from whatyouread.explainers.network import Explainer
 from whatyouread.explainers.objective import NetworkSettings, Objective
+from whatyouread.masks.choices import UNCOUNTED
 from whatyouread.models.explanandum import Explanandum
 from whatyouread.models.mask_operator import (
     inverted,
@@ -44,10 +45,13 @@ class Settings:
             raise UserError(f"min_area {self.min_area} is above max_area {self.max_area}: lower it")
 
     def masks(self, explainer: Explainer, batch: Batch, labels: Tensor) -> Masks:
-        """The masks that enter the objective; labels: int64 (batch, levels)."""
-        own, others = own_and_other_masks(explainer(batch), explainer.columns(labels))
-        merge = mean_mask if self.target_mask == "mean" else target_mask
-        return Masks(merge(own), others, own)
+        """The masks that enter the objective; labels: int64 (batch, levels), -1 where one is missing."""
+        own, others = own_and_other_masks(
+            explainer(batch), explainer.columns(labels), explainer.class_counts
+        )
+        if self.target_mask == "mean":
+            return Masks(mean_mask(own, labels != UNCOUNTED), others, own)
+        return Masks(target_mask(own), others, own)
 
     def loss(self, explanandum: Explanandum, batch: Batch, labels: Tensor, masks: Masks) -> Loss:
         """The loss of given masks per sequence; one batch holds both passes of the Explanandum."""

@@ -39,7 +39,8 @@ class SharpObjective(Objective):
     correlate with it. With one mask per sequence, the evidence is that for the predicted classes of all
     levels together. With one mask per class, it is that for one class of a randomly drawn level: half
     the time the predicted class, half the time any class. A level with one class has no evidence and
-    is not drawn. The draws average out over many sequences.
+    is not drawn. The draws average out over many sequences. Labels play no part: the classes are the
+    classifier's own, and a sequence whose label is missing teaches as much as another.
 
     In training they differ from step to step. In validation they follow from seed and sequence, so
     that neither the epoch nor the batch nor the number of processes changes the validation loss.

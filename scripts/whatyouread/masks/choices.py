@@ -2,7 +2,8 @@
 
 What is wrong at the lowest rank may be right at a higher one: another genus can share the phylum. So
 whatever judges masks for other classes counts, at each rank, only the sequences whose other class is wrong
-there (`wrong_at`). Where a rank has one class only, there is none.
+there (`wrong_at`). Where a rank has one class only, there is none. Where a sequence has no label, nobody
+knows what is wrong, and it does not count either.
 """
 
 import numpy as np
@@ -17,15 +18,37 @@ THRESHOLD = 0.5
 OTHERS = ("wrong", "runner_up")
 """A class drawn at random, and the classifier's second choice."""
 UNCOUNTED = -1
-"""Stands in for a class where a sequence does not count; `statistics.balanced_accuracy` leaves it out."""
+"""Stands in for a class where a sequence does not count, as one whose label is missing;
+`statistics.balanced_accuracy` leaves it out."""
+
+
+def class_lineages(labels: np.ndarray) -> np.ndarray:
+    """The class combinations that exist, int64 (k, ranks), sorted: those of sequences with all labels.
+
+    labels: int64 (n, ranks). Raises UserError where no sequence has a label at every rank.
+    """
+    complete = labels[(labels != UNCOUNTED).all(1)]
+    if not len(complete):
+        raise UserError(
+            f"none of {len(labels)} sequences has a label at every level, so that no combination of"
+            " classes is known from which a wrong one could be drawn: label some at every level, or"
+            " give fewer levels"
+        )
+    return np.unique(complete, axis=0)
+
+
+def scored(truth: np.ndarray, ranks: list[str]) -> dict[str, int]:
+    """`sequences_RANK`, the number of sequences that count at each rank; truth: int64 (n, ranks)."""
+    counts = (truth != UNCOUNTED).sum(0).tolist()
+    return {f"sequences_{rank}": count for rank, count in zip(ranks, counts, strict=True)}
 
 
 def wrong_at(asked: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Whether the classes that chose a mask are wrong, bool (n, ranks), for each rank by itself.
 
-    asked, labels: int64 (n, ranks).
+    asked, labels: int64 (n, ranks). Not where the label is missing.
     """
-    return asked != labels
+    return (asked != labels) & (labels != UNCOUNTED)
 
 
 def where_wrong(classes: np.ndarray, asked: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -41,8 +64,9 @@ def warn_of_none_wrong(asked: np.ndarray, labels: np.ndarray, ranks: list[str], 
     for rank, wrong in zip(ranks, wrong_at(asked, labels).T, strict=True):
         if not wrong.any():
             log.warning(
-                "%s: no sequence was given a wrong class at this rank, which may have one class only: "
-                "%s are empty there", rank, cells,
+                "%s: no sequence was given a wrong class at this rank, which may have one class only"
+                "%s: %s are empty there", rank,
+                "" if UNCOUNTED not in labels else ", or labels too few", cells,
             )  # fmt: skip
 
 
@@ -50,14 +74,16 @@ def wrong_classes(labels: np.ndarray, predicted: np.ndarray, keys: np.ndarray, s
                   lineages: np.ndarray) -> np.ndarray:  # fmt: skip
     """Draw classes of another lineage for each sequence, int64 (n, ranks).
 
-    labels, predicted: int64 (n, ranks); lineages: int64 (k, ranks), the class combinations that exist.
-    At the lowest rank the result differs from the label and, if there are at least three classes, from
-    the prediction. The classes of the higher ranks follow from the lowest.
+    labels, predicted: int64 (n, ranks); lineages: of `class_lineages`. At the lowest rank the result
+    differs from the label and, if there are at least three classes, from the prediction; where the label
+    is missing, from the prediction. All classes of a sequence are those of one lineage.
     """
     lowest = lineages[:, -1]
     if len(np.unique(lowest)) < 2:
         raise UserError("there is one class only at the lowest rank: no wrong class can be drawn")
-    avoid = [labels[:, -1]] + ([predicted[:, -1]] if len(np.unique(lowest)) > 2 else [])
+    avoid = [_label_or_prediction(labels, predicted)] + (
+        [predicted[:, -1]] if len(np.unique(lowest)) > 2 else []
+    )
     chosen = np.full(len(labels), -1)
     attempt = 0
     while (open_ := np.flatnonzero(chosen < 0)).size:
@@ -73,9 +99,10 @@ def runner_up_classes(
 ) -> np.ndarray:
     """The most probable classes of another lineage than the label's and the prediction's.
 
-    labels, predicted: int64 (n, ranks); logits: float (n, classes of the lowest rank); lineages:
-    int64 (k, ranks). With only two classes, the result is the class other than the label. Returns int64
-    (n, ranks); the classes of the higher ranks follow from the lowest.
+    labels, predicted: int64 (n, ranks); logits: float (n, classes of the lowest rank); lineages: of
+    `class_lineages`. With only two classes, the result is the class other than the label, or than the
+    prediction where the label is missing. Returns int64 (n, ranks); all classes of a sequence are those
+    of one lineage, the first that has its lowest class.
     """
     lowest = lineages[:, -1]
     if len(np.unique(lowest)) < 2:
@@ -83,8 +110,13 @@ def runner_up_classes(
     score = logits[:, lowest].astype(np.float64)
     if len(np.unique(lowest)) > 2:
         score[lowest == predicted[:, -1:]] = -np.inf
-    score[lowest == labels[:, -1:]] = -np.inf
+    score[lowest == _label_or_prediction(labels, predicted)[:, None]] = -np.inf
     return lineages[score.argmax(1)]
+
+
+def _label_or_prediction(labels: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+    """The class at the lowest rank, int64 (n,): the label's, or the predicted one where it is missing."""
+    return np.where(labels[:, -1] != UNCOUNTED, labels[:, -1], predicted[:, -1])
 
 
 def column(choice: str, rank: str) -> str:

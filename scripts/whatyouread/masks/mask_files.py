@@ -1,9 +1,9 @@
 """Masks of the test sequences in Parquet, written in blocks and read back as a matrix.
 
 One row per sequence, in the order of the token file. Columns: `id`, `key`; for each rank the classes
-`label_RANK`, `predicted_RANK` and `wrong_RANK`; `content`, a list of bool, true for tokens that are
-neither special nor padding; and the target mask for each of the three sets of classes, a list of
-float16 with one value per token, including special tokens.
+`label_RANK` (-1 where it is missing), `predicted_RANK` and `wrong_RANK`; `content`, a list of bool,
+true for tokens that are neither special nor padding; and the target mask for each of the three sets of
+classes, a list of float16 with one value per token, including special tokens.
 """
 
 from collections.abc import Iterator

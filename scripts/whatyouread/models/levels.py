@@ -12,14 +12,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from whatyouread.masks.choices import UNCOUNTED
 from whatyouread.models.precision import widest
 
 
 class Single:
     """Exactly one class of the level is right: softmax, cross-entropy, the most probable class.
 
-    logits: float (batch, classes); labels: int64 (batch,). Softmaxes run in float32 or wider, because a
-    softmax over thousands of classes needs it.
+    logits: float (batch, classes); labels: int64 (batch,), -1 where the label is missing. Softmaxes run
+    in float32 or wider, because a softmax over thousands of classes needs it.
     """
 
     @staticmethod
@@ -34,8 +35,13 @@ class Single:
 
     @staticmethod
     def loss(logits: Tensor, labels: Tensor) -> Tensor:
-        """The cross-entropy of each sequence, float (batch,)."""
-        return F.cross_entropy(widest(logits), labels, reduction="none")
+        """The cross-entropy of each sequence, float (batch,); 0 without a gradient for a missing label.
+
+        Every label counts alike: what takes the mean divides by all sequences, not by the labelled ones
+        of a batch. Their number differs from batch to batch, and a label would count more where it has
+        less company; means of batches or of processes would not add up to that of the whole either.
+        """
+        return F.cross_entropy(widest(logits), labels, reduction="none", ignore_index=UNCOUNTED)
 
     @classmethod
     def negative_entropy(cls, logits: Tensor, normalised: bool) -> Tensor:
@@ -118,10 +124,22 @@ def class_log_probabilities(
     return torch.stack(columns, dim=-1)
 
 
+def mean_over(values: Tensor, known: Tensor) -> Tensor:
+    """The mean over the levels (last dimension) at which `known`, a bool that broadcasts; 0 without any.
+
+    Where all are known it equals `values.mean(-1)` to the last bit.
+    """
+    share = known.sum(-1).to(values.dtype) / known.shape[-1]
+    return values.masked_fill(~known, 0).mean(-1) / share.masked_fill(share == 0, 1)
+
+
 def level_losses(
     levels: Sequence[HeadLevel], logits: Sequence[Tensor], labels: Tensor
 ) -> list[Tensor]:
-    """The loss of each sequence at each level, float (batch,) each; labels: int64 (batch, levels)."""
+    """The loss of each sequence at each level, float (batch,) each; labels: int64 (batch, levels).
+
+    0 where the label is missing.
+    """
     return [kind.loss(part, labels[:, i]) for i, (kind, part) in enumerate(_means(levels, logits))]
 
 

@@ -6,10 +6,14 @@ their biases when a sequence is masked entirely. Training, evaluation and all co
 through `masked_logits` only.
 """
 
+from collections.abc import Sequence
+from itertools import accumulate
+
 import torch
 from torch import Tensor, nn
 
 from whatyouread.data.batch import Batch
+from whatyouread.models.levels import mean_over
 from whatyouread.models.precision import widest
 
 
@@ -66,47 +70,80 @@ def _pooled_logits(
 def target_mask(class_masks: Tensor) -> Tensor:
     """m: the elementwise maximum over the masks of the sequence's classes, one per level.
 
-    class_masks: (batch, length, levels). Returns (batch, length).
+    class_masks: (batch, length, levels), 0 at a level without a label, which adds nothing to a maximum
+    of values in [0, 1]. Returns (batch, length).
     """
     return class_masks.amax(-1)
 
 
-def mean_mask(class_masks: Tensor) -> Tensor:
-    """The mean instead of the maximum, for training only: a gradient reaches every class's mask."""
-    return class_masks.mean(-1)
+def mean_mask(class_masks: Tensor, known: Tensor | None = None) -> Tensor:
+    """The mean instead of the maximum, for training only: a gradient reaches every class's mask.
+
+    known: bool (batch, levels), the levels at which the sequence has a label, all by default.
+    """
+    return class_masks.mean(-1) if known is None else mean_over(class_masks, known.unsqueeze(1))
 
 
-def own_and_other_masks(scores: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:
+def own_and_other_masks(
+    scores: Tensor, classes: Tensor, sizes: Sequence[int] | None = None
+) -> tuple[Tensor, Tensor]:
     """s_c, the masks of a sequence's classes, and n, the maximum over those of all other classes.
 
-    scores: (batch, length, columns), the classes of all levels side by side; there must be more
-    columns than levels. classes: int64 (batch, levels), columns of `scores`. Returns
-    (batch, length, levels) and (batch, length).
+    scores: (batch, length, columns), the classes of all levels side by side; classes: int64
+    (batch, levels), columns of `scores`, or -1 where a sequence has no label at a level; sizes: the
+    number of classes of each level. Returns (batch, length, levels) and (batch, length).
+
+    A level without a label takes no part for that sequence: its s_c is 0, which adds nothing to m, and
+    n leaves out all its classes, because nobody knows which of them are others. n is 0 where no other
+    class is left. Without `sizes` no label may be missing.
     """
-    return _OwnAndOther.apply(scores, classes.unsqueeze(1).expand(-1, scores.shape[1], -1))
+    return _OwnAndOther.apply(scores, classes, None if sizes is None else list(sizes))
 
 
 class _OwnAndOther(torch.autograd.Function):
     """`gather`, and `amax` over the other columns; the gradient needs one large tensor instead of four.
 
     With thousands of classes the scores are the largest tensor of a training step. Values and gradients
-    equal those of the two functions; equal maxima share the gradient.
+    equal those of the two functions; equal maxima share the gradient. A missing label costs nothing: the
+    maximum is taken level by level, in the same number of comparisons.
     """
 
     @staticmethod
-    def forward(ctx, scores: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:
-        own, largest = scores.gather(-1, columns), scores.scatter(-1, columns, -torch.inf).amax(-1)
-        ctx.save_for_backward(scores, columns, largest)
-        return own, largest
+    def forward(ctx, scores, classes, sizes):
+        known = (classes >= 0).unsqueeze(1)
+        if sizes is None:
+            sizes, counted = [scores.shape[-1]], torch.ones_like(known[..., :1])
+        else:
+            starts = accumulate(sizes[:-1], initial=0)
+            # any class of a level without a label: it stays within the level, which is left out
+            classes = [
+                c.clamp(min=start) for c, start in zip(classes.unbind(1), starts, strict=True)
+            ]
+            classes, counted = torch.stack(classes, 1), known
+        columns = classes.unsqueeze(1).expand(-1, scores.shape[1], -1)
+        own = scores.gather(-1, columns).masked_fill(~known, 0)
+        others = scores.scatter(-1, columns, -torch.inf).split(sizes, -1)
+        largest = torch.stack([part.amax(-1) for part in others], -1)
+        largest = largest.masked_fill(~counted, -torch.inf).amax(-1)
+        ctx.sizes = sizes
+        ctx.save_for_backward(scores, columns, largest, known, counted)
+        return own, largest.masked_fill(largest == -torch.inf, 0)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx, own_gradient: Tensor, gradient: Tensor) -> tuple[Tensor, None]:
-        scores, columns, largest = ctx.saved_tensors
-        # 1 at the largest of the other classes, 0 elsewhere
-        made = (scores == largest.unsqueeze(-1)).to(scores.dtype).scatter_(-1, columns, 0)
-        made.mul_((gradient / made.sum(-1)).unsqueeze(-1))
-        return made.scatter_(-1, columns, own_gradient), None
+    def backward(ctx, own_gradient, gradient):
+        scores, columns, largest, known, counted = ctx.saved_tensors
+        # 1 at the largest of the other classes, 0 elsewhere; nothing equals NaN
+        highest = largest.unsqueeze(-1).masked_fill(~counted, torch.nan).split(1, -1)
+        made = torch.empty_like(scores)
+        for part, level, value in zip(
+            made.split(ctx.sizes, -1), scores.split(ctx.sizes, -1), highest, strict=True
+        ):
+            torch.eq(level, value, out=part)
+        made.scatter_(-1, columns, 0)
+        # without another class there is no 1
+        made.mul_((gradient / made.sum(-1).clamp(min=1)).unsqueeze(-1))
+        return made.scatter_(-1, columns, own_gradient.masked_fill(~known, 0)), None, None
 
 
 def inverted(mask: Tensor) -> Tensor:

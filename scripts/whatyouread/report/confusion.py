@@ -6,17 +6,35 @@ REST = -1
 """Stands for all classes that the figure does not show separately."""
 
 
+def parents_of(labels: np.ndarray, above: np.ndarray | None) -> np.ndarray | None:
+    """The parent of each sequence's class, int64 (n,): the class in the rank above it, -1 if unknown.
+
+    labels, above: int64 (n,), the classes of the sequences in a rank and in the one above it, -1 where a
+    label is missing there; no label of the rank itself is. None where there is no rank above, or where
+    the ranks are no tree: a class has several parents.
+    """
+    if above is None:
+        return None
+    known = above >= 0
+    pairs = np.unique(np.stack([labels[known], above[known]], 1), axis=0)
+    if len(np.unique(pairs[:, 0])) < len(pairs):
+        return None
+    parents = np.full(labels.max(initial=0) + 1, -1)
+    parents[pairs[:, 0]] = pairs[:, 1]
+    return parents[labels]
+
+
 def order_classes(labels: np.ndarray, parents: np.ndarray | None, largest: int) -> list[int]:
     """Classes with at least one sequence, ordered for a picture; `REST` last where some are left.
 
-    labels, parents: int64 (n,), the class of each sequence in the rank and in the one above it, or
-    None where there is none above. Classes of the same parent stand together, the parent with most
-    sequences first; within it the larger class first. Of more than `largest` classes the largest
-    `largest` are kept.
+    labels, parents: int64 (n,), the class of each sequence in the rank, and its parent (`parents_of`), or
+    None where there is none. Classes of the same parent stand together, the parent with most sequences
+    first; within it the larger class first. Of more than `largest` classes the largest `largest` are
+    kept.
     """
     classes, first, size = np.unique(labels, return_index=True, return_counts=True)
     kept = np.argsort(-size, kind="stable")[:largest]
-    above = np.zeros(len(classes), np.int64) if parents is None else parents[first]
+    above = np.zeros(len(classes), np.int64) if parents is None else parents[first] + 1
     total = np.bincount(above, weights=size, minlength=1) if len(above) else np.zeros(1)
     order = kept[np.lexsort((classes[kept], -size[kept], above[kept], -total[above[kept]]))]
     shown = classes[order].tolist()

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.colors import LinearSegmentedColormap, PowerNorm
 
 from whatyouread.report.conditions import CONDITIONS
-from whatyouread.report.confusion import REST, confusion, order_classes, row_percentages
+from whatyouread.report.confusion import REST, confusion, order_classes, parents_of, row_percentages
 from whatyouread.report.style import BLUE, new_figure, panel_title
 from whatyouread.support.statistics import balanced_accuracy
 from whatyouread.support.text import plain
@@ -21,7 +21,16 @@ def draw_confusion(
     labels: np.ndarray, predicted: dict[str, np.ndarray], parents: np.ndarray | None,
     names: list[str], rank: str, largest: int,
 ):  # fmt: skip
-    """labels: int64 (n,); predicted: condition -> int64 (n,); names: of the classes by number."""
+    """labels: int64 (n,), -1 where one is missing; predicted: condition -> int64 (n,).
+
+    parents: the labels in the rank above, or None; names: of the classes by number. Sequences without a
+    label are not shown, and are counted in the title.
+    """
+    known = labels >= 0
+    missing = int((~known).sum())
+    predicted = {condition: guess[known] for condition, guess in predicted.items()}
+    labels, parents = labels[known], None if parents is None else parents[known]
+    parents = parents_of(labels, parents)
     # a class may be predicted without being the label of any sequence: it counts as one of the others
     classes = order_classes(labels, parents, largest)
     stray = any((~np.isin(p, labels)).any() for p in predicted.values())
@@ -59,6 +68,7 @@ def draw_confusion(
     bar.set_ticks([0, 1, 5, 20, 50, 100])
     bar.outline.set_visible(False)
     title = f"Confusion between the classes of the rank {rank}: {len(labels):,} test sequences"
+    title += f" ({missing:,} without a label left out)" if missing else ""
     figure.suptitle(title, x=0.01, ha="left")
     return figure
 

@@ -12,7 +12,7 @@ import pandas as pd
 
 from whatyouread.data.levels import Level, read_levels
 from whatyouread.models.classifier_record import CLASSES, find_classifier, read_classifier_record
-from whatyouread.report.summary import Measured, sentence
+from whatyouread.report.summary import Measured, sentence, sequences
 from whatyouread.support import files
 from whatyouread.support.addresses import hide, local_path
 from whatyouread.support.cli import UserError
@@ -191,6 +191,7 @@ def _figures(measured: Measured | None, ranks: list[str]) -> list[str]:
             " of this one."
         ]
     whole = measured.row("explanandum")
+    n, labelled = sequences(whole, ranks)
     rows = [["", "rounded masks ↑", "inverted rounded masks ↓"]]
     rows.append(["this Explainer's masks", *(_cell(measured.row(c), ranks) for c in SHOWN)])
     for control, text in CONTROLS.items():
@@ -198,9 +199,10 @@ def _figures(measured: Measured | None, ranks: list[str]) -> list[str]:
         rows.append([text, *cells])
     shown = " / ".join(map(escape_markdown, ranks))
     return [
-        f"Balanced accuracy of the classifier in per cent ({shown}) on {int(whole['sequences']):,} test"
-        f" sequences of the same data. Without a mask it is {_cell(whole, ranks)}. A rounded mask keeps a"
-        " token or hides it; inverted, it hides what it kept. Masks were chosen by the true classes.",
+        f"Balanced accuracy of the classifier in per cent ({shown}) on {n:,} test"
+        f" sequences of the same data{labelled}. Without a mask it is {_cell(whole, ranks)}. A rounded"
+        " mask keeps a token or hides it; inverted, it hides what it kept. Masks were chosen by the true"
+        " classes.",
         "",
         *markdown_table(rows),
         "",

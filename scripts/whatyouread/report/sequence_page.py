@@ -9,18 +9,20 @@ from whatyouread.masks.choices import THRESHOLD
 from whatyouread.masks.chunks import count_runs
 from whatyouread.support.text import escape_html
 
+NO_LABEL = "without a label"
+
 
 @dataclasses.dataclass
 class SequenceView:
     """The content of one sequence to show, without special tokens.
 
-    taxa: rank -> (name of the label, name of the prediction); tokens: int64 (n,); mask: float (n,);
-    planted: for each token the name of the planted segment it lies in, "" for none, or None where
-    nothing is known of planted segments.
+    taxa: rank -> (name of the label, None where it is missing, and name of the prediction); tokens: int64
+    (n,); mask: float (n,); planted: for each token the name of the planted segment it lies in, "" for
+    none, or None where nothing is known of planted segments.
     """
 
     id: str
-    taxa: dict[str, tuple[str, str]]
+    taxa: dict[str, tuple[str | None, str]]
     tokens: np.ndarray
     mask: np.ndarray
     tokenizer: Tokenizer
@@ -28,7 +30,9 @@ class SequenceView:
 
     @property
     def is_correct(self) -> bool:
-        return all(label == predicted for label, predicted in self.taxa.values())
+        """Whether the prediction is the label wherever there is one, and there is one."""
+        known = [(label, guess) for label, guess in self.taxa.values() if label is not None]
+        return bool(known) and all(label == guess for label, guess in known)
 
     def texts(self) -> list[str]:
         """The letters of each token."""
@@ -37,7 +41,8 @@ class SequenceView:
     def description(self) -> str:
         """The taxa of the label in one line, and of the prediction where it differs."""
         parts = [
-            f"{rank} {label}" + ("" if label == predicted else f" (predicted: {predicted})")
+            f"{rank} {NO_LABEL if label is None else label}"
+            + ("" if label == predicted else f" (predicted: {predicted})")
             for rank, (label, predicted) in self.taxa.items()
         ]
         return ", ".join(parts) + ("; classified correctly" if self.is_correct else "")
@@ -92,6 +97,8 @@ def html_page(views: list[SequenceView], chosen_by: str, n: int) -> str:
     shown ones were drawn from.
     """
     correct = sum(view.is_correct for view in views)
+    partly = any(label is None for view in views for label, _ in view.taxa.values())
+    label = " with a label" if partly else ""
     knows_planted = any(view.planted is not None for view in views)
     key = '<span>mask value 0 <span class="scale"></span> 1</span>'
     if knows_planted:
@@ -108,7 +115,7 @@ def html_page(views: list[SequenceView], chosen_by: str, n: int) -> str:
 <body>
 <h1>Sequences and their masks</h1>
 <p>{len(views)} of {n:,} test sequences, drawn with a seed; {correct} of them classified correctly in
-every rank. Each word is a token. The greener it is, the more of it the mask lets through; masks are
+every rank{label}. Each word is a token. The greener it is, the more of it the mask lets through; masks are
 chosen by {escape_html(chosen_by)}. &lt;cls&gt; is left out. Point at a token to see its value.</p>
 <div class="key">{key}</div>
 {"".join(_section(i, view) for i, view in enumerate(views, 1))}</body>
@@ -119,8 +126,9 @@ chosen by {escape_html(chosen_by)}. &lt;cls&gt; is left out. Point at a token to
 def _section(number: int, view: SequenceView) -> str:
     rows = ""
     for rank, (label, predicted) in view.taxa.items():
-        mark = "" if label == predicted else ' class="wrong"'
-        rows += f"<tr><th>{escape_html(rank)}</th><td>{escape_html(label)}</td>"
+        mark = "" if label in (None, predicted) else ' class="wrong"'
+        shown = f'<span class="soft">{NO_LABEL}</span>' if label is None else escape_html(label)
+        rows += f"<tr><th>{escape_html(rank)}</th><td>{shown}</td>"
         rows += f"<td{mark}>{escape_html(predicted)}</td></tr>\n"
     continuous, rounded = _spans(view)
     return f"""<section>

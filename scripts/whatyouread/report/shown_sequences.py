@@ -5,6 +5,7 @@ import pandas as pd
 
 from whatyouread.data.planted import planted_names
 from whatyouread.data.token_files import TokenFile
+from whatyouread.masks.choices import wrong_at
 from whatyouread.report.sequence_page import SequenceView
 from whatyouread.support.keyed_random import draw
 
@@ -16,35 +17,39 @@ def choose_sequences(
 
     Correctly classified ones come first, then those of classes that were chosen least often, from
     the highest rank to the lowest. Equal sequences are chosen once at most. keys: uint64 (n,);
-    labels, predicted: int64 (n, ranks).
+    labels, predicted: int64 (n, ranks). A missing label (-1) is not wrong, and counts as one more class.
     """
     _, rows = np.unique(keys, return_index=True)
     luck = draw(seed, "figure", keys[rows])
-    wrong = (labels[rows] != predicted[rows]).any(1)
-    used = [np.zeros(column.max(initial=0) + 1, np.int64) for column in labels.T]
+    wrong = wrong_at(predicted, labels)[rows].any(1)
+    places = labels + 1  # 0 for a missing label
+    used = [np.zeros(column.max(initial=0) + 1, np.int64) for column in places.T]
     chosen = []
     for _ in range(min(count, len(rows))):
-        often = [times[labels[rows, i]] for i, times in enumerate(used)]
+        often = [times[places[rows, i]] for i, times in enumerate(used)]
         best = np.lexsort((luck, *reversed(often), wrong))[0]
         chosen.append(rows[best])
         for i, times in enumerate(used):
-            times[labels[rows[best], i]] += 1
+            times[places[rows[best], i]] += 1
         rows, luck, wrong = (np.delete(x, best) for x in (rows, luck, wrong))
     return np.array(chosen, np.int64)
 
 
 def taxa(
     names: dict[str, list[str]], labels: np.ndarray, predicted: np.ndarray
-) -> dict[str, tuple[str, str]]:
-    """rank -> the names of the label and of the prediction; int64 (ranks,) in the order of `names`."""
+) -> dict[str, tuple[str | None, str]]:
+    """rank -> the names of the label and of the prediction; int64 (ranks,) in the order of `names`.
+
+    None for a label that is missing (-1).
+    """
     return {
-        rank: (known[label], known[guess])
+        rank: (known[label] if label >= 0 else None, known[guess])
         for (rank, known), label, guess in zip(names.items(), labels, predicted, strict=True)
     }
 
 
 def sequence_view(
-    file: TokenFile, row: int, known: dict[str, tuple[str, str]], mask: np.ndarray,
+    file: TokenFile, row: int, known: dict[str, tuple[str | None, str]], mask: np.ndarray,
     planted: pd.DataFrame | None,
 ) -> SequenceView:  # fmt: skip
     """One sequence of a token file with the mask of its content, float (tokens,).

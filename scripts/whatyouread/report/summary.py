@@ -81,15 +81,15 @@ def summary(explainers: list[Measured], ranks: list[str], planted: bool) -> str:
 
     planted: whether the tokens that are known to matter are planted segments of simulated data.
     """
-    n = int(explainers[0].row("explanandum")["sequences"])
+    n, labelled = sequences(explainers[0].row("explanandum"), ranks)
     known = "planted" if planted else "known"
     lines = [
         "# The Explainers side by side",
         "",
         *_paragraph(
             f"Balanced accuracy of the classifier in per cent ({' / '.join(ranks)}) on"
-            f" {n:,}{' simulated' if planted else ''} test sequences, for the masks of each Explainer"
-            f" and for the same masks {CONTROL} along the sequence. Masks tell something only where"
+            f" {n:,}{' simulated' if planted else ''} test sequences{labelled}, for the masks of each"
+            f" Explainer and for the same masks {CONTROL} along the sequence. Masks tell something only where"
             " they do better than shifted ones. ↑: more is better, ↓: less is better."
         ),
         "",
@@ -111,6 +111,17 @@ def summary(explainers: list[Measured], ranks: list[str], planted: bool) -> str:
     return "\n".join(lines) + "\n"
 
 
+def sequences(row: pd.Series, ranks: list[str]) -> tuple[int, str]:
+    """How many sequences count in a row of Table 1, and in words how many have a label at each rank.
+
+    The words are "" where no label is missing.
+    """
+    counts = [
+        f"{int(row[name]):,}" for name in (f"sequences_{rank}" for rank in ranks) if name in row
+    ]
+    return int(row["sequences"]), f" (with a label: {' / '.join(counts)})" if counts else ""
+
+
 def sentence(measured: Measured, ranks: list[str]) -> str:
     """Describe the masks of one Explainer, with no claim beyond the numbers."""
     rows = [
@@ -121,7 +132,7 @@ def sentence(measured: Measured, ranks: list[str]) -> str:
     own, moved, rest, moved_rest = (_mean(row, ranks) for row in rows)
     if np.isnan([own, moved, rest, moved_rest]).any():
         return f"{measured.name}: some of the numbers are missing, so nothing can be said."
-    n = int(rows[0]["sequences"])
+    n = min(int(rows[0].get(f"sequences_{rank}", rows[0]["sequences"])) for rank in ranks)
     if n < FEWEST:
         return f"{measured.name}: {n} sequences are too few, so nothing can be said."
     keep, leave = _verdict(own, moved, 1, n), _verdict(rest, moved_rest, -1, n)

@@ -82,7 +82,8 @@ def _rank(axes, table: pd.DataFrame, controls: pd.DataFrame, rank: str, choice: 
     if f"paper_{rank}" in table:
         published = table[f"paper_{rank}"]
         axes.barh(places + _BAR / 2, published, _BAR, color=PAPER_GREY)
-    rows = zip(places, table["condition"], table[rank], table["sequences"], strict=True)
+    counts = table.get(f"sequences_{rank}", table["sequences"])
+    rows = zip(places, table["condition"], table[rank], counts, strict=True)
     for place, condition, ours, n in rows:
         direction = CONDITIONS.get(condition, ("", 0))[1]
         reached = control_values(controls, choice, condition, rank)
