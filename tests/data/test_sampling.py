@@ -7,7 +7,12 @@ import pytest
 from helpers_batches import LETTERS
 from helpers_batches import UNK as UNKNOWN
 
-from whatyouread.data.sampling import random_sample, stratified_sample, substituted
+from whatyouread.data.sampling import (
+    lowest_classes,
+    random_sample,
+    stratified_sample,
+    substituted,
+)
 from whatyouread.data.six_mers import UNK, N, decode, encode
 from whatyouread.data.token_files import TokenFile
 from whatyouread.data.tokenizer import NothingToExchange
@@ -136,3 +141,23 @@ def test_of_other_tokens_a_whole_one_is_exchanged():
 def test_a_sequence_of_special_tokens_is_an_error():
     with pytest.raises(NothingToExchange, match="sequence 1 has no content"):
         LETTERS.substitute(np.array([1, 4, 2, 1, 2]), np.array([0, 3, 5]), *np.zeros((2, 2)))
+
+
+def test_a_sequence_is_of_the_class_of_its_lowest_label():
+    labels = np.array([[0, 2], [0, -1], [1, -1], [1, 2], [-1, 0], [-1, -1], [0, -1]])
+    made = lowest_classes(labels)
+    # equal: 0 and 3; 1 and 6; a kingdom is no genus, and no label is neither
+    assert made[0] == made[3]
+    assert made[1] == made[6]
+    assert len(set(made.tolist())) == 5
+    keys = np.arange(7, dtype=np.uint64)
+    drawn = stratified_sample(made, keys, 5, 1)
+    assert len(set(made[drawn].tolist())) == 5
+
+
+@pytest.mark.parametrize("levels", [1, 3, 5])
+def test_with_all_labels_the_sample_is_that_of_the_lowest_rank(levels):
+    rng = np.random.default_rng(levels)
+    labels, keys = rng.integers(0, 9, (200, levels)), rng.integers(0, 99, 200, dtype=np.uint64)
+    one = stratified_sample(lowest_classes(labels), keys, 40, 3)
+    assert (one == stratified_sample(labels[:, -1], keys, 40, 3)).all()

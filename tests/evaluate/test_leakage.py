@@ -63,3 +63,14 @@ def test_one_class_tells_nothing():
     values, classes = label_leakage(masks(np.zeros(20, int), False), np.zeros(20, int), 1)
     assert classes == 1
     assert np.isnan(values).all()
+
+
+def test_sequences_without_a_label_are_no_class():
+    labels = np.repeat([0, 1, 2, 3], 25)
+    features = masks(labels, True)
+    known = np.arange(100) % 3 > 0
+    made, classes = label_leakage(features, np.where(known, labels, -1), 1)
+    alone, _ = label_leakage(features[known], labels[known], 1)
+    assert classes == 4
+    assert np.isnan(made[~known]).all()
+    np.testing.assert_array_equal(made[known], alone)

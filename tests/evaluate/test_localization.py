@@ -5,6 +5,7 @@ import pytest
 from helpers_evaluation import write_masks
 from helpers_planted import RANKS, naive_planted, random_texts, segments, token_file
 
+from whatyouread.data.token_files import TokenFile
 from whatyouread.evaluate.localization import localization
 from whatyouread.masks.mask_files import MaskFile
 
@@ -117,3 +118,21 @@ def test_where_nothing_is_planted_there_is_nothing_to_find(tmp_path):
         assert table["auprc"].isna().all()
         assert table["auroc"].isna().all()
         assert (table["base_rate"] == 0).all()
+
+
+def test_masks_for_labels_are_judged_where_there_is_a_label(tmp_path):
+    read = scored(tmp_path, masks_of=simple)[3]
+    file = TokenFile(tmp_path / "t.arrow", RANKS)
+    rows = [(f"f:{i}", RANKS[0], 0, 12) for i in range(0, 30, 2)]
+    full = localization(file, read, segments(rows), 3).set_index(["classes", "control", "planted"])
+    file.labels[:10] = -1
+    made = localization(file, read, segments(rows), 3).set_index(["classes", "control", "planted"])
+    assert (made.loc["labels", "sequences"] == 20).all()
+    assert (made.loc["predicted", "sequences"] == 30).all()
+    assert made.loc["predicted"].equals(full.loc["predicted"])
+    tokens = int((file.lengths[10:] - 1).sum())
+    assert (made.loc["labels", "tokens"] == tokens).all()
+    planted = naive_planted(file, segments(rows))[10:].sum()
+    for truth_name in ("any", RANKS[0]):
+        row = made.loc["labels", "none", truth_name]
+        assert row["base_rate"] == pytest.approx(planted / tokens)

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from whatyouread.data.token_files import TokenFile
-from whatyouread.evaluate.steering import MOVED, PERCENTS, Steering, markdown, net_hits
+from whatyouread.evaluate.steering import MOVED, PERCENTS, Steering, hits, markdown, net_hits
+from whatyouread.masks.top_tokens import keep_mask
 from whatyouread.methods.files import Attributions
 from whatyouread.models.inference import Passes
 from whatyouread.models.mask_operator import masked_logits
@@ -162,3 +163,29 @@ def test_without_any_number_nothing_is_said():
     text = markdown(table, ["explainer_sharp"])
     assert "net, random class: no point has a number." in text
     assert "| explainer sharp | 80 | - | 70 | - | 30 |" in text
+
+
+def test_what_the_classifier_says_without_a_label_is_neither_right_nor_wrong(steering):
+    labels = steering.file.labels.copy()
+    made = hits(labels, np.where(labels == 0, -1, labels))
+    np.testing.assert_array_equal(made, np.where(labels == 0, np.nan, 1))
+    assert hits(np.array([[1, 2]]), np.array([[1, 3]])).tolist() == [[1, 0]]
+
+    whole = steering.table().set_index(["measure", "control", "percent", "rank"])
+    missing = np.zeros(labels.shape, bool)
+    missing[[0, 3], 2] = missing[:, 1] = True  # two genera, and every phylum
+    steering.file.labels = np.where(missing, -1, labels)
+    table = steering.table().set_index(["measure", "control", "percent", "rank"])
+    for measure in ("kept", "removed", "steered_wrong", "net_runner_up"):
+        counts = [table.loc[(measure, "none", 10, rank), "n"] for rank in RANKS]
+        assert counts[1:] == [0, 6], measure
+        assert np.isnan(table.loc[(measure, "none", 10, "phylum"), "value"])
+    assert table.loc[("kept", "none", 10, "superkingdom")].equals(
+        whole.loc[("kept", "none", 10, "superkingdom")]
+    )
+    # what is kept of sequences 0 and 3 no longer counts
+    own = steering.methods["mine"]
+    said = next(steering.said(own.scores["combined"], keep_mask))  # of 5 %
+    right = (said == labels)[:, 2]
+    expected = 100 * np.delete(right, [0, 3]).mean()
+    assert table.loc[("kept", "none", 5, "genus"), "value"] == pytest.approx(expected)

@@ -1,3 +1,4 @@
+import dataclasses
 from types import SimpleNamespace
 
 import numpy as np
@@ -386,3 +387,53 @@ def test_markdown_of_nothing_shows_a_dash():
         masks={"labels": np.array([[0.1, 0.9]], np.float32)}, content=np.array([[False, True]])
     )
     assert "| irrelevant chunks | – | 0 |" in markdown(table, ["rank0"], masks)
+
+
+def test_missing_labels_by_hand(tmp_path):
+    """The first and the last sequence lose a label: the table of `EXPECTED` without them."""
+    made = evaluation(tmp_path)
+    labels = made.labels.copy()
+    labels[0, 1] = labels[3, 0] = -1
+    made = dataclasses.replace(made, labels=labels)
+    whole = table(made, "labels").set_index("condition")
+    assert whole.columns.tolist() == [
+        *RANKS, "sequences", "left_out", *(f"sequences_{rank}" for rank in RANKS)
+    ]  # fmt: skip
+    kept = np.array(LABELS) * (labels >= 0) - (labels < 0)
+    for condition in CONDITIONS:
+        predicted = made.answers[Case("labels", "none", condition)]
+        row = whole.loc[condition]
+        counted = (kept >= 0) & (predicted[:, :1] >= 0)
+        for i, rank in enumerate(RANKS):
+            recalls = [
+                (predicted[counted[:, i] & (kept[:, i] == c), i] == c).mean()
+                for c in set(kept[counted[:, i], i])
+            ]
+            assert row[rank] == pytest.approx(100 * np.mean(recalls)), condition
+            assert row[f"sequences_{rank}"] == counted[:, i].sum()
+        assert row["sequences"] == counted.any(1).sum()
+    assert whole.loc["explanandum", [f"sequences_{rank}" for rank in RANKS]].tolist() == [3, 3]
+    assert whole.loc["explanandum", "sequences"] == 4
+
+    more = controls(made, np.array(WRONG))
+    wrong = more[more["classes"] == "wrong"].iloc[0]
+    # sequence 0 at the kingdom and 3 at the genus by label; wrong where the label is another
+    expected = ((np.array(WRONG) != labels) & (labels >= 0)).sum(0)
+    assert [wrong[f"sequences_{rank}"] for rank in RANKS] == expected.tolist()
+    shuffled = more[more["control"] == "shuffled"].iloc[0]
+    assert [shuffled[f"sequences_{rank}"] for rank in RANKS] == [3, 3]
+    masks = sequences(tmp_path).masks
+    text = markdown(beside_paper_of(tmp_path, whole.reset_index()), RANKS, masks)
+    assert "not scored there" in text
+    chunks = whole.loc["irrelevant_chunks"]
+    counts = [chunks[f"sequences_{rank}"] for rank in RANKS]
+    last = next(line for line in text.splitlines() if line.startswith("| irrelevant chunks"))
+    shown = counts if len(set(counts)) > 1 else counts[:1]
+    assert last.split("|")[-2].strip() == " / ".join(str(int(n)) for n in shown)
+
+
+def beside_paper_of(folder, made):
+    """The table beside a paper without values."""
+    paper = folder / "paper.tsv"
+    paper.write_text("condition\nexplanandum\n")
+    return beside_paper(made, RANKS, paper)

@@ -385,3 +385,41 @@ def test_the_size_of_the_entropy_term_at_the_papers_size():
     one_c = sum(value * level.classes for value, level in zip(each, levels, strict=True)) / 1937
     assert one_c == pytest.approx(-0.007, abs=5e-4)
     assert entropy_loss(levels, uniform, normalised=True).item() == pytest.approx(-3, abs=1e-4)
+
+
+def test_a_level_without_a_label_takes_no_part_in_the_loss():
+    """The loss is that of the same sequences with a model that has only their labelled levels."""
+    case = random_case(21, [9, 7, 8, 5])
+    kept = [[0, 1, 2], [0, 2], [1], []]
+    assert len(COUNTS) == 3
+    labels = case["labels"].clone()
+    for row, levels in enumerate(kept):
+        for level in set(range(3)) - set(levels):
+            labels[row, level] = -1
+    starts = [sum(COUNTS[:level]) for level in range(3)]
+    columns = torch.where(labels < 0, -1, labels + torch.tensor(starts))
+    valid = torch.arange(case["scores"].shape[1]) < torch.tensor(case["lengths"])[:, None]
+    own, others = own_and_other_masks(case["scores"], columns, COUNTS)
+    made = explainer_loss(
+        LEVELS, case["logits_masked"], case["logits_inverted"], labels,
+        Masks(target_mask(own), others, own), valid, Settings(A, B),
+    )  # fmt: skip
+    for row, levels in enumerate(kept):
+        if not levels:
+            assert [float(part[row]) for part in made] == [0] * 5
+            continue
+        one = slice(row, row + 1)
+        parts = [range(starts[i], starts[i] + COUNTS[i]) for i in levels]
+        scores = case["scores"][one][:, :, [c for part in parts for c in part]]
+        counts = [COUNTS[i] for i in levels]
+        first = torch.tensor([sum(counts[:i]) for i in range(len(levels))])
+        own_, others_ = own_and_other_masks(scores, labels[one][:, levels] + first)
+        alone = explainer_loss(
+            [LEVELS[i] for i in levels],
+            tuple(case["logits_masked"][i][one] for i in levels),
+            tuple(case["logits_inverted"][i][one] for i in levels),
+            labels[one][:, levels], Masks(target_mask(own_), others_, own_), valid[one],
+            Settings(A, B),
+        )  # fmt: skip
+        for whole, part in zip(made, alone, strict=True):
+            torch.testing.assert_close(whole[row], part[0], atol=1e-12, rtol=1e-12)

@@ -361,3 +361,22 @@ def test_the_states_of_a_batch_are_not_computed_again(token_batch, make_explanan
     assert torch.equal(made[..., 12:], states)
     assert torch.equal(own[..., :12], made[..., :12])
     assert not torch.allclose(own[..., 12:], states)
+
+
+@pytest.mark.parametrize("target", ["class", "sequence"])
+def test_the_mask_for_missing_labels_is_that_of_the_labelled_levels(target):
+    torch.manual_seed(3)
+    explainer = Explainer({"kingdom": 2, "genus": 4}, 6, 5, 1, target=target).eval()
+    batch = batch_of(torch.randint(11, 4107, (3, 8))).to("cpu")
+    classes = torch.tensor([[1, 3], [1, -1], [-1, 3]]).unsqueeze(1)
+    with torch.no_grad():
+        made = explainer.class_masks(batch, classes)[:, :, 0]
+        whole = explainer.class_masks(batch, torch.tensor([[[1, 3]]] * 3))[:, :, 0]
+    assert torch.equal(made[0], whole[0])
+    assert torch.equal(made[1, :, 0], whole[1, :, 0])
+    assert torch.equal(made[2, :, 1], whole[2, :, 1])
+    assert not made[1, :, 1].any()
+    assert not made[2, :, 0].any()
+    last = -1 if target == "sequence" else 5
+    columns = explainer.columns(torch.tensor([[-1, 3], [0, -1]]))
+    assert columns.tolist() == [[-1, max(last, 0)], [0, -1]]

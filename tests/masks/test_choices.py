@@ -5,10 +5,13 @@ import pytest
 
 from whatyouread.masks.choices import (
     UNCOUNTED,
+    class_lineages,
     runner_up_classes,
+    scored,
     warn_of_none_wrong,
     where_wrong,
     wrong_at,
+    wrong_classes,
 )
 from whatyouread.support.cli import UserError
 
@@ -47,3 +50,58 @@ def test_a_class_is_wrong_at_the_ranks_where_it_is_not_the_true_one(caplog):
     warn_of_none_wrong(asked, labels, ["kingdom", "phylum", "genus"], "some rows")
     assert [record.getMessage().split(":")[0] for record in caplog.records] == ["kingdom"]
     assert "some rows are empty there" in caplog.text
+
+
+def test_nothing_is_wrong_where_the_label_is_missing(caplog):
+    labels = np.array([[0, -1, 2], [-1, -1, -1], [1, 2, -1]])
+    asked = np.array([[0, 1, 3], [0, 0, 0], [0, 1, 2]])
+    yes, no = True, False
+    assert wrong_at(asked, labels).tolist() == [[no, no, yes], [no, no, no], [yes, yes, no]]
+    assert where_wrong(asked, asked, labels).tolist() == [[-1, -1, 3], [-1, -1, -1], [0, 1, -1]]
+    assert where_wrong(labels, asked, labels).tolist() == [[-1, -1, 2], [-1, -1, -1], [1, 2, -1]]
+    warn_of_none_wrong(asked[:2], labels[:2], ["kingdom", "phylum", "genus"], "some rows")
+    assert "or labels too few: some rows are empty there" in caplog.text
+    assert scored(labels, ["a", "b", "c"]) == {"sequences_a": 2, "sequences_b": 1, "sequences_c": 1}
+
+
+def test_lineages_are_those_of_whole_rows():
+    labels = np.array([[1, 2, 3], [0, 0, 0], [0, -1, 4], [-1, 1, 2], [0, 0, 0], [0, 0, -1]])
+    assert class_lineages(labels).tolist() == [[0, 0, 0], [1, 2, 3]]
+    with pytest.raises(UserError, match="none of 2 sequences has a label at every level"):
+        class_lineages(labels[2:4])
+
+
+@pytest.mark.parametrize("genera", [2, 3, 7])
+def test_wrong_classes_are_of_one_lineage_and_neither_the_label_nor_the_prediction(genera):
+    rng = np.random.default_rng(genera)
+    lineages = np.stack([np.arange(genera) // 2, np.arange(genera)], 1)
+    labels = lineages[rng.integers(genera, size=300)]
+    whole = labels.copy()
+    labels[rng.random(labels.shape) < 0.4] = -1
+    predicted = lineages[rng.integers(genera, size=300)]
+    keys = rng.integers(0, 2**63, 300, dtype=np.uint64)
+    logits = rng.normal(size=(300, genera))
+    known = labels[:, 1] >= 0
+    for made in (
+        wrong_classes(labels, predicted, keys, 5, lineages),
+        runner_up_classes(labels, predicted, logits, lineages),
+    ):
+        assert (lineages[made[:, 1]] == made).all()
+        assert (made[known, 1] != labels[known, 1]).all()
+        assert (made[~known, 1] != predicted[~known, 1]).all()
+        if genera > 2:
+            assert (made[:, 1] != predicted[:, 1]).all()
+    # a label that is there draws the same, whatever other labels are missing
+    full = wrong_classes(whole, predicted, keys, 5, lineages)
+    assert (full[known] == wrong_classes(labels, predicted, keys, 5, lineages)[known]).all()
+
+
+def test_levels_that_are_no_tree_draw_combinations_that_exist():
+    """Two answers of yes or no: all but one of the combinations exist."""
+    lineages = np.array([[0, 0], [0, 1], [1, 0]])
+    labels = np.array([[0, 1], [1, 0], [-1, 1], [1, -1]] * 20)
+    predicted = np.zeros_like(labels)
+    made = wrong_classes(labels, predicted, np.arange(80, dtype=np.uint64), 3, lineages)
+    assert {tuple(row) for row in made.tolist()} <= {tuple(row) for row in lineages.tolist()}
+    lowest = np.where(labels[:, 1] < 0, predicted[:, 1], labels[:, 1])
+    assert (made[:, 1] == 1 - lowest).all()

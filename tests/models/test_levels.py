@@ -16,6 +16,7 @@ from whatyouread.models.levels import (
     decisions,
     level_entropies,
     level_losses,
+    mean_over,
     probabilities,
 )
 
@@ -149,3 +150,40 @@ def test_gradients(logits):
         lambda *parts: class_log_probabilities(LEVELS, parts, labels.unsqueeze(1)),
     ):
         assert torch.autograd.gradcheck(function, leaves)
+
+
+def test_a_missing_label_gives_no_loss_and_no_gradient():
+    logits = torch.tensor([[0.0, math.log(3)], [math.log(9), 0.0]], requires_grad=True)
+    losses = Single.loss(logits, torch.tensor([1, -1]))
+    assert losses.tolist() == [pytest.approx(math.log(4 / 3)), 0]
+    losses.mean().backward()  # over both sequences: a label counts the same in any batch
+    # the softmax, 1 less at the label: (1/4, -1/4), halved
+    np.testing.assert_allclose(logits.grad, [[0.125, -0.125], [0, 0]], atol=1e-7)
+    alone = Single.loss(logits[:1], torch.tensor([1]))
+    assert alone[0].item() == losses[0].item()
+    with pytest.raises(IndexError):
+        Single.loss(logits, torch.tensor([0, -2]))
+
+
+def test_level_losses_of_missing_labels(logits):
+    labels = torch.tensor([[0, 4], [-1, 3], [2, -1], [-1, -1], [1, 1], [0, 0]])
+    full = labels.clamp(min=0)
+    for made, whole, column in zip(
+        level_losses(LEVELS, logits, labels), level_losses(LEVELS, logits, full), labels.T,
+        strict=True,
+    ):  # fmt: skip
+        assert torch.equal(made, torch.where(column < 0, 0, whole))
+
+
+def test_the_mean_over_known_levels():
+    values = torch.tensor([[1.0, 2, 6], [1, 2, 6], [1, 2, 6], [1, 2, 6]], requires_grad=True)
+    known = torch.tensor([[1, 1, 1], [1, 0, 1], [0, 1, 0], [0, 0, 0]]).bool()
+    made = mean_over(values, known)
+    assert made.tolist() == pytest.approx([3, 3.5, 2, 0])
+    made.sum().backward()
+    third = 1 / 3
+    expected = [[third, third, third], [0.5, 0, 0.5], [0, 1, 0], [0, 0, 0]]
+    np.testing.assert_allclose(values.grad, expected, atol=1e-6)
+    for dtype in (torch.float32, torch.float64):
+        random = torch.rand(50, 5, dtype=dtype)
+        assert torch.equal(mean_over(random, torch.ones(50, 5).bool()), random.mean(-1))

@@ -312,3 +312,79 @@ def test_read_gives_the_last_states_beside_the_plain_logits(make_explanandum, to
             assert torch.equal(made, plain)
         expected = explanandum.encoder(inputs_embeds=explanandum.embed(tokens.ids[:1, :12]))
     assert (states[0, :12] - expected.last_hidden_state[0]).abs().max() < TOLERANCE
+
+
+def test_a_level_without_a_label_is_in_neither_mask():
+    # two levels of 2 and 3 classes; no sequence has the same labels
+    scores = torch.tensor([[[0.1, 0.2, 0.3, 0.4, 0.5]]]).repeat(4, 1, 1).requires_grad_()
+    columns = torch.tensor([[0, 4], [1, -1], [-1, 3], [-1, -1]])
+    own, others = own_and_other_masks(scores, columns, [2, 3])
+    assert own[:, 0].tolist() == [
+        pytest.approx(row) for row in ([0.1, 0.5], [0.2, 0], [0, 0.4], [0, 0])
+    ]
+    # class 4 of 0.5 is the largest, but of a level that the second sequence has no label of
+    assert others[:, 0].tolist() == pytest.approx([0.4, 0.1, 0.5, 0])
+    assert target_mask(own)[:, 0].tolist() == pytest.approx([0.5, 0.2, 0.4, 0])
+    known = columns >= 0
+    assert mean_mask(own, known)[:, 0].tolist() == pytest.approx([0.3, 0.2, 0.4, 0])
+    (own.sum() + 10 * others.sum()).backward()
+    assert scores.grad[:, 0].tolist() == [
+        [1, 0, 0, 10, 1], [10, 1, 0, 0, 0], [0, 0, 0, 1, 10], [0, 0, 0, 0, 0],
+    ]  # fmt: skip
+
+
+def test_the_non_target_mask_where_no_other_class_is_left():
+    scores = torch.tensor([[[0.7, 0.2, 0.9]]], requires_grad=True)
+    # a level with one class, and one without a label
+    own, others = own_and_other_masks(scores, torch.tensor([[0, -1]]), [1, 2])
+    assert (own.tolist(), others.tolist()) == ([[[pytest.approx(0.7), 0]]], [[0]])
+    (own.sum() + others.sum()).backward()
+    assert scores.grad.tolist() == [[[1, 0, 0]]]
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_missing_labels_against_loops(seed):
+    """Values and gradients by plain loops, with ties; with all labels the bits are the same."""
+    random = torch.Generator().manual_seed(seed)
+    sizes = [[3, 5, 4], [6], [2, 1, 3, 4, 2]][seed % 3]
+    starts = [sum(sizes[:i]) for i in range(len(sizes))]
+    scores = (torch.rand(5, 7, sum(sizes), generator=random) * 6).round() / 6
+    columns = torch.stack([torch.randint(n, (5,), generator=random) for n in sizes], 1)
+    columns += torch.tensor(starts)
+    leaves = [scores.clone().requires_grad_() for _ in range(2)]
+    weights = torch.randn(5, 7, len(sizes) + 1, generator=random)
+    for leaf, given in zip(leaves, (None, sizes), strict=True):
+        own, others = own_and_other_masks(leaf, columns, given)
+        (torch.cat([own, others.unsqueeze(-1)], -1) * weights).sum().backward()
+    assert torch.equal(leaves[0].grad, leaves[1].grad)
+
+    columns[torch.rand(columns.shape, generator=random) < 0.4] = -1
+    leaf = scores.clone().requires_grad_()
+    own, others = own_and_other_masks(leaf, columns, sizes)
+    (torch.cat([own, others.unsqueeze(-1)], -1) * weights).sum().backward()
+    gradient = torch.zeros_like(scores)
+    for i in range(5):
+        chosen = [c for c in columns[i].tolist() if c >= 0]
+        of_known = [
+            start + k
+            for start, size, c in zip(starts, sizes, columns[i].tolist(), strict=True)
+            if c >= 0
+            for k in range(size)
+        ]
+        for j in range(7):
+            values = {c: scores[i, j, c].item() for c in of_known if c not in chosen}
+            highest = max(values.values(), default=0)
+            assert others[i, j].item() == highest
+            equal = [c for c, value in values.items() if value == highest]
+            for c in equal:
+                gradient[i, j, c] += weights[i, j, -1] / len(equal)
+            for level, c in enumerate(columns[i].tolist()):
+                assert own[i, j, level].item() == (0 if c < 0 else scores[i, j, c].item())
+                if c >= 0:
+                    gradient[i, j, c] += weights[i, j, level]
+    torch.testing.assert_close(leaf.grad, gradient, atol=1e-6, rtol=1e-5)
+
+
+def test_a_missing_label_without_the_sizes_of_the_levels_is_an_error():
+    with pytest.raises((IndexError, RuntimeError)):
+        own_and_other_masks(torch.rand(1, 2, 4), torch.tensor([[0, -1]]))

@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 from sklearn.metrics import confusion_matrix
 
-from whatyouread.report.confusion import REST, confusion, order_classes, row_percentages
+from whatyouread.report.confusion import (
+    REST,
+    confusion,
+    order_classes,
+    parents_of,
+    row_percentages,
+)
+from whatyouread.report.confusion_figure import draw_confusion
 
 
 def test_counts_equal_scikit_learn():
@@ -53,3 +60,24 @@ def test_single_class():
     labels = np.zeros(3, np.int64)
     assert order_classes(labels, labels, 5) == [0]
     assert confusion(labels, np.array([0, 0, 1]), [0, REST]).tolist() == [[2, 1], [0, 0]]
+
+
+def test_parents_where_labels_are_missing_or_no_tree():
+    genus, phylum = np.array([0, 0, 1, 2, 2]), np.array([-1, 4, 3, -1, -1])
+    assert parents_of(genus, phylum).tolist() == [4, 4, 3, -1, -1]
+    assert parents_of(genus, None) is None
+    assert parents_of(genus, np.array([1, 4, 3, -1, -1])) is None  # genus 0 in two phyla
+    assert order_classes(genus, parents_of(genus, phylum), 9) == [2, 0, 1]
+
+
+def test_sequences_without_a_label_are_left_out_of_the_figure():
+    labels, predicted = np.array([0, 1, -1, 1, -1]), np.array([0, 1, 1, 0, 0])
+    figure = draw_confusion(
+        labels, {"explanandum": predicted}, np.array([0, 0, 0, -1, 1]), ["a", "b"], "genus", 9
+    )
+    assert "3 test sequences (2 without a label left out)" in figure.get_suptitle()
+    texts = [text.get_text() for text in figure.axes[0].texts]
+    assert texts == ["50", "50", "100"]  # the larger class first
+    labels = [text.get_text() for text in figure.axes[0].get_yticklabels()]
+    assert sorted(labels) == ["a (1)", "b (2)"]
+    assert "balanced accuracy 75.0 %" in figure.axes[0].get_title(loc="left")

@@ -187,3 +187,22 @@ def test_page_with_unknown_letters_names_no_bases():
     page = html_page([view(tokens=np.array([UNK, 6, 7]))], "the true classes", 9)
     assert 'title="token 2: mask 0.500"' in page
     assert "&lt;unk&gt;</span>" in page
+
+
+def test_a_missing_label_is_not_wrong_and_not_the_last_class():
+    keys, labels, predicted = classes()
+    labels[:, 0] = -1
+    rows = choose_sequences(keys, labels, predicted, 4, seed=1)
+    assert (labels[rows, 1] == predicted[rows, 1]).all()
+    names = {"kingdom": ["a", "z"], "genus": list("ABCDEFGH")}
+    known = taxa(names, np.array([-1, 2]), np.array([1, 2]))
+    assert known == {"kingdom": (None, "z"), "genus": ("C", "C")}
+    view = SequenceView("x", known, np.array([CLS]), np.array([0.5]), SIX_MERS)
+    assert view.is_correct
+    said = view.description()
+    assert said == "kingdom without a label (predicted: z), genus C; classified correctly"
+    page = html_page([view], "the true classes", 9)
+    assert "every rank with a label." in page
+    assert '<td><span class="soft">without a label</span></td><td>z</td>' in page
+    for known in ({"genus": (None, "C")}, {"genus": (None, "C"), "kingdom": ("a", "z")}):
+        assert not SequenceView("x", known, np.array([CLS]), np.array([0.5]), SIX_MERS).is_correct

@@ -45,9 +45,16 @@ def loss_terms(history: pd.DataFrame) -> list[str]:
 
 
 def accuracies(history: pd.DataFrame, ranks: list[str]) -> dict[str, pd.Series]:
-    """rank -> balanced accuracy on the validation sequences in per cent, for ranks that have one."""
+    """rank -> balanced accuracy on the validation sequences in per cent, for ranks that have one.
+
+    None has a rank of which no validation sequence has a label.
+    """
     names = {rank: f"validation_{rank}{ACCURACY}" for rank in ranks}
-    return {rank: 100 * history[name] for rank, name in names.items() if name in history}
+    return {
+        rank: 100 * history[name]
+        for rank, name in names.items()
+        if name in history and history[name].notna().any()
+    }
 
 
 def best_epoch(history: pd.DataFrame) -> int | None:
