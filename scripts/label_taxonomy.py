@@ -4,7 +4,7 @@ The program reads the dataset once. It counts the sequences per key of the label
 and writes one row per sequence (source, header, key, length, hash). Then the label source gives the
 labels of the keys (NCBI: from their lineages in ETE 3). Sequences are excluded if they hold no A, C, G or
 T, if the settings of sequences exclude them, or if the label source does not know their key or has no
-class for it at one of the levels.
+class for it at one of the levels (with `--missing keep`: at none of them).
 """
 
 from pathlib import Path
@@ -18,6 +18,7 @@ def main(args):
     from whatyouread.data import labels
     from whatyouread.data.census import Census
     from whatyouread.data.label_sources import find_label_source
+    from whatyouread.data.levels import check_names
     from whatyouread.data.normalisation import DOUBTFUL, Settings
     from whatyouread.data.sequences import read_sequences
     from whatyouread.support.parallel import in_order
@@ -27,6 +28,8 @@ def main(args):
     published = labels.published_numbers(args.paper) if args.paper else {}
     source = found(args.label_file, cli.settings(found.Settings, args.source_settings))
     reading = cli.settings(Settings, args.sequence_settings)
+    check_names(args.ranks)
+    source.prepare(args.ranks, lambda: read_sequences(args.dataset, settings=reading))
     census, skipped = Census(source.key, reading), []
     with files.atomic(args.sequences) as temporary:
         with (
@@ -43,7 +46,7 @@ def main(args):
             for rows in made:
                 writer.write_table(rows)
                 bar.update(len(rows))
-        table = labels.label_table(census.counts(), source, args.ranks)
+        table = labels.label_table(census.counts(), source, args.ranks, args.missing)
         classes = labels.class_table(table, source, args.ranks)
         summary = labels.summary_table(
             table, classes, census.finish(), source, args.ranks, published, skipped
@@ -60,7 +63,9 @@ if __name__ == "__main__":
     add("--dataset", type=Path, required=True, help="the retrieved dataset: a folder or a file")
     add("--source", default="ncbi", help="where the labels come from (default: ncbi)")
     add("--label-file", "--taxdump", type=Path, metavar="PATH",
-        help="what the source reads: for ncbi the retrieved taxonomy, a folder or a file")  # fmt: skip
+        help="what the source reads: for ncbi the retrieved taxonomy, else a table by record")  # fmt: skip
+    add("--missing", choices=["exclude", "keep"], default="exclude",
+        help="sequences with a label at some of the levels only (default: exclude)")  # fmt: skip
     add("--source-settings", type=cli.json_argument, default={}, help="those of the source, JSON")
     add("--sequence-settings", type=cli.json_argument, default={},
         help="what a valid sequence is, section `sequences` of the configuration, JSON")  # fmt: skip

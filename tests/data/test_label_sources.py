@@ -54,7 +54,9 @@ class Lineages(LabelSource):
 
 def test_the_registry():
     assert find_label_source("ncbi") is LABEL_SOURCES["ncbi"] is NcbiLabels
-    with pytest.raises(UserError, match="there is no label source 'gtdb', only ncbi"):
+    with pytest.raises(
+        UserError, match="there is no label source 'gtdb', only ncbi, table, lineage"
+    ):
         find_label_source("gtdb")
 
 
@@ -76,7 +78,7 @@ def test_another_source_from_the_archive_to_token_files(tmp_path, monkeypatch):
         "label_taxonomy",
         dataset=tmp_path / "x.fa", source="lineages", label_file=None,
         source_settings={"separator": "/"}, sequence_settings={}, ranks=LEVELS,
-        labels=labels, classes=classes,
+        missing="exclude", labels=labels, classes=classes,
         summary=tmp_path / "summary.tsv", sequences=sequences, paper=None,
     )  # fmt: skip
     # one name below two parents is two classes

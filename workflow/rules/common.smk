@@ -44,7 +44,7 @@ os.environ.update(
     WHATYOUREAD_ATTEMPT=dict(zip(sys.argv, sys.argv[1:])).get("--attempt", "1"),
 )
 # nor must another password
-addresses.share([config["dataset"]["url"], config["taxdump"]["url"]])
+addresses.share([config[section]["url"] for section in SOURCES])
 
 
 def final_outputs(wildcards):
@@ -92,8 +92,23 @@ def settings(section):
 
 def label_settings(wildcards):
     """The settings that the label source has for itself, as JSON."""
-    own = {k: v for k, v in config["labels"].items() if k not in ("source", "file")}
-    return json.dumps(own, sort_keys=True)
+    shared = ("source", "missing", "file")
+    own = {k: v for k, v in config["labels"].items() if k not in shared}
+    return json.dumps(
+        own | {"map": placed(path) for path in label_map(wildcards)}, sort_keys=True
+    )
+
+
+def label_file(wildcards):
+    """What the label source reads, as a list: the user's file, NCBI's taxonomy, or nothing."""
+    if NEEDS_TAXDUMP:
+        return ["resources/taxdump"]
+    return [config["labels"]["file"]] if "file" in config["labels"] else []
+
+
+def label_map(wildcards):
+    """The map from ids to taxids, as a list, so that a change in it is seen; else nothing."""
+    return [config["labels"]["map"]] if "map" in config["labels"] else []
 
 
 def chosen(values, keys):
@@ -293,7 +308,7 @@ def if_measured(name):
 
 def taxdump_record(wildcards):
     """The record of the taxonomy dump, where the labels come from it; else nothing."""
-    return [] if "file" in config["labels"] else ["resources/taxdump.json"]
+    return ["resources/taxdump.json"] if NEEDS_TAXDUMP else []
 
 
 def explainer_of_source(wildcards):

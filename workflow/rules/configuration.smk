@@ -22,7 +22,9 @@ if not (PROJECT / "scripts").is_dir():
     )
 # the part of the library that needs nothing beyond Python
 sys.path.insert(0, str(PROJECT / "scripts"))
+from whatyouread.data import label_files
 from whatyouread.support import addresses
+from whatyouread.support.cli import UserError
 
 sys.path.remove(str(PROJECT / "scripts"))
 
@@ -275,6 +277,9 @@ def contradictions():
         )
     yield from unknown("tokenizer", "tokenizer", config["tokenizer"])
     yield from unknown("labels.source", "labels.source", config["labels"]["source"])
+    if "simulation" in config and config["labels"]["source"] in ("table", "lineage"):
+        yield "labels.source: simulated data have the labels of ncbi: leave `simulation` out"
+    yield from levels_that_cannot_be()
     trained = {"explanandum": config["explanandum"]}
     trained |= {f"explainers.{name}": entry for name, entry in EXPLAINERS.items()}
     for section, entry in trained.items():
@@ -301,6 +306,32 @@ def contradictions():
     yield from endangered()
 
 
+def levels_that_cannot_be():
+    """Levels that are not in the table of labels, or whose files would overwrite each other, in words."""
+    for rank, number in Counter(rank.casefold() for rank in RANKS).items():
+        if number > 1:
+            yield f"ranks: {rank} is there twice, but for its case: rename one"
+    figures = Counter(f"{source}_{rank}" for source in CLASS_SOURCES for rank in RANKS)
+    for figure in (name for name, number in figures.items() if number > 1):
+        yield f"ranks: two figures would be called classes_{figure}.svg: rename a level or an Explainer"
+    if config["labels"]["source"] != "table":
+        return
+    path = Path(placed(config["labels"]["file"]))
+    try:
+        columns = label_files.columns_of(path)[1:]
+    # Snakemake says that it is not there, and the program, without pyarrow here, what is in a Parquet file
+    except (FileNotFoundError, ImportError):
+        return
+    except (UserError, OSError) as error:
+        yield f"labels.file: {error}"
+        return
+    if lacking := [rank for rank in RANKS if rank not in columns]:
+        yield (
+            f"ranks: {path} has no column {lacking[0]}; give some of its levels, from the highest to "
+            f"the lowest: ranks: [{', '.join(columns)}]"
+        )
+
+
 def stop_at(lines):
     """Say everything that is wrong at once."""
     if lines := list(lines):
@@ -323,6 +354,10 @@ if workflow.modifier.skip_validation:
 validate(config, SCHEMA)  # which also fills in the defaults
 
 RANKS = config["ranks"]
+# whether labels come from NCBI's taxonomy as it is fetched
+NEEDS_TAXDUMP = config["labels"]["source"] == "ncbi" and "file" not in config["labels"]
+# what is fetched; the configuration may name a taxonomy that its labels do not need
+SOURCES = [section for section in ("dataset", "taxdump") if section in config]
 # name -> its whole settings, what all of them share included
 EXPLAINERS = {
     name: config["explainer"] | own for name, own in config["explainers"].items()

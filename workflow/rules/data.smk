@@ -3,7 +3,7 @@
 
 # Not in a function: the prefix is known only while this is read. Rules take them by functions, in whose
 # values Snakemake sees no wildcards: an address may have braces.
-ADDRESSES = {section: shown(section) for section in ("dataset", "taxdump")}
+ADDRESSES = {section: shown(section) for section in SOURCES}
 
 
 rule download_dataset:
@@ -32,32 +32,6 @@ rule download_dataset:
         " --log {log}"
 
 
-rule download_taxdump:
-    input:
-        local_source("taxdump"),
-    output:
-        folder=directory("resources/taxdump"),
-        record="resources/taxdump.json",
-    log:
-        "logs/download_taxdump.log",
-    benchmark:
-        "benchmarks/download_taxdump.tsv"
-    localrule: True
-    conda:
-        "../../envs/download_taxdump.yaml"
-    resources:
-        mem_mb=memory(2000),
-        runtime=minutes(240),
-    params:
-        url=lambda wildcards: ADDRESSES["taxdump"],
-        checks=checks("taxdump"),
-        partial=placed("resources/partial"),
-    shell:
-        'python "$WHATYOUREAD/scripts/download_taxdump.py" --url {params.url:q} {params.checks}'
-        " --partial {params.partial} --output-dir {output.folder} --record {output.record}"
-        " --log {log}"
-
-
 rule download_backbone:
     input:
         backbone_path,
@@ -82,7 +56,8 @@ rule download_backbone:
 rule label_taxonomy:
     input:
         dataset="resources/dataset",
-        label_file=config["labels"].get("file", "resources/taxdump"),
+        label_file=label_file,
+        label_map=label_map,  # its path is one of the settings
     output:
         labels="results/taxonomy/labels.tsv",
         classes="results/taxonomy/classes.tsv",
@@ -101,12 +76,18 @@ rule label_taxonomy:
     params:
         ranks=RANKS,
         source=config["labels"]["source"],
+        missing=config["labels"]["missing"],
         settings=label_settings,
         sequences=settings("sequences"),
+        # as many words as there are, each as it is
+        file=lambda wildcards, input: [
+            f"--label-file={path}" for path in input.label_file
+        ],
     shell:
         'python "$WHATYOUREAD/scripts/label_taxonomy.py" --dataset {input.dataset}'
-        ' --label-file {input.label_file:q} --paper "$WHATYOUREAD/resources/paper/dataset.tsv"'
-        " --source {params.source:q} --source-settings {params.settings:q} --sequence-settings {params.sequences:q}"
+        ' {params.file:q} --paper "$WHATYOUREAD/resources/paper/dataset.tsv"'
+        " --source {params.source:q} --source-settings {params.settings:q} --missing {params.missing}"
+        " --sequence-settings {params.sequences:q}"
         " --ranks {params.ranks:q} --labels {output.labels} --classes {output.classes}"
         " --summary {output.summary} --sequences {output.sequences} --log {log}"
 

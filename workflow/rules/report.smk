@@ -132,7 +132,7 @@ rule summarize_run:
 rule record_run:
     input:
         dataset="resources/dataset.json",
-        taxdump="resources/taxdump.json",
+        taxdump=taxdump_record,
         backbone="resources/backbone.json",
         explanandum="results/explanandum/0/run.json",
         explainers=of_explainers("0/run.json"),

@@ -26,11 +26,11 @@ def sequence_files(patterns):
 
 def endangered():
     """Files of the user that Snakemake would delete before a program could refuse, in words."""
-    sources = {
-        "dataset.url": config["dataset"]["url"],
-        "taxdump.url": config["taxdump"]["url"],
+    sources = {f"{section}.url": config[section]["url"] for section in SOURCES}
+    sources |= {
         "backbone.path": config["backbone"].get("path"),
         "labels.file": config["labels"].get("file"),
+        "labels.map": config["labels"].get("map"),
     }
     for name, own in SAMPLES.items():
         paths = [*SAMPLE_FILES[name], own.get("annotation")]
@@ -52,7 +52,11 @@ def endangered():
         for made in EMPTIED if path else ():
             folder = Path(placed(made)).resolve()
             # of a label file's surroundings nothing is copied
-            around = key != "labels.file" and path.is_dir() and overlap(folder, path)
+            around = (
+                not key.startswith("labels.")
+                and path.is_dir()
+                and overlap(folder, path)
+            )
             if around or overlap(path, folder):
                 yield (
                     f"{key}: {source} lies in {made}/ of this run or around it, where files are"

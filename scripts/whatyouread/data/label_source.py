@@ -7,7 +7,7 @@ It is the only place that knows what a header means. Everything after it knows k
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -31,16 +31,26 @@ class LabelSource(ABC):
     and Arrow type of the key, a column of the index of sequences and of the label table. path: what
     tells the classes of a level apart, since a name alone does not: the same one occurs at several
     levels and below several parents. `<level>_<path>` is a column of the label table, `path` one of
-    the class table; it is none of `levels.COLUMNS`.
+    the class table; it is none of `levels.COLUMNS`. `levels.ALONE` where the levels do not lie below
+    each other.
     """
 
     Settings: ClassVar[type]
     key: ClassVar[pa.Field]
-    path: ClassVar[str]
+    path: str
 
     @abstractmethod
     def __init__(self, file: Path | None, settings):
         """file: what the source reads its labels from, if anything. settings: of type `Settings`."""
+
+    def prepare(  # noqa: B027 - most sources need not
+        self, levels: Sequence[str], batches: Callable[[], Iterator[SequenceBatch]]
+    ) -> None:
+        """Called once, before the first record, with the levels that will be asked for.
+
+        batches: reads the dataset beforehand, for a source that must know its records. What is wrong
+        with the source's file is best said here: reading the dataset takes a while.
+        """
 
     @abstractmethod
     def keys(self, batch: SequenceBatch) -> pa.Array:
@@ -74,3 +84,7 @@ class LabelSource(ABC):
             ),
             *level_rows,
         ]
+
+    def doubt(self) -> str:
+        """What to say, after the causes, where no sequence has a label."""
+        return f"do the {self.key.name}s of the dataset belong to these labels?"

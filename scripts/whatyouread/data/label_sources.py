@@ -1,11 +1,15 @@
 """The label sources by the names that the configuration gives them."""
 
 from whatyouread.data.label_source import LabelSource
+from whatyouread.data.lineage_labels import LineageLabels
 from whatyouread.data.ncbi_labels import NcbiLabels
+from whatyouread.data.table_labels import TableLabels
 from whatyouread.support.cli import UserError
 
 LABEL_SOURCES: dict[str, type[LabelSource]] = {
     "ncbi": NcbiLabels,
+    "table": TableLabels,
+    "lineage": LineageLabels,
 }
 
 

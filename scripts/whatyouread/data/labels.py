@@ -16,37 +16,53 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from whatyouread.data.label_source import KEPT, LabelSource
-from whatyouread.data.levels import Level, check_names
+from whatyouread.data.levels import ALONE, Level, check_names
 from whatyouread.support.cli import UserError, log
 from whatyouread.support.files import read_tsv
 from whatyouread.support.text import named
 
 UNUSED = "no sequence to use"
 DROPPED = "dropped: "
+WITHOUT = "kept sequences without "
+EXCLUDE, KEEP = "exclude", "keep"
+_SHOWN = 20  # keys named in a summary
 
 
-def label_table(counts: pa.Table, source: LabelSource, levels: Sequence[str]) -> pd.DataFrame:
+def label_table(
+    counts: pa.Table, source: LabelSource, levels: Sequence[str], missing: str = EXCLUDE
+) -> pd.DataFrame:
     """The labels of every key, its number of sequences, and whether they are used.
 
     counts: see `census.Census.counts`. `sequences` are all in the archive, `empty` those that are
     never used, such as those without bases (`normalisation.EXCLUDED`). `status` is "kept" or the first
     cause that excludes: the problem that the label source found, then the levels that have no class ("no
-    phylum and genus"), then "no sequence to use". Raises `UserError` for a level that is named twice, and
-    for labels that are no tree (`check_tree`).
+    phylum and genus"), then "no sequence to use". missing: "exclude" a key without a class at one of
+    the levels, or "keep" one with a class at one of them at least. Raises `UserError` for a level that
+    is named twice, and for labels that are no tree (`check_tree`).
     """
     check_names(levels)
+    if missing not in (EXCLUDE, KEEP):
+        raise UserError(f"labels.missing is {missing!r}: give {EXCLUDE} or {KEEP}")
     found = source.labels(counts[source.key.name].combine_chunks(), levels)
     table = found.merge(counts.to_pandas(), on=source.key.name, how="left", validate="one_to_one")
     paths = [f"{level}_{source.path}" for level in levels]
     lacking = table[paths].isna().to_numpy()
-    without = [_and(np.array(levels)[row]) for row in lacking]
+    # few different rows, of many keys
+    different, row = np.unique(lacking, axis=0, return_inverse=True)
+    without = np.array([_and(np.array(levels)[one]) for one in different], object)
+    excluded = lacking.any(axis=1) if missing == EXCLUDE else lacking.all(axis=1)
     table["status"] = np.select(
-        [table["problem"] != "", lacking.any(axis=1), table["sequences"] == table["empty"]],
-        [table["problem"].astype(object), np.array(without, object), UNUSED],
+        [table["problem"] != "", excluded, table["sequences"] == table["empty"]],
+        [table["problem"].astype(object), without[row], UNUSED],
         KEPT,
     )
     of_levels = [column for pair in zip(levels, paths, strict=True) for column in pair]
     own = [column for column in found.columns if column not in (*of_levels, "problem")]
+    if len(set(of_levels)) < len(of_levels) or source.key.name in levels:
+        raise UserError(
+            f"the levels {', '.join(levels)}: one of them is called like another column of the label"
+            f" table ({', '.join([source.key.name, *paths])}): rename it"
+        )
     table = table[[*own, *of_levels, "sequences", "empty", "status"]]
     check_tree(table, source.path, levels)
     return table
@@ -56,8 +72,11 @@ def check_tree(labels: pd.DataFrame, path: str, levels: Sequence[str]) -> None:
     """Raise `UserError` where a class of the kept keys lies in two classes of the level above it.
 
     labels: see `label_table`; path: see `label_source.LabelSource`. Such labels are wrong somewhere,
-    or the levels are not given from the highest to the lowest.
+    or the levels are not given from the highest to the lowest. Levels that do not lie below each other
+    pass.
     """
+    if path == ALONE:
+        return
     kept = labels[labels["status"] == KEPT]
 
     def called(level: str, key) -> str:
@@ -67,6 +86,7 @@ def check_tree(labels: pd.DataFrame, path: str, levels: Sequence[str]) -> None:
     for above, level in itertools.pairwise(levels):
         pairs = kept[[f"{level}_{path}", f"{above}_{path}"]].drop_duplicates()
         pairs.columns = ["class", "parent"]
+        pairs = pairs[~_missing(pairs).any(axis=1)]
         again = pairs[pairs["class"].duplicated(keep=False)]
         if len(again):
             first = again["class"].iloc[0]
@@ -85,8 +105,9 @@ def class_table(labels: pd.DataFrame, source: LabelSource, levels: Sequence[str]
     """The classes of every level (`levels.COLUMNS` and the source's path), with their sequences.
 
     `class` counts from 0 within the level, in the order of name, then path. Classes that differ but
-    share a name are called "NAME (taxid N)". Raises `UserError` when no sequence is kept, or when the
-    lowest level (the last) has more classes than there are keys.
+    share a name are called "NAME (taxid N)". Raises `UserError` when no sequence is kept, when none of
+    these has a class of some level, or when the lowest level (the last) has more classes than there are
+    keys.
     """
     kept = labels[labels["status"] == KEPT]
     if kept.empty:
@@ -94,7 +115,7 @@ def class_table(labels: pd.DataFrame, source: LabelSource, levels: Sequence[str]
         found = ", ".join(f"{cause}: {number:,}" for cause, number in causes.items())
         raise UserError(
             f"no sequence has a label at all levels ({', '.join(levels)}); excluded: {found};"
-            f" do the {source.key.name}s of the dataset belong to these labels?"
+            f" {source.doubt()}"
         )
     usable = kept["sequences"] - kept["empty"]
     path, tables = source.path, []
@@ -102,7 +123,11 @@ def class_table(labels: pd.DataFrame, source: LabelSource, levels: Sequence[str]
         one = pd.DataFrame(
             {path: kept[f"{level}_{path}"], "name": kept[level], "sequences": usable}
         )
-        one = one.groupby(["name", path], as_index=False)["sequences"].sum()
+        one = one[one[path].notna()].groupby(["name", path], as_index=False)["sequences"].sum()
+        if one.empty:
+            raise UserError(
+                f"no sequence has a label of the level {level}: leave it out of the ranks"
+            )
         same = one["name"].duplicated(keep=False)
         one["name"] = one["name"].where(
             ~same, one["name"] + f" ({path} " + one[path].astype(str) + ")"
@@ -134,15 +159,20 @@ def summary_table(
     kept = labels[labels["status"] == KEPT]
     totals = dict(totals)
     whole = "sequences in the archive"
+    lacking = [(level, kept[kept[f"{level}_{source.path}"].isna()]) for level in levels]
+    some = any(len(without) for _, without in lacking)
+    labelled = "at one rank at least" if some else "at all ranks"
     rows = [
         (whole, totals.pop(whole), ""),
-        ("sequences", _usable(kept), "kept: labelled at all ranks, not empty"),
+        ("sequences", _usable(kept), f"kept: labelled {labelled}, not empty"),
     ]
     top = classes[classes["rank"] == levels[0]]
     for name, number in zip(top["name"], top["sequences"], strict=True):
         rows.append((name, number, f"kept sequences of this {levels[0]}"))
     of_level = [(level, int((classes["rank"] == level).sum()), "classes") for level in levels]
     rows += source.summary(labels, of_level)
+    if some:
+        rows += [(WITHOUT + level, _usable(without), "class -1") for level, without in lacking]
     partly = (labels["status"] == KEPT) & (labels["empty"] > 0)
     dropped = pd.DataFrame(
         {
@@ -152,8 +182,10 @@ def summary_table(
         }
     )
     for cause, part in dropped[dropped["cause"] != KEPT].groupby("cause"):
-        keys = [f"{k} ({n})" for k, n in zip(part["key"], part["number"], strict=True)]
-        rows.append((f"{DROPPED}{cause}", int(part["number"].sum()), named(keys)))
+        first = part[:_SHOWN]
+        keys = [f"{k} ({n})" for k, n in zip(first["key"], first["number"], strict=True)]
+        more = f" and {len(part) - _SHOWN} more" if len(part) > _SHOWN else ""
+        rows.append((f"{DROPPED}{cause}", int(part["number"].sum()), ", ".join(keys) + more))
     rows += [(quantity, number, "of all in the archive") for quantity, number in totals.items()]
     rows.append(("files skipped", len(skipped), named(skipped)))
     return beside_paper(rows, paper)
@@ -163,7 +195,7 @@ class Labelled(NamedTuple):
     """The classes of every sequence of the index, in its order.
 
     used: bool (n,), whether the sequence is kept and not empty. classes: level -> the number of its
-    class, int32 (n,), -1 where it is not used.
+    class, int32 (n,), -1 where it is not used, or has no label of this level.
     """
 
     levels: list[Level]
@@ -198,9 +230,10 @@ def label_sequences(index: pa.Table, labels: pd.DataFrame, levels: Sequence[Leve
     used = kept[rows] & (index["length"].to_numpy() > 0)
     classes = {}
     for level in levels:
-        numbers = pd.Index(level.paths).get_indexer(labels[f"{level.name}_{level.path}"])
+        paths = labels[f"{level.name}_{level.path}"]
+        numbers = pd.Index(level.paths, dtype=object).get_indexer(paths.astype(object))
         classes[level.name] = np.where(used, numbers.astype(np.int32)[rows], np.int32(-1))
-        if (classes[level.name][used] < 0).any():
+        if ((numbers < 0) & kept & (paths != "").to_numpy()).any():
             raise UserError("the class table does not fit the label table: label the dataset again")
     return Labelled(list(levels), used, classes)
 
@@ -225,7 +258,8 @@ def log_summary(summary: pd.DataFrame, doubtful: Collection[str] = ()) -> None:
     for row in summary.itertuples():
         beside = "" if pd.isna(row.paper) else f" (paper: {row.paper:,})"
         detail = f": {row.detail}" if row.detail else ""
-        warned = row.value and (row.quantity in doubtful or row.quantity.startswith(DROPPED))
+        counted = row.quantity in doubtful or row.quantity.startswith((DROPPED, WITHOUT))
+        warned = row.value and counted
         level = logging.WARNING if warned else logging.INFO
         log.log(level, "%s %s%s%s", f"{row.value:,}", row.quantity, beside, detail)
 
@@ -243,6 +277,11 @@ def read_labels(path: Path) -> pd.DataFrame:
         return table.astype({"sequences": np.int64, "empty": np.int64})
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path} is no label table ({error}): label the dataset again") from None
+
+
+def _missing(paths: pd.DataFrame) -> pd.DataFrame:
+    """Where a path is missing, also as `read_labels` has it."""
+    return paths.isna() | (paths == "")
 
 
 def _usable(table: pd.DataFrame) -> int:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from whatyouread.support.cli import UserError
-from whatyouread.support.files import read_tsv
+from whatyouread.support.files import WORDS, read_tsv
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,17 +23,24 @@ KINDS = ("single",)
 """A sequence has exactly one class of the level. `models.levels.KINDS` says what that means for logits."""
 COLUMNS = ("rank", "class", "name", "sequences", "kind")
 """The columns of every class table, whatever tells its classes apart."""
+ALONE = "label"
+"""The column that tells classes apart where a name alone does: the levels do not lie below each other."""
 RESERVED = (
     *("problem", "sequences", "empty", "status"),
     *("source", "header", "length", "hash", "split", "explainer", "id", "key", "tokens"),
+    *("condition", "classes", "control", "metric", "epoch", *WORDS),
 )
 """Columns of the tables that also have one per level."""
 
 
 def check_names(names: Sequence[str]) -> None:
-    """Raise `UserError` for a level that is named twice, or like a column of the tables of labels."""
+    """Raise `UserError` for a level that is named twice, or like a column of the tables of labels.
+
+    Names that differ in case alone are the same: some file systems do not tell them apart.
+    """
+    folded = [name.casefold() for name in names]
     for place, name in enumerate(names):
-        if name in names[:place]:
+        if folded[place] in folded[:place]:
             raise UserError(f"the level {name} is named twice: {', '.join(names)}")
         if name in RESERVED or not name.strip():
             raise UserError(f"a level cannot be called {name!r}: a column of the tables is")

@@ -25,6 +25,7 @@ TOO_LONG = {
     LEAVE_OUT: "sequences above the maximal length",
 }
 FURTHER_WINDOWS = "further windows of them"
+WINDOWS = (TOO_LONG[WINDOW], FURTHER_WINDOWS)  # findings of what has a place after its header
 OTHER = "sequences with characters other than ACGT"
 STRANGE = "sequences with characters other than ACGTUN"
 LOWER = "sequences with lower case"

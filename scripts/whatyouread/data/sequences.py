@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 
 from whatyouread.data import archives
 from whatyouread.data.intervals import ranges
-from whatyouread.data.normalisation import Settings, normalised, refuse_no_dna
+from whatyouread.data.normalisation import WINDOWS, Settings, normalised, refuse_no_dna
 from whatyouread.support.cli import UserError, log
 from whatyouread.support.text import decoded, first_line, named
 
@@ -61,6 +61,14 @@ class SequenceBatch(NamedTuple):
         offsets = np.frombuffer(offsets, np.int32)[self.headers.offset :][: len(self.headers) + 1]
         text = np.frombuffer(text or b"", np.uint8)[offsets[0] : offsets[-1]]
         return text, offsets.astype(np.int64) - offsets[0]
+
+    def whole_headers(self) -> pa.StringArray:
+        """The headers as they are in the file: without the place that a window has after its own."""
+        windows = [self.findings[name] for name in WINDOWS if name in self.findings]
+        if not any(flags.any() for flags in windows):
+            return self.headers
+        cut = pc.replace_substring_regex(self.headers, r" [0-9]+-[0-9]+$", "")
+        return pc.if_else(pa.array(np.logical_or.reduce(windows)), cut, self.headers)
 
     def error(self, row: int, problem: str) -> UserError:
         """What to raise where the header of a record is wrong: the file, the line, the record."""

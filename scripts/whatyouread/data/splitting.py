@@ -71,14 +71,14 @@ def divide(index: pa.Table, labelled: Labelled, settings: Settings, seed: int) -
 
     The test split is stratified by the lowest level: from a class of n sequences it takes the floor or
     the ceiling of n times the fraction, and round(fraction * all) in total. Classes that are too small
-    stay in the training split. The validation split is drawn at random from the rest, but leaves every
-    class one training sequence.
+    stay in the training split. Sequences without a label of that level count as one class here. The
+    validation split is drawn at random from the rest, but leaves every class one training sequence.
     Raises `UserError` when a split comes out empty, or all sequences, or those of the test split,
     are of a single class of the lowest level.
     """
     kept = np.flatnonzero(labelled.used)
     of_all = labelled.classes[labelled.lowest.name]
-    if len(np.unique(of_all[kept])) < 2:
+    if len(_present(of_all[kept])) < 2:
         raise UserError(
             f"the sequences belong to a single {labelled.lowest.name}: there is nothing to classify"
         )
@@ -106,19 +106,24 @@ def divide(index: pa.Table, labelled: Labelled, settings: Settings, seed: int) -
                 f"the {SPLITS[part]} split is empty with {len(kept)} sequences: give it a larger"
                 " fraction, or more data"
             )
-    if len(tested := np.unique(of_all[split == TEST])) < 2:
+    if len(tested := _present(of_all[split == TEST])) < 2:
+        names = ", ".join(labelled.lowest.names[number] for number in tested) or "none"
         raise UserError(
             f"the test split has sequences of one {labelled.lowest.name} only"
-            f" ({labelled.lowest.names[tested[0]]}), and so no wrong classes: give a larger split.test,"
-            " or more data"
+            f" ({names}), and so no wrong classes: give a larger split.test, or more data"
         )
     return Division(split, explainer)
+
+
+def _present(classes: np.ndarray) -> np.ndarray:
+    """The different classes of sequences, ascending, without that of missing labels."""
+    return np.unique(classes[classes >= 0])
 
 
 def split_table(division: Division, labelled: Labelled) -> pa.Table:
     """Columns `split`, `explainer` (dictionary-encoded) and the class number of every level.
 
-    One row per row of the index; -1 where the sequence is not used.
+    One row per row of the index; -1 where the sequence is not used, or has no label of the level.
     """
     columns = {
         name: pa.DictionaryArray.from_arrays(pa.array(places), list(SPLITS))
@@ -236,11 +241,13 @@ def summary_table(
         rows.append((f"explainer {SPLITS[part]} sequences", int((explainer == part).sum()), detail))
     for level, numbers in labelled.classes.items():
         for part in (TRAIN, VALIDATION, TEST):
-            present = np.unique(numbers[split == part])
-            rows.append((f"{SPLITS[part]} classes of rank {level}", len(present), ""))
+            of_part = numbers[split == part]
+            rows.append((f"{SPLITS[part]} classes of rank {level}", len(_present(of_part)), ""))
+            if lacking := int((of_part < 0).sum()):
+                rows.append((f"{SPLITS[part]} sequences without {level}", lacking, "class -1"))
     lowest = labelled.lowest
     numbers = labelled.classes[lowest.name]
-    untested = np.setdiff1d(numbers[split != NONE], numbers[split == TEST])
+    untested = np.setdiff1d(_present(numbers[split != NONE]), numbers[split == TEST])
     rows.append(
         (
             f"classes of rank {lowest.name} too small for the test split",
