@@ -14,8 +14,7 @@ STAGES = (
     "download_dataset", "download_taxdump", "label_taxonomy", "split_dataset", "tokenize_sequences",
 )  # fmt: skip
 SPLIT = (
-    '{"test": 0.02, "validation": 0.1, "explainer_train": 239391, "explainer_validation": 0.047,'
-    ' "group_duplicates": false}'
+    '{"test": 0.02, "validation": 0.1, "explainer_train": 239391, "explainer_validation": 0.047}'
 )
 GIB = 2**30
 
