@@ -13,7 +13,7 @@ BLOCK = 65536  # sequences in memory at once
 
 
 def drawn_by(parts: list[TokenFile], splits: Path | None) -> list[np.ndarray]:
-    """What a draw is made for, uint64 (n,) for each file: the groups where there are some, or the sequences."""
+    """What a draw is made for, uint64 (n,) for each file: the groups, or else the sequences."""
     if splits is None:
         return [file.keys for file in parts]
     # a token file has the sequences of its split in the order of this table
@@ -22,7 +22,9 @@ def drawn_by(parts: list[TokenFile], splits: Path | None) -> list[np.ndarray]:
     for file, name in zip(parts, ("train", "validation"), strict=True):
         own = table.filter(pc.equal(table["split"], name))["group"].to_numpy().astype(np.uint64)
         if len(own) != len(file):
-            raise cli.UserError(f"{file.path} and {splits} do not fit: run tokenize_sequences again")
+            raise cli.UserError(
+                f"{file.path} and {splits} do not fit: run tokenize_sequences again"
+            )
         made.append(own)
     return made
 
@@ -53,7 +55,9 @@ if __name__ == "__main__":
     arguments = cli.parser(__doc__)
     arguments.add_argument("--train", type=Path, required=True, help="token file")
     arguments.add_argument("--validation", type=Path, required=True, help="token file")
-    arguments.add_argument("--splits", type=Path, help="table of split_dataset, where it has groups")
+    arguments.add_argument(
+        "--splits", type=Path, help="table of split_dataset, where it has groups"
+    )
     arguments.add_argument("--ranks", nargs="+", required=True)
     arguments.add_argument("--seed", type=int, required=True)
     arguments.add_argument("--new-train", type=Path, required=True, help="token file to write")

@@ -1,14 +1,22 @@
 import itertools
+import json
 import logging
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from helpers_copies import other_strand, random_dna, together
 
 from whatyouread.data import copies, sketches
 from whatyouread.data.sequences import SequenceBatch, read_sequences
 from whatyouread.support.cli import UserError
+
+RANKS = ["superkingdom", "phylum", "genus"]
 
 
 def batch(*texts):
@@ -62,9 +70,7 @@ def test_exact_reverse_short_and_empty():
     texts = [one, b"", two, one, other_strand(two), three, b"ACG", b"CGT", b"ACC", b"NNA", b"TNN"]
     found = cluster(*texts)
     assert found[1] == -1
-    assert sets(found) == set(
-        map(frozenset, [{0, 3}, {2, 4}, {5}, {6, 7}, {8}, {9, 10}])
-    )
+    assert sets(found) == set(map(frozenset, [{0, 3}, {2, 4}, {5}, {6, 7}, {8}, {9, 10}]))
 
 
 def test_the_hash_of_the_other_strand():
@@ -243,5 +249,113 @@ def test_from_files_with_lower_case(tmp_path):
 
 @pytest.mark.parametrize("similarity", [0, -0.1, 1.1])
 def test_a_similarity_out_of_range(similarity):
-    with pytest.raises(UserError, match="split.similarity is"):
+    with pytest.raises(UserError, match=r"split\.similarity is"):
         copies.find_copies([], similarity)
+
+
+SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
+
+
+def run(program, folder, *options):
+    command = [sys.executable, SCRIPTS / f"{program}.py", *map(str, options), "--log", "log"]
+    made = subprocess.run(command, capture_output=True, text=True, cwd=folder)
+    assert "Traceback" not in made.stderr
+    return made
+
+
+def real_copies(shared, folder):
+    real = shared / "data" / "real"
+    if not real.is_dir():
+        pytest.skip("the real fragments are not there")
+    options = ["--dataset", real / "bertax_like.zip", "--copies", "copies.parquet"]
+    found = run("find_copies", folder, *options)
+    assert (found.returncode, found.stderr) == (0, "")
+    found = run(
+        "label_taxonomy", folder, "--dataset", real / "bertax_like.zip",
+        "--taxdump", real / "taxdmp_mini.zip", "--ranks", *RANKS, "--labels", "labels.tsv",
+        "--classes", "classes.tsv", "--summary", "a.tsv", "--sequences", "sequences.parquet",
+    )  # fmt: skip
+    assert found.returncode == 0
+
+
+def split(folder, **settings):
+    sizes = {"test": 0.06, "validation": 0.06, "explainer_train": 6000, "explainer_validation": 0.5}
+    done = run(
+        "split_dataset", folder, "--sequences", "sequences.parquet", "--labels", "labels.tsv",
+        "--classes", "classes.tsv", "--ranks", *RANKS, "--copies", "copies.parquet", "--seed", 42,
+        "--settings", json.dumps(sizes | settings), "--splits", "splits.parquet",
+        "--summary", "b.tsv",
+    )  # fmt: skip
+    table = pd.read_csv(folder / "b.tsv", sep="\t").set_index("quantity")["value"]
+    return done, table
+
+
+def test_the_real_fragments(tmp_path, shared):
+    """The figures of FINDINGS.md, and clusters beside exact shares of k-mers of the viruses."""
+    real_copies(shared, tmp_path)
+    done, table = split(tmp_path)
+    near = "test sequences with a near-copy in train"
+    assert "164 of 1,064 test sequences (15 %) have a near-copy in the training" in done.stderr
+    found = {name: table.get(f"{near}, {name}") for name in ("Viruses", "Eukaryota", "Bacteria")}
+    assert found == {"Viruses": 106, "Eukaryota": 48, "Bacteria": 8}
+    assert table["test sequences with an exact copy in train"] == 0
+    done, grouped = split(tmp_path, group_by="cluster")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (grouped[grouped.index.str.contains("near-copy")] == 0).all()
+    assert grouped["test sequences"] == 1063
+    done, table = split(tmp_path, group_by="taxid")
+    assert "17 sequences go to the test split, less than its share of 1,064" in done.stderr
+    assert table["groups larger than the share of a class in the test split"] == 74
+
+
+def test_real_viruses_beside_exact_shares(shared):
+    """Sketches tell shares to about 0.07, so that a few clusters are joined or divided."""
+    path = shared / "data" / "real" / "bertax_like.zip"
+    if not path.is_file():
+        pytest.skip("the real fragments are not there")
+    [viruses] = (one for one in read_sequences(path) if one.source == "Viruses.fa")
+    text, ends = viruses.bases.tobytes(), viruses.offsets.tolist()
+    texts = [text[a:b] for a, b in itertools.pairwise(ends[:251])]
+    exact, found = partition(texts, 0.5), sets(cluster(*texts))
+    assert len(exact) < 235  # there is something to find
+    assert len(exact & found) / len(exact | found) > 0.9
+
+
+def test_the_splits_of_further_runs_keep_groups_whole(tmp_path):
+    """A table of groups and token files in its order; the programs as they are."""
+    from whatyouread.data.six_mers import SIX_MERS
+    from whatyouread.data.token_files import TokenFile, schema, write_token_files
+
+    rng = np.random.default_rng(3)
+    groups, where = rng.integers(0, 60, 600), rng.choice(["train", "validation", "test"], 600)
+    table = pa.table({"split": pa.array(where).dictionary_encode(), "group": groups})
+    pq.write_table(table, tmp_path / "splits.parquet")
+    of = {}
+    for name in ("train", "validation"):
+        rows = np.flatnonzero(where == name)
+        of |= {f"a:{row}": groups[row] for row in rows}
+        columns = [[f"a:{row}" for row in rows], rows, [[3, 7]] * len(rows), [0] * len(rows)]
+        made = pa.table(columns, schema=schema(["genus"], SIX_MERS))
+        with write_token_files([tmp_path / f"{name}.arrow"], ["genus"], SIX_MERS) as [writer]:
+            writer.write_table(made)
+    options = ["--train", "train.arrow", "--validation", "validation.arrow", "--ranks", "genus"]
+    options += ["--seed", 5, "--new-train", "t.arrow", "--new-validation", "v.arrow"]
+    done = run("resplit_tokens", tmp_path, *options, "--splits", "splits.parquet")
+    assert done.returncode == 0, done.stderr
+    sides = [
+        TokenFile(tmp_path / name, ["genus"]).ids.to_pylist() for name in ("t.arrow", "v.arrow")
+    ]
+    assert sorted(sides[0] + sides[1]) == sorted(of)
+    assert len(sides[0]) > len(sides[1]) * 0.3 > 0
+    apart = [{of[one] for one in side} for side in sides]
+    assert not apart[0] & apart[1]
+    # without groups each sequence is drawn for itself
+    done = run("resplit_tokens", tmp_path, *options)
+    sides = [
+        TokenFile(tmp_path / name, ["genus"]).ids.to_pylist() for name in ("t.arrow", "v.arrow")
+    ]
+    assert {of[one] for one in sides[0]} & {of[one] for one in sides[1]}
+    pq.write_table(table.slice(3), tmp_path / "splits.parquet")
+    done = run("resplit_tokens", tmp_path, *options, "--splits", "splits.parquet")
+    assert done.returncode == 1
+    assert "do not fit: run tokenize_sequences again" in done.stderr

@@ -1,8 +1,10 @@
+import itertools
+
 import numpy as np
 import pytest
 from helpers_copies import other_strand, random_dna, together
 
-from whatyouread.data.sketches import DNA, NONE, SIZE, TEXT, reverse_complements, sketches
+from whatyouread.data.sketches import NONE, SIZE, TEXT, reverse_complements, sketches
 from whatyouread.support.keyed_random import mix
 
 MASK = 2**32 - 1
@@ -113,18 +115,19 @@ def test_the_sequences_beside_it_change_nothing():
 
 def test_text_has_one_direction_and_any_characters():
     text = "Zwölf Boxkämpfer jagen Viktor quer über den großen Sylter Deich.".encode()
-    one, reverse, changed = sketch(text, text[::-1], text.replace(b"Viktor", b"Victor"), alphabet=TEXT)
+    one, reverse, changed = sketch(
+        text, text[::-1], text.replace(b"Viktor", b"Victor"), alphabet=TEXT
+    )
     assert len(set_of(sketch(text[:9], alphabet=TEXT)[0])) == 3
     assert not set_of(one) & set_of(reverse)
     # 62 words of seven bytes, those with the letter that changed are seven
     assert 20 < len(set_of(one) & set_of(changed)) < 32
-    assert DNA.complement and not TEXT.complement
 
 
 def test_the_other_strand_of_all():
     bases, offsets = together(b"AACN", b"", b"Gtr")
     other, places = reverse_complements(bases, offsets)
-    found = [bytes(other[a:b]) for a, b in zip(places[:-1], places[1:], strict=True)]
+    found = [bytes(other[a:b]) for a, b in itertools.pairwise(places)]
     assert found[::-1] == [b"NGTT", b"", b"raC"]
 
 

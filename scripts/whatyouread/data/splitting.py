@@ -23,7 +23,7 @@ UNGROUPED, DUPLICATES, CLUSTER = "none", "duplicates", "cluster"
 CLASSES_SHOWN = 20
 NEAR = "a near-copy"
 NEAR_COPIED = f"test sequences with {NEAR} in train"
-MANY = 0.05  # of the test sequences
+MANY = 0.05  # of the sequences of a split: what is worth a warning
 SPLITS = ("train", "validation", "test", "none")
 TRAIN, VALIDATION, TEST, NONE = range(4)
 
@@ -271,16 +271,18 @@ def _draw_groups(
         np.concatenate([rest.of, np.full(len(present), len(sizes))]),
         np.concatenate([rest.count, whole[present]]),
     )
-    watched = _fill(rest, np.append(np.minimum(left - 1, share), number), rng.permutation(len(keys)))
+    watched = _fill(
+        rest, np.append(np.minimum(left - 1, share), number), rng.permutation(len(keys))
+    )
     drawn = np.select([tested[groups], watched[groups]], [TEST, VALIDATION], TRAIN).astype(np.int8)
     for part, wanted in ((TEST, _round(settings.test * len(lowest))), (VALIDATION, number)):
-        if (found := int((drawn == part).sum())) < wanted:
+        if (found := int((drawn == part).sum())) < (1 - MANY) * wanted:
             log.warning(
-                "%s of %s sequences go to the %s split: split.group_by (%s) keeps groups whole, and others"
-                " do not fit into the share of their classes",
+                "%s sequences go to the %s split, less than its share of %s: split.group_by (%s) keeps"
+                " groups whole, and no other one fits into the shares of its classes",
                 f"{found:,}",
-                f"{wanted:,}",
                 SPLITS[part],
+                f"{wanted:,}",
                 settings.group_by,
             )
     return drawn, too_large[groups]
@@ -433,7 +435,11 @@ def _copy_rows(
             there = pa.array(others[split == other])
             found = pc.is_in(pa.array(own[split == one]), value_set=there)
             found = found.to_numpy(zero_copy_only=False)
-            yield f"{SPLITS[one]} sequences with {kind} in {SPLITS[other]}", int(found.sum()), detail
+            yield (
+                f"{SPLITS[one]} sequences with {kind} in {SPLITS[other]}",
+                int(found.sum()),
+                detail,
+            )
             if kind == NEAR and (one, other) == (TEST, TRAIN):
                 top = labelled.levels[0]
                 numbers = labelled.classes[top.name][split == TEST]

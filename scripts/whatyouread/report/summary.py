@@ -124,7 +124,9 @@ def near_copies(split: pd.DataFrame) -> str:
         return ""
     copied, tested = int(values[NEAR_COPIED]), int(values["test sequences"])
     share = f"{100 * copied / max(tested, 1):.1f} %"
-    found = f"{copied:,} of {tested:,} test sequences ({share}) have a near-copy in the training split"
+    found = (
+        f"{copied:,} of {tested:,} test sequences ({share}) have a near-copy in the training split"
+    )
     if copied <= MANY * tested:
         return f"{found}."
     return (
