@@ -39,8 +39,8 @@ def find_copies(
 ) -> pa.Table:
     """The copies among all sequences of a dataset (`SCHEMA`).
 
-    It holds `SIZE` * 8 bytes of a sketch and about 50 further bytes in memory for each sequence. Warns where
-    most sequences are in one cluster.
+    In memory it holds a sketch (`SIZE` * 8 bytes) and about 50 further bytes for each sequence, and up to
+    1.2 GiB to sort k-mers. Warns where most sequences are in one cluster.
     """
     if not 0 < similarity <= 1:
         raise UserError(f"split.similarity is {similarity}: give a share above 0, up to 1")
