@@ -1,14 +1,32 @@
-"""Split the training and validation sequences again, in the same proportion."""
+"""Split the training and validation sequences again, in the same proportion; groups stay whole."""
 
 from pathlib import Path
 
 import numpy as np
+import pyarrow.compute as pc
 
 from whatyouread.data.token_files import TokenFile, common_tokenizer, write_token_files
-from whatyouread.support import cli
+from whatyouread.support import cli, files
 from whatyouread.support.keyed_random import draw
 
 BLOCK = 65536  # sequences in memory at once
+
+
+def drawn_by(parts: list[TokenFile], splits: Path | None) -> list[np.ndarray]:
+    """What a draw is made for, uint64 (n,) for each file: the groups, or else the sequences."""
+    if splits is None:
+        return [file.keys for file in parts]
+    # a token file has the sequences of its split in the order of this table
+    table = files.read_parquet(splits, ["split", "group"])
+    made = []
+    for file, name in zip(parts, ("train", "validation"), strict=True):
+        own = table.filter(pc.equal(table["split"], name))["group"].to_numpy().astype(np.uint64)
+        if len(own) != len(file):
+            raise cli.UserError(
+                f"{file.path} and {splits} do not fit: run tokenize_sequences again"
+            )
+        made.append(own)
+    return made
 
 
 def main(args):
@@ -17,8 +35,8 @@ def main(args):
     kept = [0, 0]
     paths, tokenizer = [args.new_train, args.new_validation], common_tokenizer(*parts)
     with write_token_files(paths, args.ranks, tokenizer) as writers:
-        for file in parts:
-            held_out = draw(args.seed, "resplit", file.keys) < share
+        for file, keys in zip(parts, drawn_by(parts, args.splits), strict=True):
+            held_out = draw(args.seed, "resplit", keys) < share
             for start in range(0, len(file), BLOCK):
                 rows = np.arange(start, min(start + BLOCK, len(file)))
                 for side, writer in enumerate(writers):
@@ -37,6 +55,9 @@ if __name__ == "__main__":
     arguments = cli.parser(__doc__)
     arguments.add_argument("--train", type=Path, required=True, help="token file")
     arguments.add_argument("--validation", type=Path, required=True, help="token file")
+    arguments.add_argument(
+        "--splits", type=Path, help="table of split_dataset, where it has groups"
+    )
     arguments.add_argument("--ranks", nargs="+", required=True)
     arguments.add_argument("--seed", type=int, required=True)
     arguments.add_argument("--new-train", type=Path, required=True, help="token file to write")

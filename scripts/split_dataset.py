@@ -1,7 +1,8 @@
 """Split the labelled sequences into training, validation and test sequences.
 
 The program writes one row per sequence, in the order of the index: the split, the Explainer's subset,
-and the class at every level (-1 for sequences that are not used).
+and the class at every level (-1 for sequences that are not used). Where groups of sequences are kept in one
+split, it also writes the number of the group.
 """
 
 from pathlib import Path
@@ -13,6 +14,7 @@ def main(args):
     import pyarrow.parquet as pq
 
     from whatyouread.data import labels, splitting
+    from whatyouread.data.copies import SCHEMA
     from whatyouread.data.levels import choose_levels
 
     settings = cli.settings(splitting.Settings, args.settings)
@@ -22,12 +24,15 @@ def main(args):
     columns = ["source", "header", table.columns[0], "length", "hash"]
     index = files.read_parquet(args.sequences, columns)
     labelled = labels.label_sequences(index, table, levels)
-    division = splitting.divide(index, labelled, settings, args.seed)
-    summary = splitting.summary_table(index, division, labelled, published)
+    copies = files.read_parquet(args.copies, list(SCHEMA.names)) if args.copies else None
+    grouped = splitting.groups(index, table, settings, copies)
+    division = splitting.divide(index, labelled, settings, args.seed, grouped)
+    summary = splitting.summary_table(index, division, labelled, published, copies)
     with files.atomic(args.splits) as temporary:
         pq.write_table(splitting.split_table(division, labelled), temporary, compression="zstd")
     files.write_tsv(args.summary, summary)
     labels.log_summary(summary)
+    splitting.warn_of_copies(summary)
 
 
 if __name__ == "__main__":
@@ -36,6 +41,7 @@ if __name__ == "__main__":
     add("--sequences", type=Path, required=True, help="the index of sequences, Parquet")
     add("--labels", type=Path, required=True, help="the label table, TSV")
     add("--classes", type=Path, required=True, help="the classes of each level, TSV")
+    add("--copies", type=Path, help="the copies among the sequences, Parquet")
     add("--ranks", nargs="+", required=True, help="the levels, from the highest to the lowest")
     add("--settings", type=cli.json_argument, required=True, help="the sizes of the splits, JSON")
     add("--seed", type=int, required=True, help="a number from 0")

@@ -11,11 +11,11 @@ from tokenization import esm_tokenizer
 SECTION = "Data, two cores"
 RANKS = ["superkingdom", "phylum", "genus"]
 STAGES = (
-    "download_dataset", "download_taxdump", "label_taxonomy", "split_dataset", "tokenize_sequences",
+    "download_dataset", "download_taxdump", "label_taxonomy", "find_copies", "split_dataset",
+    "tokenize_sequences",
 )  # fmt: skip
 SPLIT = (
-    '{"test": 0.02, "validation": 0.1, "explainer_train": 239391, "explainer_validation": 0.047,'
-    ' "group_duplicates": false}'
+    '{"test": 0.02, "validation": 0.1, "explainer_train": 239391, "explainer_validation": 0.047}'
 )
 GIB = 2**30
 
@@ -35,9 +35,11 @@ def stages(folder: Path, archive: Path, dump: Path) -> dict[str, Cost]:
             "--labels", labels, "--classes", classes, "--summary", folder / "a.tsv",
             "--sequences", index,
         ],
+        "find_copies": ["--dataset", made["dataset"], "--copies", folder / "copies.parquet"],
         "split_dataset": [
             "--sequences", index, "--labels", labels, "--classes", classes, "--ranks", *RANKS,
-            "--settings", SPLIT, "--seed", 42, "--splits", splits, "--summary", folder / "b.tsv",
+            "--copies", folder / "copies.parquet", "--settings", SPLIT, "--seed", 42,
+            "--splits", splits, "--summary", folder / "b.tsv",
         ],
         "tokenize_sequences": [
             "--dataset", made["dataset"], "--sequences", index, "--splits", splits,

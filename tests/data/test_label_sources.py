@@ -100,7 +100,7 @@ def test_another_source_from_the_archive_to_token_files(tmp_path, monkeypatch):
     run(
         "split_dataset",
         sequences=sequences, labels=labels, classes=classes, ranks=LEVELS, seed=1, paper=None,
-        settings=settings | {"group_duplicates": False}, splits=splits,
+        settings=settings, splits=splits,
         summary=tmp_path / "split_summary.tsv",
     )  # fmt: skip
     made = pq.read_table(splits).to_pandas()

@@ -398,7 +398,7 @@ def test_the_script_on_real_fragments(tmp_path):
     assert np.all(index.column("length").to_numpy() == 1500)
 
     settings = {"test": 0.02, "validation": 0.1, "explainer_train": 0.5}
-    settings |= {"explainer_validation": 1, "group_duplicates": False}
+    settings |= {"explainer_validation": 1}
     result = run_script(
         "split_dataset.py",
         tmp_path,
@@ -522,7 +522,7 @@ def test_species_groups_and_classes_are_ranks(tmp_path):
         ["species group", 0, "Bacillus cereus group", 40],
         ["species group", 1, "other group", 40],
     ]
-    settings = {"test": 0.2, "validation": 0.1, "explainer_train": 0.5, "group_duplicates": False}
+    settings = {"test": 0.2, "validation": 0.1, "explainer_train": 0.5}
     result = run_script(
         "split_dataset.py",
         tmp_path,

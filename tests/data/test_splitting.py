@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from whatyouread.data import census, splitting
+from whatyouread.data import census, copies, splitting
 from whatyouread.data.labels import label_sequences
 from whatyouread.data.levels import Level
 from whatyouread.data.splitting import NONE, TEST, TRAIN, VALIDATION
@@ -27,7 +27,6 @@ def settings(**changed):
         "validation": 0.2,
         "explainer_train": 0.5,
         "explainer_validation": 1.0,
-        "group_duplicates": False,
     }
     return splitting.Settings(**values | changed)
 
@@ -70,7 +69,14 @@ def tables(taxids, hashes=None, lengths=None, statuses=()):
 
 
 def divide(index, labelled, seed=1, **changed):
-    return splitting.divide(index, labelled, settings(**changed), seed)
+    """group_by: none, duplicates, or the groups themselves."""
+    changed.setdefault("group_by", "none")
+    grouped = changed["group_by"]
+    if isinstance(grouped, str):
+        grouped = splitting.groups(index, None, settings(**changed))
+    else:
+        grouped, changed["group_by"] = np.asarray(grouped), "cluster"
+    return splitting.divide(index, labelled, settings(**changed), seed, grouped)
 
 
 def summary(made, division):
@@ -163,19 +169,19 @@ def test_the_order_of_the_archive_does_not_matter_and_the_seed_does():
     index, labelled = data(
         rng(1).choice([11, 12, 21, 22], 300), hashes=rng(2).integers(0, 150, 300)
     )
-    for group in (False, True):
-        whole = divide(index, labelled, group_duplicates=group)
+    for group in ("none", "duplicates"):
+        whole = divide(index, labelled, group_by=group)
         order = rng(3).permutation(300)
         reordered = labelled._replace(
             used=labelled.used[order],
             classes={level: numbers[order] for level, numbers in labelled.classes.items()},
         )
-        shuffled = divide(index.take(pa.array(order)), reordered, group_duplicates=group)
+        shuffled = divide(index.take(pa.array(order)), reordered, group_by=group)
         np.testing.assert_array_equal(shuffled.split, whole.split[order])
         np.testing.assert_array_equal(shuffled.explainer, whole.explainer[order])
-        again = divide(index, labelled, group_duplicates=group)
+        again = divide(index, labelled, group_by=group)
         np.testing.assert_array_equal(again.split, whole.split)
-        other = divide(index, labelled, seed=2, group_duplicates=group)
+        other = divide(index, labelled, seed=2, group_by=group)
         assert (other.split != whole.split).sum() > 30
 
 
@@ -183,7 +189,7 @@ def test_the_order_of_the_archive_does_not_matter_and_the_seed_does():
 @given(
     sizes=st.lists(st.integers(1, 12), min_size=3, max_size=12),
     copies=st.integers(1, 4),
-    group=st.booleans(),
+    group=st.sampled_from(["none", "duplicates"]),
     seed=st.integers(0, 99),
 )
 def test_every_class_keeps_a_training_sequence(sizes, copies, group, seed):
@@ -191,7 +197,7 @@ def test_every_class_keeps_a_training_sequence(sizes, copies, group, seed):
     hashes = rng(seed).integers(0, max(2, len(taxids) // copies), len(taxids))
     made = data(taxids, hashes=hashes)
     try:
-        division = divide(*made, seed=seed, test=0.3, validation=0.6, group_duplicates=group)
+        division = divide(*made, seed=seed, test=0.3, validation=0.6, group_by=group)
     except UserError as error:
         # honest outcomes for a few sequences
         assert re.search("split is empty|of one genus only", str(error))  # noqa: PT017
@@ -230,7 +236,7 @@ def test_grouped_copies_stay_together_and_sizes_hold_about():
     taxids = np.repeat([11, 12, 21, 22], 500)
     hashes = (taxids * 1000 + rng(4).integers(0, 250, 2000)).astype(np.uint64)
     made = data(taxids, hashes=hashes)
-    loose, grouped = (divide(*made, group_duplicates=group) for group in (False, True))
+    loose, grouped = (divide(*made, group_by=group) for group in ("none", "duplicates"))
     copies = summary(made, loose).loc["test sequences with an exact copy in train", "value"]
     assert copies > 100
     table = summary(made, grouped)["value"]
@@ -238,13 +244,9 @@ def test_grouped_copies_stay_together_and_sizes_hold_about():
         assert table[quantity] == 0
     per_group = pd.Series(grouped.split).groupby(hashes).nunique()
     assert (per_group == 1).all()
-    # about 865 groups: a tenth of them, and with them about a tenth of the sequences
-    assert 140 < (grouped.split == TEST).sum() < 260
-    assert 320 < (grouped.split == VALIDATION).sum() < 480
-    groups = pd.DataFrame({"hash": hashes, "genus": taxids, "split": grouped.split})
-    groups = groups.drop_duplicates("hash")
-    for _, genus in groups.groupby("genus"):
-        assert abs((genus["split"] == TEST).sum() - len(genus) / 10) < 1
+    # groups of one sequence are there to fill the shares
+    assert np.bincount(made[1].classes["genus"][grouped.split == TEST]).tolist() == [50] * 4
+    assert (grouped.split == VALIDATION).sum() == 400
 
 
 def test_a_number_for_the_explainer(caplog):
@@ -307,3 +309,194 @@ def test_tables_that_do_not_belong_together_are_errors():
     fewer = levels[1]._replace(paths=levels[1].paths[:1])
     with pytest.raises(UserError, match="does not fit the label table"):
         label_sequences(index, labels, [levels[0], fewer])
+
+
+def table_of_copies(clusters, reverse=None):
+    clusters = np.asarray(clusters, np.int32)
+    reverse = np.arange(1000, 1000 + len(clusters)) if reverse is None else reverse
+    lengths = np.full(len(clusters), 9, np.int32)
+    columns = [lengths, np.asarray(reverse, np.uint64), clusters]
+    return pa.table(columns, schema=copies.SCHEMA)
+
+
+def random_groups(seed):
+    """Classes of many sizes; groups of many sizes, some within a class, some across classes."""
+    draws = rng(seed)
+    taxids = np.repeat(np.arange(11, 23), draws.integers(1, 60, 12))
+    within = taxids * 1000 + draws.integers(0, int(draws.integers(2, 40)), len(taxids))
+    across = 10**6 + draws.integers(0, 50, len(taxids))
+    return taxids, np.where(draws.random(len(taxids)) < 0.1, across, within)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_groups_are_never_divided_and_shares_hold(seed):
+    taxids, grouped = random_groups(seed)
+    made = data(taxids)
+    try:
+        division = divide(*made, seed=seed, test=0.15, validation=0.2, group_by=grouped)
+    except UserError as error:
+        assert re.search("split is empty|of one genus only", str(error))  # noqa: PT017
+        return
+    frame = pd.DataFrame({"group": grouped, "genus": taxids, "split": division.split})
+    assert (frame.groupby("group")["split"].nunique() == 1).all()
+    for _, genus in frame.groupby("genus"):
+        counts = np.bincount(genus["split"], minlength=3)
+        assert counts[TRAIN] >= 1
+        assert counts[TEST] <= np.ceil(0.15 * len(genus) + 1e-9)
+        assert counts[VALIDATION] <= np.ceil(0.2 * len(genus) + 1e-9)
+        # the test split takes what fits: each group that is left is larger than the room that is left,
+        # or lies in several classes
+        room = np.floor(0.15 * len(genus)) - counts[TEST]
+        left = frame[(frame["split"] != TEST) & frame["group"].isin(genus["group"])]
+        sizes = left.groupby("group")["genus"].agg(["size", "nunique"])
+        assert (sizes["size"][sizes["nunique"] == 1] > room).all() or room < 1 or len(genus) < 4
+    assert (frame["split"] == VALIDATION).sum() <= round(0.2 * len(frame))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_numbers_of_groups_and_the_order_do_not_matter(seed):
+    taxids, grouped = random_groups(seed + 100)
+    index, labelled = data(taxids)
+    options = {"test": 0.3, "validation": 0.2}
+    whole = divide(index, labelled, group_by=grouped, **options)
+    renamed = np.unique(grouped, return_inverse=True)[1] * 7 % 1009
+    order = rng(seed).permutation(len(taxids))
+    reordered = labelled._replace(
+        used=labelled.used[order],
+        classes={level: numbers[order] for level, numbers in labelled.classes.items()},
+    )
+    again = divide(index.take(pa.array(order)), reordered, group_by=renamed[order], **options)
+    np.testing.assert_array_equal(again.split, whole.split[order])
+    np.testing.assert_array_equal(again.explainer, whole.explainer[order])
+
+
+def test_groups_of_one_sequence_fill_the_same_shares():
+    made = data(np.repeat([11, 12, 21], [100, 50, 34]))
+    division = divide(*made, group_by=np.arange(184))
+    genus = made[1].classes["genus"]
+    assert np.bincount(genus[division.split == TEST]).tolist() == [10, 5, 3]
+    assert (division.split == VALIDATION).sum() == 37
+
+
+def test_groups_that_are_too_large_stay_in_training(caplog):
+    # genus 011: one group of 30 and 20 single ones; 012: one group; 021: two halves
+    taxids = np.repeat([11, 12, 21, 22], [50, 40, 60, 50])
+    grouped = np.concatenate(
+        [
+            np.zeros(30),
+            1 + np.arange(20),
+            np.full(40, 50),
+            60 + np.arange(60) // 30,
+            100 + np.arange(50),
+        ]
+    ).astype(int)
+    made = data(taxids)
+    division = divide(*made, group_by=grouped, test=0.1, validation=0.1)
+    genus = made[1].classes["genus"]
+    assert np.bincount(genus[division.split == TEST], minlength=4).tolist() == [5, 0, 0, 5]
+    assert (division.split[:30] == TRAIN).all()
+    assert (division.split[50:150] == TRAIN).all()
+    assert (
+        "10 sequences go to the test split, less than its share of 20: split.group_by (cluster)"
+        in caplog.text
+    )
+    table = summary(made, division)
+    assert table.loc["groups", "value"] == 1 + 20 + 1 + 2 + 50
+    assert table.loc["groups of several sequences", "value"] == 4
+    assert table.loc["groups of several sequences", "detail"] == "130 sequences"
+    assert table.loc["sequences of the largest group", "value"] == 40
+    large = table.loc["groups larger than the share of a class in the test split"]
+    assert large["value"] == 4
+    assert large["detail"] == "130 sequences, which stay out of it"
+    untested = table.loc[
+        "classes of rank genus too small, or of too large groups, for the test split"
+    ]
+    assert (untested["value"], untested["detail"]) == (2, "genus 012, genus 021")
+    # with a larger fraction one half is tested
+    division = divide(*made, group_by=grouped, test=0.5, validation=0.1)
+    assert np.bincount(genus[division.split == TEST], minlength=4)[[1, 2]].tolist() == [0, 30]
+    assert "group" in splitting.split_table(division, made[1]).column_names
+
+
+def test_classes_of_one_group_each_are_an_error():
+    made = data(np.repeat([11, 12, 21], 50))
+    with pytest.raises(UserError, match="split is empty with 150 sequences in 3 groups, which"):
+        divide(*made, group_by=made[0]["taxid"].to_numpy())
+
+
+def test_what_is_kept_together():
+    index, labels, _ = tables([11, 12, 11, 13, 13], hashes=[5, 6, 5, 7, 6])
+    labels["host"] = ["dog", "", "dog"]
+    found = {
+        by: splitting.groups(
+            index, labels, settings(group_by=by), table_of_copies([4, 4, 2, 0, -1])
+        )
+        for by in ("none", "duplicates", "cluster", "taxid", "phylum_taxid", "host")
+    }
+    assert found.pop("none") is None
+    found = {by: pd.factorize(numbers)[0].tolist() for by, numbers in found.items()}
+    assert found == {
+        "duplicates": [0, 1, 0, 2, 1],
+        "cluster": [0, 0, 1, 2, 3],
+        "taxid": [0, 1, 0, 2, 2],
+        "phylum_taxid": [0, 0, 0, 0, 0],
+        "host": [0, 1, 0, 0, 0],  # one without a value is alone
+    }
+    labels["host"] = ""
+    of_none = splitting.groups(index, labels, settings(group_by="host"))
+    assert len(set(of_none)) == 5
+    with pytest.raises(UserError, match=r"group_by is 'hots': give none, .* \(taxid, status, "):
+        splitting.groups(index, labels, settings(group_by="hots"))
+    with pytest.raises(UserError, match="give --copies"):
+        splitting.groups(index, labels, settings(group_by="cluster"))
+    with pytest.raises(UserError, match="not of these sequences"):
+        splitting.groups(index, labels, settings(), table_of_copies([0] * 4))
+    other = table_of_copies([0] * 5).set_column(0, "length", pa.array([9, 9, 9, 9, 8], pa.int32()))
+    with pytest.raises(UserError, match="not of these sequences"):
+        splitting.groups(index, labels, settings(), other)
+
+
+def test_copies_of_every_kind_are_counted(caplog):
+    made = data(
+        [11, 11, 21, 21, 21, 11, 21, 11],
+        hashes=[1, 2, 3, 4, 5, 6, 7, 8],
+        lengths=[9] * 7 + [0],
+    )
+    split = np.array([TRAIN, TRAIN, TEST, TEST, TEST, TEST, VALIDATION, NONE], np.int8)
+    division = splitting.Division(split, np.full(8, NONE, np.int8))
+    # 2 is the other strand of 0; 5 is near 1; 3 and 6 are near each other; 4 is near the unused one only
+    near = table_of_copies([0, 1, 0, 2, 3, 1, 2, -1], reverse=[3, 20, 1, 40, 50, 60, 70, 80])
+    table = splitting.summary_table(made[0], division, made[1], {}, near).set_index("quantity")
+    value = table["value"]
+    assert value["test sequences with an exact copy in train"] == 0
+    assert value["test sequences with a reverse-complement copy in train"] == 1
+    assert value["test sequences with a near-copy in train"] == 2
+    assert value["test sequences with a near-copy in validation"] == 1
+    assert value["test sequences with a reverse-complement copy in validation"] == 0
+    assert value["validation sequences with a near-copy in train"] == 0
+    classes = table[table.index.str.startswith("test sequences with a near-copy in train, ")]
+    assert classes["value"].to_dict() == {
+        "test sequences with a near-copy in train, phylum 001": 1,
+        "test sequences with a near-copy in train, phylum 002": 1,
+    }
+    assert classes["detail"].tolist() == ["of 1, 100.0%", "of 3, 33.3%"]
+    splitting.warn_of_copies(table.reset_index())
+    assert "2 of 4 test sequences (50 %) have a near-copy in the training split" in caplog.text
+    assert "split.group_by: cluster" in caplog.text
+    caplog.clear()
+    none = splitting.summary_table(made[0], division, made[1], {}, table_of_copies(range(8)))
+    splitting.warn_of_copies(none)
+    assert not caplog.text
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_clusters_leave_no_near_copy_across(seed):
+    taxids = np.repeat([11, 12, 21, 22], 200)
+    clusters = taxids * 100 + rng(seed).integers(0, 80, 800)
+    made, near = data(taxids), table_of_copies(clusters)
+    for by, free in (("none", False), (clusters, True)):
+        division = divide(*made, seed=seed, group_by=by)
+        table = splitting.summary_table(made[0], division, made[1], {}, near)
+        values = table.set_index("quantity")["value"]
+        across = values[values.index.str.contains("near-copy")]
+        assert (across == 0).all() == free

@@ -299,7 +299,7 @@ def all_stages(folder, settings):
         "split_dataset", folder, "--sequences", "sequences.parquet", "--labels", "labels.tsv",
         "--classes", "classes.tsv", "--ranks", *CLADES, "--seed", "1", "--splits",
         "splits.parquet", "--summary", "b.tsv",
-        "--settings", json.dumps(sizes | {"group_duplicates": False}),
+        "--settings", json.dumps(sizes),
     )  # fmt: skip
     assert split.returncode == 0, split.stderr
     outputs = [o for name in OUTPUTS for o in (f"--{name.replace('_', '-')}", f"{name}.arrow")]

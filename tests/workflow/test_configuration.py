@@ -35,6 +35,10 @@ def only(name: str, **settings) -> dict:
         ({"parts": 0}, "config: parts: 0"),
         ({"checkpoint_minutes": 0}, "config: checkpoint_minutes: 0"),
         ({"split": {"test": 0.6, "validation": 0.5}}, "leave nothing to train on"),
+        ({"split": {"similarity": 0}}, "config: split.similarity: 0"),
+        ({"split": {"similarity": 1.5}}, "config: split.similarity: 1.5"),
+        ({"split": {"group_by": True}}, "config: split.group_by: True is not of type"),
+        ({"split": {"group_by": ""}}, "config: split.group_by: "),
         (
             only("p", objective="paper", gpus=5),
             "explainers.p: batch_size 48 is no multiple of gpus 5",
@@ -124,6 +128,7 @@ def test_what_is_right_is_no_mistake(tmp_path, change):
     ("change", "now"),
     [
         ({"scatter": 4}, "`parts`"),
+        ({"split": {"group_duplicates": False}}, "split.group_by: duplicates"),
         ({"explainer": {"variant": "sharp"}}, "`explainers`"),
         ({"explainer": {"both": False}}, "`explainers`"),
         ({"explainer": {"objective": {"min_area": 0.1}}}, "explainers.paper.min_area"),

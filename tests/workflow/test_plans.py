@@ -156,6 +156,25 @@ def test_runs_may_train_another_classifier_on_another_split(tmp_path):
     )
     assert "--train results/tokens/2/train.arrow" in command
     assert "--validation results/tokens/2/validation.arrow" in command
+    assert "--splits results/split/splits.parquet" not in "".join(resplits(done))
+
+
+def resplits(done):
+    return [line for line in done.stdout.splitlines() if "resplit_tokens.py" in line]
+
+
+def test_groups_stay_whole_in_further_divisions(tmp_path):
+    split = TINY["split"] | {"group_by": "cluster", "similarity": 0.3}
+    write_config(tmp_path, TINY | {"runs": {"kind": "explanandum", "number": 2}, "split": split})
+    done = snakemake(tmp_path, *PLAN)
+    assert done.returncode == 0, done.stderr
+    [command] = resplits(done)
+    assert "--splits results/split/splits.parquet" in command
+    [command] = [line for line in done.stdout.splitlines() if "find_copies.py" in line]
+    assert "--similarity 0.3 " in command
+    [command] = [line for line in done.stdout.splitlines() if "split_dataset.py" in line]
+    assert "--copies results/copies/copies.parquet" in command
+    assert '"group_by": "cluster"' in command
 
 
 @pytest.mark.parametrize(("kind", "by_gradients"), [("explainer", [0]), ("explanandum", [0, 1, 2])])

@@ -35,6 +35,7 @@ RENAMED_KEYS = {
     "explainer.both": "is gone: every entry of `explainers` is trained",
     "explainer.objective": "is now in the entries of `explainers`, as in explainers.paper.min_area",
     "explainer.sharp": "is now in the entries of `explainers`, as in explainers.sharp.area",
+    "split.group_duplicates": "is gone: for true give split.group_by: duplicates; false is what happens without",
     "attributions.methods.explainer": "is gone: every entry of `explainers` joins by itself",
 }
 # what an older version made in results/ and this one would neither use nor overwrite; files that a

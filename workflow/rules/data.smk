@@ -92,11 +92,36 @@ rule label_taxonomy:
         " --summary {output.summary} --sequences {output.sequences} --log {log}"
 
 
+rule find_copies:
+    input:
+        dataset="resources/dataset",
+    output:
+        copies="results/copies/copies.parquet",
+    log:
+        "logs/find_copies.log",
+    benchmark:
+        "benchmarks/find_copies.tsv"
+    conda:
+        "../../envs/find_copies.yaml"
+    threads: 2
+    resources:
+        mem_mb=memory(6000),
+        runtime=minutes(120),
+    params:
+        settings=settings("sequences"),
+        similarity=config["split"]["similarity"],
+    shell:
+        'python "$WHATYOUREAD/scripts/find_copies.py" --dataset {input.dataset}'
+        " --sequence-settings {params.settings:q} --similarity {params.similarity}"
+        " --copies {output.copies} --log {log}"
+
+
 rule split_dataset:
     input:
         labels="results/taxonomy/labels.tsv",
         classes="results/taxonomy/classes.tsv",
         sequences="results/taxonomy/sequences.parquet",
+        copies="results/copies/copies.parquet",
     output:
         splits="results/split/splits.parquet",
         summary="results/split/summary.tsv",
@@ -115,7 +140,7 @@ rule split_dataset:
         seed=config["seed"],
     shell:
         'python "$WHATYOUREAD/scripts/split_dataset.py" --sequences {input.sequences}'
-        " --labels {input.labels} --classes {input.classes} --ranks {params.ranks:q}"
+        " --copies {input.copies} --labels {input.labels} --classes {input.classes} --ranks {params.ranks:q}"
         " --settings {params.settings:q} --seed {params.seed} --splits {output.splits}"
         " --summary {output.summary} --log {log}"
 
@@ -161,6 +186,11 @@ rule resplit_tokens:
     input:
         train="results/tokens/train.arrow",
         validation="results/tokens/validation.arrow",
+        splits=lambda wildcards: (
+            []
+            if config["split"]["group_by"] == "none"
+            else ["results/split/splits.parquet"]
+        ),
     output:
         train="results/tokens/{run}/train.arrow",
         validation="results/tokens/{run}/validation.arrow",
@@ -176,7 +206,8 @@ rule resplit_tokens:
     params:
         ranks=RANKS,
         seed=run_seed,
+        splits=lambda wildcards, input: option("--splits", input.splits),
     shell:
         'python "$WHATYOUREAD/scripts/resplit_tokens.py" --train {input.train}'
-        " --validation {input.validation} --ranks {params.ranks:q} --seed {params.seed}"
+        " --validation {input.validation} {params.splits} --ranks {params.ranks:q} --seed {params.seed}"
         " --new-train {output.train} --new-validation {output.validation} --log {log}"

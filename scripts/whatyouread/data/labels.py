@@ -208,11 +208,10 @@ class Labelled(NamedTuple):
         return self.levels[-1]
 
 
-def label_sequences(index: pa.Table, labels: pd.DataFrame, levels: Sequence[Level]) -> Labelled:
-    """Look up the classes of the sequences of an index (`census.index_schema`).
+def label_rows(index: pa.Table, labels: pd.DataFrame) -> np.ndarray:
+    """The row of the label table that each sequence of an index belongs to: int (n,).
 
-    labels: see `read_labels`; levels: see `levels.read_levels`. Raises UserError where the tables do
-    not belong together, or the labels are no tree (`check_tree`).
+    labels: see `read_labels`. Raises UserError where the tables do not belong together.
     """
     key = labels.columns[0]
     try:
@@ -223,9 +222,18 @@ def label_sequences(index: pa.Table, labels: pd.DataFrame, levels: Sequence[Leve
     if rows.null_count:
         missing = index[key].filter(pc.is_null(rows))[0]
         raise UserError(f"the {key} {missing} is not in the label table: label the dataset again")
+    return rows.to_numpy()
+
+
+def label_sequences(index: pa.Table, labels: pd.DataFrame, levels: Sequence[Level]) -> Labelled:
+    """Look up the classes of the sequences of an index (`census.index_schema`).
+
+    labels: see `read_labels`; levels: see `levels.read_levels`. Raises UserError where the tables do
+    not belong together, or the labels are no tree (`check_tree`).
+    """
+    rows = label_rows(index, labels)
     if levels:
         check_tree(labels, levels[0].path, [level.name for level in levels])
-    rows = rows.to_numpy()
     kept = (labels["status"] == KEPT).to_numpy()
     used = kept[rows] & (index["length"].to_numpy() > 0)
     classes = {}

@@ -5,7 +5,7 @@ over the kept sequences ordered by (hash, source, header).
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -14,10 +14,16 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from whatyouread.data.labels import Labelled, beside_paper
+from whatyouread.data.copies import SIMILARITY
+from whatyouread.data.labels import Labelled, beside_paper, label_rows
 from whatyouread.support.cli import UserError, log
 from whatyouread.support.text import named
 
+UNGROUPED, DUPLICATES, CLUSTER = "none", "duplicates", "cluster"
+CLASSES_SHOWN = 20
+NEAR = "a near-copy"
+NEAR_COPIED = f"test sequences with {NEAR} in train"
+MANY = 0.05  # of the sequences of a split: what is worth a warning
 SPLITS = ("train", "validation", "test", "none")
 TRAIN, VALIDATION, TEST, NONE = range(4)
 
@@ -28,14 +34,16 @@ class Settings:
 
     test, validation: fractions of the kept sequences. explainer_train, explainer_validation: the part
     of the training and validation split that the Explainer learns from, a fraction up to 1 or a number.
-    group_duplicates: all copies of a sequence go into the same split.
+    group_by: what goes into the same split as a whole (`groups`): "none", "duplicates", "cluster" or a
+    column of the label table. similarity: of near-copies, see `copies`.
     """
 
     test: float
     validation: float
     explainer_train: float
     explainer_validation: float
-    group_duplicates: bool
+    group_by: str = UNGROUPED
+    similarity: float = SIMILARITY
 
     def __post_init__(self):
         for name in ("test", "validation"):
@@ -59,20 +67,68 @@ class Settings:
 class Division(NamedTuple):
     """Where every row of the index goes, in its order.
 
-    split, explainer: int8 (n,), positions in `SPLITS` (explainer: train, validation or none).
+    split, explainer: int8 (n,), positions in `SPLITS` (explainer: train, validation or none). groups:
+    see `groups`; too_large: bool (n,), the group is larger than the share of the test split in one of its
+    classes; None where nothing is grouped.
     """
 
     split: np.ndarray
     explainer: np.ndarray
+    groups: np.ndarray | None = None
+    too_large: np.ndarray | None = None
 
 
-def divide(index: pa.Table, labelled: Labelled, settings: Settings, seed: int) -> Division:
+def groups(
+    index: pa.Table, labels: pd.DataFrame, settings: Settings, copies: pa.Table | None = None
+) -> np.ndarray | None:
+    """What `settings.group_by` keeps together: a number per sequence of the index, int64 (n,), or None.
+
+    labels: see `labels.read_labels`; copies: see `copies.SCHEMA`. Sequences for which the label table's
+    column is empty are groups of their own. Raises `UserError` where there is no such column.
+    """
+    by = settings.group_by
+    if copies is not None and (
+        len(copies) != len(index)
+        or not np.array_equal(copies["length"].to_numpy(), index["length"].to_numpy())
+    ):
+        raise UserError("the copies are not of these sequences: run find_copies again")
+    if by == UNGROUPED:
+        return None
+    if by == DUPLICATES:
+        return pd.factorize(index["hash"].to_numpy())[0]
+    if by == CLUSTER:
+        if copies is None:
+            raise UserError("split.group_by is cluster: give --copies, what find_copies wrote")
+        return copies["cluster"].to_numpy().astype(np.int64)
+    if by not in labels:
+        raise UserError(
+            f"split.group_by is {by!r}: give {UNGROUPED}, {DUPLICATES}, {CLUSTER} or a column of the"
+            f" label table ({', '.join(labels)})"
+        )
+    numbers, values = pd.factorize(labels[by].replace("", None))
+    of_rows = numbers[label_rows(index, labels)]
+    alone = np.flatnonzero(of_rows < 0)
+    of_rows[alone] = len(values) + np.arange(len(alone))
+    return of_rows
+
+
+def divide(
+    index: pa.Table,
+    labelled: Labelled,
+    settings: Settings,
+    seed: int,
+    grouped: np.ndarray | None = None,
+) -> Division:
     """Draw the splits of all sequences of the index (`census.index_schema`).
 
     The test split is stratified by the lowest level: from a class of n sequences it takes the floor or
     the ceiling of n times the fraction, and round(fraction * all) in total. Classes that are too small
     stay in the training split. Sequences without a label of that level count as one class here. The
     validation split is drawn at random from the rest, but leaves every class one training sequence.
+
+    grouped: see `groups`. Then these numbers are what the test split takes at most, and the validation
+    split takes at most its share of a class, rounded up: whole groups, in random order, as long as they
+    fit. A group that is larger than the share of one of its classes stays in the training split.
     Raises `UserError` when a split comes out empty, or all sequences, or those of the test split,
     are of a single class of the lowest level.
     """
@@ -83,16 +139,14 @@ def divide(index: pa.Table, labelled: Labelled, settings: Settings, seed: int) -
             f"the sequences belong to a single {labelled.lowest.name}: there is nothing to classify"
         )
     kept = kept[_order(index.take(pa.array(kept)))]
-    hashes = index.column("hash").to_numpy()[kept]
     lowest = of_all[kept]
     rng = np.random.Generator(np.random.PCG64(seed))
-    if settings.group_duplicates:
-        # `kept` is ordered by hash, so copies are neighbours; the first one draws for all of them.
-        first = np.append(True, hashes[1:] != hashes[:-1])
-        drawn = _draw(lowest[first], settings, rng)[np.cumsum(first) - 1]
-        drawn = _keep_one_for_training(drawn, lowest, np.cumsum(first) - 1)
-    else:
+    too_large = None
+    if grouped is None:
         drawn = _draw(lowest, settings, rng)
+    else:
+        too_large = np.zeros(len(index), bool)
+        drawn, too_large[kept] = _draw_groups(lowest, grouped[kept], settings, rng)
     split = np.full(len(index), NONE, np.int8)
     split[kept] = drawn
     explainer = np.full(len(index), NONE, np.int8)
@@ -103,8 +157,9 @@ def divide(index: pa.Table, labelled: Labelled, settings: Settings, seed: int) -
     for part in (TRAIN, VALIDATION, TEST):
         if not (split == part).any():
             raise UserError(
-                f"the {SPLITS[part]} split is empty with {len(kept)} sequences: give it a larger"
-                " fraction, or more data"
+                f"the {SPLITS[part]} split is empty with {len(kept)} sequences"
+                + _of_groups(settings, grouped, kept)
+                + ": give it a larger fraction, or more data"
             )
     if len(tested := _present(of_all[split == TEST])) < 2:
         names = ", ".join(labelled.lowest.names[number] for number in tested) or "none"
@@ -112,7 +167,7 @@ def divide(index: pa.Table, labelled: Labelled, settings: Settings, seed: int) -
             f"the test split has sequences of one {labelled.lowest.name} only"
             f" ({names}), and so no wrong classes: give a larger split.test, or more data"
         )
-    return Division(split, explainer)
+    return Division(split, explainer, grouped, too_large)
 
 
 def _present(classes: np.ndarray) -> np.ndarray:
@@ -124,11 +179,14 @@ def split_table(division: Division, labelled: Labelled) -> pa.Table:
     """Columns `split`, `explainer` (dictionary-encoded) and the class number of every level.
 
     One row per row of the index; -1 where the sequence is not used, or has no label of the level.
+    Where there are groups, a column `group` has their numbers.
     """
     columns = {
         name: pa.DictionaryArray.from_arrays(pa.array(places), list(SPLITS))
-        for name, places in division._asdict().items()
+        for name, places in (("split", division.split), ("explainer", division.explainer))
     }
+    if division.groups is not None:
+        columns["group"] = pa.array(division.groups)
     for level, numbers in labelled.classes.items():
         small = numbers.max(initial=0) <= np.iinfo(np.int16).max
         columns[level] = pa.array(numbers, pa.int16() if small else pa.int32())
@@ -187,11 +245,99 @@ def _place_in_class(keys: np.ndarray, classes: np.ndarray, sizes: np.ndarray) ->
     return place
 
 
-def _keep_one_for_training(drawn: np.ndarray, lowest: np.ndarray, groups: np.ndarray) -> np.ndarray:
-    """Move all copies of a sequence back to training where its class has no other one there."""
-    trained = np.isin(lowest, lowest[drawn == TRAIN])
-    back = np.isin(groups, groups[~trained])
-    return np.where(back, np.int8(TRAIN), drawn)
+def _draw_groups(
+    lowest: np.ndarray, groups: np.ndarray, settings: Settings, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """The split of each sequence, int8, and whether its group is too large for the test split, bool.
+
+    lowest, groups: int (n,), the class at the lowest level and the group of each.
+    """
+    # numbered in the order of the sequences, whatever the numbers were
+    _, first, groups = np.unique(groups, return_index=True, return_inverse=True)
+    groups = np.argsort(np.argsort(first))[groups]
+    keys = rng.permutation(len(first))
+    _, classes, sizes = np.unique(lowest, return_inverse=True, return_counts=True)
+    pairs, counts = np.unique(groups * len(sizes) + classes, return_counts=True)
+    parts = _Parts(pairs // len(sizes), pairs % len(sizes), counts)
+    room = stratified_counts(sizes, settings.test, rng)
+    tested = _fill(parts, room, keys)
+    too_large = np.zeros(len(keys), bool)
+    too_large[parts.group[(parts.count > room[parts.of]) & (room[parts.of] > 0)]] = True
+
+    rest = parts.where(~tested[parts.group])
+    left = np.bincount(rest.of, weights=rest.count, minlength=len(sizes)).astype(np.int64)
+    share = np.ceil(np.round(sizes * settings.validation, 9)).astype(np.int64)
+    number = _round(settings.validation * len(lowest))
+    # the whole split is one more class, of which every group is a part
+    whole = np.bincount(rest.group, weights=rest.count, minlength=len(keys)).astype(np.int64)
+    present = np.flatnonzero(whole)
+    rest = _Parts(
+        np.concatenate([rest.group, present]),
+        np.concatenate([rest.of, np.full(len(present), len(sizes))]),
+        np.concatenate([rest.count, whole[present]]),
+    )
+    watched = _fill(
+        rest, np.append(np.minimum(left - 1, share), number), rng.permutation(len(keys))
+    )
+    drawn = np.select([tested[groups], watched[groups]], [TEST, VALIDATION], TRAIN).astype(np.int8)
+    for part, wanted in ((TEST, _round(settings.test * len(lowest))), (VALIDATION, number)):
+        if (found := int((drawn == part).sum())) < (1 - MANY) * wanted:
+            log.warning(
+                "%s sequences go to the %s split, less than its share of %s: split.group_by (%s) keeps"
+                " groups whole, and no other one fits into the shares of its classes",
+                f"{found:,}",
+                SPLITS[part],
+                f"{wanted:,}",
+                settings.group_by,
+            )
+    return drawn, too_large[groups]
+
+
+class _Parts(NamedTuple):
+    """How many sequences of a class a group has, for each pair that occurs: int64 (m,)."""
+
+    group: np.ndarray
+    of: np.ndarray
+    count: np.ndarray
+
+    def where(self, chosen: np.ndarray) -> "_Parts":
+        return _Parts(*(column[chosen] for column in self))
+
+
+def _fill(parts: _Parts, room: np.ndarray, keys: np.ndarray) -> np.ndarray:
+    """Take whole groups in the order of their keys as long as there is room in all their classes.
+
+    room: sequences, int64 (classes,); keys: a different one for every group. Returns bool (groups,).
+    """
+    taken = np.zeros(len(keys), bool)
+    room = room.copy()
+    parts = parts.where(np.lexsort((keys[parts.group], parts.of)))
+    while True:
+        # room never grows: what does not fit now will not fit later
+        blocked = np.zeros(len(keys), bool)
+        blocked[parts.group[parts.count > room[parts.of]]] = True
+        parts = parts.where(~blocked[parts.group])
+        if not len(parts.group):
+            return taken
+        # of each class those before the first one that no longer fits; it is tried again after them.
+        # The group with the smallest key is among them, so that this ends.
+        sums = np.cumsum(parts.count)
+        begins = np.append(True, parts.of[1:] != parts.of[:-1])
+        before = np.maximum.accumulate(np.where(begins, sums - parts.count, 0))
+        later = np.zeros(len(keys), bool)
+        later[parts.group[sums - before > room[parts.of]]] = True
+        now = ~later[parts.group]
+        taken[parts.group[now]] = True
+        used = np.bincount(parts.of[now], weights=parts.count[now], minlength=len(room))
+        room -= used.astype(np.int64)
+        parts = parts.where(~now)
+
+
+def _of_groups(settings: Settings, grouped: np.ndarray | None, kept: np.ndarray) -> str:
+    if grouped is None:
+        return ""
+    number = len(np.unique(grouped[kept]))
+    return f" in {number} groups, which split.group_by ({settings.group_by}) keeps whole"
 
 
 def _order(index: pa.Table) -> np.ndarray:
@@ -223,14 +369,18 @@ def _round(value: float) -> int:
 
 
 def summary_table(
-    index: pa.Table, division: Division, labelled: Labelled, paper: Mapping[str, int]
+    index: pa.Table,
+    division: Division,
+    labelled: Labelled,
+    paper: Mapping[str, int],
+    copies: pa.Table | None = None,
 ) -> pd.DataFrame:
-    """Sequences and classes per split, classes too small to be tested, and copies across splits.
+    """Sequences and classes per split, classes too small to be tested, groups, and copies across splits.
 
-    The columns of `labels.summary_table`: `quantity`, `value`, `paper`, `detail`.
+    copies: see `copies.SCHEMA`; without, only exact copies are counted. The columns of
+    `labels.summary_table`: `quantity`, `value`, `paper`, `detail`.
     """
-    split, explainer = division
-    hashes = index.column("hash").combine_chunks()
+    split, explainer = division.split, division.explainer
     rows = [
         (f"{SPLITS[part]} sequences", int((split == part).sum()), "")
         for part in (TRAIN, VALIDATION, TEST)
@@ -248,16 +398,77 @@ def summary_table(
     lowest = labelled.lowest
     numbers = labelled.classes[lowest.name]
     untested = np.setdiff1d(_present(numbers[split != NONE]), numbers[split == TEST])
+    small = "too small for" if division.groups is None else "too small, or of too large groups, for"
     rows.append(
         (
-            f"classes of rank {lowest.name} too small for the test split",
+            f"classes of rank {lowest.name} {small} the test split",
             len(untested),
             named([lowest.names[number] for number in untested]),
         )
     )
-    for one, other in ((TEST, TRAIN), (TEST, VALIDATION), (VALIDATION, TRAIN)):
-        copies = hashes.filter(pa.array(split == one))
-        copies = pc.sum(pc.is_in(copies, value_set=hashes.filter(pa.array(split == other))))
-        quantity = f"{SPLITS[one]} sequences with an exact copy in {SPLITS[other]}"
-        rows.append((quantity, copies.as_py() or 0, ""))
+    rows += _group_rows(division)
+    rows += _copy_rows(index, split, labelled, copies)
     return beside_paper(rows, paper)
+
+
+def _group_rows(division: Division) -> Iterator[tuple[str, int, str]]:
+    if division.groups is None:
+        return
+    kept = division.split != NONE
+    sizes = np.unique(division.groups[kept], return_counts=True)[1]
+    yield "groups", len(sizes), "what split.group_by keeps in one split"
+    several = sizes[sizes > 1]
+    yield "groups of several sequences", len(several), f"{several.sum():,} sequences"
+    yield "sequences of the largest group", int(sizes.max()), ""
+    large = division.too_large & kept
+    number = len(np.unique(division.groups[large]))
+    detail = f"{large.sum():,} sequences, which stay out of it"
+    yield "groups larger than the share of a class in the test split", number, detail
+
+
+def _copy_rows(
+    index: pa.Table, split: np.ndarray, labelled: Labelled, copies: pa.Table | None
+) -> Iterator[tuple[str, int, str]]:
+    hashes = index["hash"].to_numpy()
+    kinds = [("an exact copy", hashes, hashes, "")]
+    if copies is not None:
+        cluster = copies["cluster"].to_numpy()
+        reverse = copies["reverse"].to_numpy()
+        kinds.append(("a reverse-complement copy", reverse, hashes, ""))
+        detail = "of one cluster; exact and reverse-complement copies included"
+        kinds.append((NEAR, cluster, cluster, detail))
+    for one, other in ((TEST, TRAIN), (TEST, VALIDATION), (VALIDATION, TRAIN)):
+        for kind, own, others, detail in kinds:
+            there = pa.array(others[split == other])
+            found = pc.is_in(pa.array(own[split == one]), value_set=there)
+            found = found.to_numpy(zero_copy_only=False)
+            yield (
+                f"{SPLITS[one]} sequences with {kind} in {SPLITS[other]}",
+                int(found.sum()),
+                detail,
+            )
+            if kind == NEAR and (one, other) == (TEST, TRAIN):
+                top = labelled.levels[0]
+                numbers = labelled.classes[top.name][split == TEST]
+                tested, copied = (
+                    np.bincount(some[some >= 0], minlength=len(top.names))
+                    for some in (numbers, numbers[found])
+                )
+                shown = np.argsort(-copied, kind="stable")[:CLASSES_SHOWN]
+                for number in shown[copied[shown] > 0]:
+                    detail = f"of {tested[number]:,}, {copied[number] / tested[number]:.1%}"
+                    yield f"{NEAR_COPIED}, {top.names[number]}", int(copied[number]), detail
+
+
+def warn_of_copies(summary: pd.DataFrame) -> None:
+    """Warn where many test sequences have a near-copy in the training split."""
+    values = summary.set_index("quantity")["value"]
+    copied, tested = int(values.get(NEAR_COPIED, 0)), int(values["test sequences"])
+    if copied > MANY * tested:
+        log.warning(
+            "%s of %s test sequences (%.0f %%) have a near-copy in the training split, so that accuracies"
+            " are better than for new sequences; split.group_by: cluster keeps near-copies in one split",
+            f"{copied:,}",
+            f"{tested:,}",
+            100 * copied / tested,
+        )

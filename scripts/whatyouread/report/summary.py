@@ -12,6 +12,7 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
+from whatyouread.data.splitting import MANY, NEAR_COPIED
 from whatyouread.masks.choices import THRESHOLD
 from whatyouread.report.conditions import CONDITIONS, FEWEST, is_clear
 from whatyouread.support.cli import UserError
@@ -76,10 +77,13 @@ class Measured:
         return found.iloc[0]
 
 
-def summary(explainers: list[Measured], ranks: list[str], planted: bool) -> str:
+def summary(
+    explainers: list[Measured], ranks: list[str], planted: bool, split: pd.DataFrame | None = None
+) -> str:
     """The summary as Markdown that also reads well in a terminal, its lines within 110 letters.
 
-    planted: whether the tokens that are known to matter are planted segments of simulated data.
+    planted: whether the tokens that are known to matter are planted segments of simulated data. split:
+    the summary of the splits (`splitting.summary_table`), for the near-copies across them.
     """
     n, labelled = sequences(explainers[0].row("explanandum"), ranks)
     known = "planted" if planted else "known"
@@ -108,6 +112,8 @@ def summary(explainers: list[Measured], ranks: list[str], planted: bool) -> str:
             f"AUPRC: how well high mask values find the tokens that {what}; 1 at best. Masks that know"
             " nothing reach the base rate."
         )
+    if split is not None and (found := near_copies(split)):
+        lines += ["", *_paragraph(found)]
     return "\n".join(lines) + "\n"
 
 
@@ -120,6 +126,24 @@ def sequences(row: pd.Series, ranks: list[str]) -> tuple[int, str]:
         f"{int(row[name]):,}" for name in (f"sequences_{rank}" for rank in ranks) if name in row
     ]
     return int(row["sequences"]), f" (with a label: {' / '.join(counts)})" if counts else ""
+
+
+def near_copies(split: pd.DataFrame) -> str:
+    """A sentence about test sequences with near-copies in training; "" where they were not counted."""
+    values = split.set_index("quantity")["value"]
+    if NEAR_COPIED not in values:
+        return ""
+    copied, tested = int(values[NEAR_COPIED]), int(values["test sequences"])
+    share = f"{100 * copied / max(tested, 1):.1f} %"
+    found = (
+        f"{copied:,} of {tested:,} test sequences ({share}) have a near-copy in the training split"
+    )
+    if copied <= MANY * tested:
+        return f"{found}."
+    return (
+        f"{found}: the accuracies are better than for new sequences. results/split/summary.tsv has the"
+        " numbers of each class; split.group_by: cluster keeps near-copies in one split."
+    )
 
 
 def sentence(measured: Measured, ranks: list[str]) -> str:
