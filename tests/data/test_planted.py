@@ -12,6 +12,7 @@ from helpers_planted import naive_planted, random_texts, segments, token_file
 
 from whatyouread.data.planted import planted_names, planted_tokens, read_planted
 from whatyouread.data.six_mers import VOCABULARY
+from whatyouread.data.tokenizer import spans
 from whatyouread.data.tokenizers import TOKENIZERS
 from whatyouread.support.cli import UserError
 
@@ -123,4 +124,4 @@ def test_tokens_between_special_ones(monkeypatch, tmp_path):
     ]
     batch = file.batch(np.array([1]))
     named = segments([("a.fa:1", "genus", 2, 3)]).assign(segment="s")
-    assert planted_names(LETTERS, batch.ids[batch.content], named) == ["", "", "s (genus)"]
+    assert planted_names(*spans(LETTERS, batch.ids[batch.content]), named) == ["", "", "s (genus)"]

@@ -153,7 +153,14 @@ def test_gzipped_files_give_the_same_tokens(inputs):
 
 def test_summary(inputs):
     summary, _ = tokenize(inputs)
-    assert summary.columns.tolist() == ["file", "sequences", "tokens", "longest"]
+    assert summary.columns.tolist() == [
+        "file",
+        "sequences",
+        "tokens",
+        "longest",
+        "unknown",
+        "too_long",
+    ]
     assert summary["file"].tolist() == list(OUTPUTS)
     # tokens with <cls>: 13 bp 2+1+1; NN ACGTTT G A NN A C: 10; 22 bp 3+4+1; 12 bp 3; 120 bp 21;
     # 1 bp 2; N A C G N T 7

@@ -50,7 +50,9 @@ def test_levels_are_the_heads_in_their_order(tiny_explanandum):
 
 def test_the_tokenizer_is_the_configurations(tiny_backbone, monkeypatch):
     assert Explanandum(tiny_backbone, CLASSES).tokenizer is SIX_MERS
-    with pytest.raises(UserError, match="there is no tokenizer 'letters', only six_mers"):
+    with pytest.raises(
+        UserError, match="there is no tokenizer 'letters', only six_mers, six_mers_v1, residues"
+    ):
         Explanandum(tiny_backbone, CLASSES, tokenizer="letters")
     monkeypatch.setitem(TOKENIZERS, "letters", LETTERS)
     model = Explanandum(tiny_backbone, CLASSES, tokenizer="letters")

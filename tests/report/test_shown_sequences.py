@@ -72,7 +72,8 @@ def test_base_spans_of_kmers_and_single_bases():
     starts, ends = spans(SIX_MERS, tokens[1:].astype(np.int64))
     assert starts.tolist() == [0, 6, 7, 8]
     assert ends.tolist() == [6, 7, 8, 9]
-    assert spans(SIX_MERS, np.array([UNK, VOCABULARY.index("A")])) is None
+    unknown = spans(SIX_MERS, np.array([UNK, VOCABULARY.index("A")]))
+    assert np.array(unknown).tolist() == [[-1, -1], [-1, -1]]
 
 
 def segments(rows) -> pd.DataFrame:
@@ -83,10 +84,10 @@ def test_planted_names_by_hand():
     tokens = encode(["ACGTAC" * 4])[0][1:].astype(np.int64)
     # half of the first token, two bases of the third, all of the fourth, which is in two segments
     table = segments([("s", "genus", 3, 6), ("t", "phylum", 16, 24), ("u", "genus", 20, 24)])
-    named = planted_names(SIX_MERS, tokens, table)
+    named = planted_names(*spans(SIX_MERS, tokens), table)
     assert named == ["s (genus)", "", "", "t (phylum); u (genus)"]
-    assert planted_names(SIX_MERS, tokens, table[:0]) == [""] * 4
-    assert planted_names(SIX_MERS, np.array([UNK]), table) == [""]
+    assert planted_names(*spans(SIX_MERS, tokens), table[:0]) == [""] * 4
+    assert planted_names(*spans(SIX_MERS, np.array([UNK])), table) == [""]
 
 
 def test_planted_names_agree_with_the_localization(token_file):
@@ -105,7 +106,9 @@ def test_planted_names_agree_with_the_localization(token_file):
     expected = planted_tokens(file, table)
     for row, name in enumerate(file.ids.to_pylist()):
         tokens = file.batch(np.array([row])).ids[0, 1:]
-        named = [bool(n) for n in planted_names(SIX_MERS, tokens, table[table["id"] == name])]
+        named = [
+            bool(n) for n in planted_names(*spans(SIX_MERS, tokens), table[table["id"] == name])
+        ]
         assert named == expected[row, 1 : 1 + len(tokens)].tolist()
 
 
@@ -154,6 +157,7 @@ def view(**changes) -> SequenceView:
         "mask": np.array([0.25, 0.5, 0.75]),
         "tokenizer": SIX_MERS,
         "planted": ["", "", 's"1 (genus)'],
+        "places": spans(SIX_MERS, tokens),
     }
     return SequenceView(**fields | changes)
 
@@ -184,7 +188,8 @@ def test_page_by_hand():
 
 
 def test_page_with_unknown_letters_names_no_bases():
-    page = html_page([view(tokens=np.array([UNK, 6, 7]))], "the true classes", 9)
+    unknown = np.array([UNK, 6, 7])
+    page = html_page([view(tokens=unknown, places=spans(SIX_MERS, unknown))], "the true classes", 9)
     assert 'title="token 2: mask 0.500"' in page
     assert "&lt;unk&gt;</span>" in page
 

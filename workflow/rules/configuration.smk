@@ -276,7 +276,8 @@ def contradictions():
             f"backbone.hidden_size: {backbone['hidden_size']} is no multiple of twice the "
             f"{heads} attention heads"
         )
-    yield from unknown("tokenizer", "tokenizer", config["tokenizer"])
+    if config["tokenizer"] != "backbone":
+        yield from unknown("tokenizer", "tokenizer", config["tokenizer"])
     yield from unknown("labels.source", "labels.source", config["labels"]["source"])
     if "simulation" in config and config["labels"]["source"] in ("table", "lineage"):
         yield "labels.source: simulated data have the labels of ncbi: leave `simulation` out"

@@ -150,6 +150,7 @@ rule tokenize_sequences:
         dataset="resources/dataset",
         sequences="results/taxonomy/sequences.parquet",
         splits="results/split/splits.parquet",
+        backbone=["resources/backbone"] if config["tokenizer"] == "backbone" else [],
     output:
         train="results/tokens/train.arrow",
         validation="results/tokens/validation.arrow",
@@ -170,10 +171,11 @@ rule tokenize_sequences:
     params:
         ranks=RANKS,
         tokenizer=config["tokenizer"],
+        backbone=lambda wildcards, input: f"--backbone {input.backbone}" if input.backbone else "",
         settings=settings("sequences"),
     shell:
         'python "$WHATYOUREAD/scripts/tokenize_sequences.py" --dataset {input.dataset}'
-        " --tokenizer {params.tokenizer:q} --sequence-settings {params.settings:q}"
+        " --tokenizer {params.tokenizer:q} {params.backbone} --sequence-settings {params.settings:q}"
         " --sequences {input.sequences} --splits {input.splits} --ranks {params.ranks:q}"
         " --train {output.train} --validation {output.validation} --test {output.test}"
         " --explainer-train {output.explainer_train}"

@@ -28,6 +28,7 @@ ALONE = "label"
 RESERVED = (
     *("problem", "sequences", "empty", "status"),
     *("source", "header", "length", "hash", "split", "explainer", "id", "key", "tokens"),
+    *("starts", "ends"),
     *("condition", "classes", "control", "metric", "epoch", *WORDS),
 )
 """Columns of the tables that also have one per level."""

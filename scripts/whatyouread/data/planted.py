@@ -7,7 +7,6 @@ import pandas as pd
 
 from whatyouread.data.six_mers import COMPLEMENT, LETTERS, decode
 from whatyouread.data.token_files import TokenFile
-from whatyouread.data.tokenizer import Tokenizer, spans
 from whatyouread.support.cli import UserError
 from whatyouread.support.files import read_parquet
 
@@ -36,22 +35,20 @@ def planted_segments(file: TokenFile, planted: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(found, columns=["rank", "taxid", "segment", "bases"])
 
 
-def planted_names(tokenizer: Tokenizer, tokens: np.ndarray, segments: pd.DataFrame) -> list[str]:
+def planted_names(starts: np.ndarray, ends: np.ndarray, segments: pd.DataFrame) -> list[str]:
     """For each token the planted segments in which at least half of its bases lie, "" for none.
 
-    tokens: int64 (n,), the content of a sequence; segments: `start`, `end` (bases, 0-based, half-open),
-    `segment` and `rank`, those of this sequence.
+    starts, ends: int64 (n,), where the content of a sequence lies in it, -1 where that is not known;
+    segments: `start`, `end` (bases, 0-based, half-open), `segment` and `rank`, those of this sequence.
     """
-    places = spans(tokenizer, tokens)
-    if places is None:
-        return [""] * len(tokens)
-    starts, ends = places
-    covered = np.zeros(int(ends[-1]) if len(ends) else 0, bool)
+    if (starts < 0).any():
+        return [""] * len(starts)
+    covered = np.zeros(ends.max(initial=0), bool)
     for start, end in zip(segments["start"], segments["end"], strict=True):
         covered[start:end] = True
     before = np.append(0, covered.cumsum())
     inside = (before[ends] - before[starts]) * 2 >= ends - starts
-    names = [""] * len(tokens)
+    names = [""] * len(starts)
     for row in segments.itertuples():
         for i in np.flatnonzero(inside & (starts < row.end) & (ends > row.start)):
             names[i] += ("; " if names[i] else "") + f"{row.segment} ({row.rank})"
@@ -65,11 +62,10 @@ def planted_tokens(file: TokenFile, planted: pd.DataFrame) -> np.ndarray:
     half-open). Returns bool (n, longest); special tokens and padding are False. Raises UserError for
     sequences with tokens like `<unk>`, whose place is not certain.
     """
-    widths = file.tokenizer.widths(file.batch(np.arange(len(file))).ids)
-    if (widths < 0).any():
+    starts, ends = file.spans(np.arange(len(file)))
+    if (starts < 0).any():
         raise UserError(f"{file.path} has <unk> tokens: their place in the sequence is not known")
-    ends = widths.cumsum(1)
-    bases = int(ends[:, -1].max())
+    widths, bases = ends - starts, int(ends.max(initial=0))
     row = pd.Series(np.arange(len(file)), index=file.ids.to_pylist())
     own = planted[planted["id"].isin(row.index)]
     at = row.loc[own["id"]].to_numpy()
@@ -80,7 +76,7 @@ def planted_tokens(file: TokenFile, planted: pd.DataFrame) -> np.ndarray:
     covered = np.zeros((len(file), bases + 1), np.int32)
     np.cumsum(edge.cumsum(1)[:, :-1] > 0, axis=1, out=covered[:, 1:])
     inside = np.take_along_axis(covered, ends, 1)
-    inside = inside - np.take_along_axis(covered, ends - widths, 1)
+    inside = inside - np.take_along_axis(covered, starts, 1)
     return (2 * inside >= widths) & (widths > 0)
 
 

@@ -11,7 +11,7 @@ from itertools import pairwise, product
 
 import numpy as np
 
-from whatyouread.data.tokenizer import NothingToExchange, Tokenizer
+from whatyouread.data.tokenizer import WHITE, NothingToExchange, Tokenizer, spelled_out
 
 LETTERS = "ACGT"  # in the order of the alphabet, so that numbers are ordered like spellings
 ALPHABET = "ATCG"  # in the order of the vocabulary
@@ -29,7 +29,7 @@ _TOKEN_OF_GROUP = np.array([FIRST_BASE, N, PAD, UNK, *range(len(SPECIAL))], np.u
 _GROUP = np.full(256, _OTHER, np.uint8)
 _GROUP[list(b"ATCG")] = _BASE
 _GROUP[ord("N")] = _N
-_GROUP[[9, 10, 11, 12, 13, 28, 29, 30, 31, 32, 0x85, 0xA0]] = _SPACE
+_GROUP[WHITE] = _SPACE
 _AT_ONCE = 1 << 19  # bases; what is worked on stays in the processor's cache
 _CODE = np.zeros(256, np.uint8)
 _CODE[list(b"ATCG")] = range(4)
@@ -109,24 +109,19 @@ def _runs(bases: np.ndarray, offsets: np.ndarray) -> tuple[np.ndarray, np.ndarra
     cut = np.zeros(len(bases) + 1, bool)
     cut[offsets] = True
     if (bases == ord("<")).any():
-        _mark_literals(bases, cut, group)
+        _mark_literals(bases, offsets, cut, group)
     cut[1:-1] |= group[1:] != group[:-1]
     starts = np.flatnonzero(cut[:-1])
     return starts, group[starts]
 
 
-def _mark_literals(bases: np.ndarray, cut: np.ndarray, group: np.ndarray) -> None:
+def _mark_literals(
+    bases: np.ndarray, offsets: np.ndarray, cut: np.ndarray, group: np.ndarray
+) -> None:
     """Give special tokens that are spelt out in a sequence, like "<pad>", a group and a run each."""
-    boundary = cut.copy()
-    for token, text in enumerate(SPECIAL):
-        pattern = np.frombuffer(text.encode(), np.uint8)
-        if len(bases) < len(pattern):
-            continue
-        windows = np.lib.stride_tricks.sliding_window_view(bases, len(pattern))
-        crosses = np.lib.stride_tricks.sliding_window_view(boundary[:-1], len(pattern))
-        for start in np.flatnonzero((windows == pattern).all(1) & ~crosses[:, 1:].any(1)):
-            group[start : start + len(pattern)] = _FIRST_SPECIAL_GROUP + token
-            cut[[start, start + len(pattern)]] = True
+    for token, start, end in spelled_out(bases, offsets, SPECIAL):
+        group[start:end] = _FIRST_SPECIAL_GROUP + token
+        cut[[start, end]] = True
 
 
 def encode(sequences: list[str]) -> tuple[np.ndarray, np.ndarray]:
@@ -209,8 +204,10 @@ class SixMers(Tokenizer):
     vocabulary = VOCABULARY
     pad = PAD
     special = (PAD, MASK, CLS, EOS, BOS)
+    unknown = UNK
     before = (CLS,)
     frames = K
+    unit = "base"
 
     def tokenize(self, text, offsets):
         return tokenize(text, offsets)
@@ -225,4 +222,33 @@ class SixMers(Tokenizer):
         return substitute(ids, offsets, place, step)
 
 
+class SixMersV1(SixMers):
+    """Nucleotide Transformer v1: the same without `<eos>` and `<bos>`, which are two ids less.
+
+    Where one of these two is spelled out in a text, it is unknown.
+    """
+
+    name = "six_mers_v1"
+    vocabulary = (*SPECIAL[:EOS], *VOCABULARY[FIRST_KMER:])
+    special = (PAD, MASK, CLS)
+    _OF_V2 = np.append(np.arange(EOS), np.arange(FIRST_KMER, len(VOCABULARY)))
+    _OF_V1 = np.full(len(VOCABULARY), UNK, np.uint16)
+    _OF_V1[_OF_V2] = np.arange(len(_OF_V2))
+
+    def tokenize(self, text, offsets):
+        ids, ends = tokenize(text, offsets)
+        return self._OF_V1[ids], ends
+
+    def widths(self, ids):
+        return super().widths(self._OF_V2[ids])
+
+    def augment(self, ids, offsets, reverse, skip):
+        ids, ends = augment(self._OF_V2[ids], offsets, reverse, skip)
+        return self._OF_V1[ids], ends
+
+    def substitute(self, ids, offsets, place, step):
+        return self._OF_V1[substitute(self._OF_V2[ids], offsets, place, step)]
+
+
 SIX_MERS = SixMers()
+SIX_MERS_V1 = SixMersV1()

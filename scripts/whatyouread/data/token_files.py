@@ -2,25 +2,32 @@
 
 One row per sequence: `id` (source file and header), `key` (a 64-bit digest of the sequence, the
 seed of everything drawn for it), `tokens` (a list of the tokenizer's integer type, of any length) and
-the class of each rank, -1 where the label is missing. The files are plain Arrow IPC; any Arrow library
-opens them.
+the class of each rank, -1 where the label is missing. Where ids do not tell which characters a token
+covers (`stores_spans`), `starts` and `ends` of each token in its text. The metadata name the tokenizer, and define it where it is not one
+of `TOKENIZERS`: a file stands by itself. The files are plain Arrow IPC; any Arrow library opens them.
 """
 
+import base64
+import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
 from whatyouread.data.batch import Batch, padded
-from whatyouread.data.tokenizer import Tokenizer
-from whatyouread.data.tokenizers import find_tokenizer
+from whatyouread.data.intervals import ranges
+from whatyouread.data.tokenizer import Tokenizer, spans
+from whatyouread.data.tokenizers import TOKENIZERS, defined, find_tokenizer
 from whatyouread.support.cli import UserError
 from whatyouread.support.files import atomic, of_the_machine
 
 MISSING = -1
 """The class of a sequence that has no label at a rank."""
+PLACES = ("starts", "ends")
+"""The columns of spans."""
 
 
 def schema(ranks: list[str], tokenizer: Tokenizer) -> pa.Schema:
@@ -28,7 +35,27 @@ def schema(ranks: list[str], tokenizer: Tokenizer) -> pa.Schema:
     kind = pa.from_numpy_dtype(tokenizer.dtype)
     columns = [("id", pa.string()), ("key", pa.uint64()), ("tokens", pa.list_(kind))]
     metadata = {"tokenizer": tokenizer.name}
+    if tokenizer.stores_spans:
+        columns += [(name, pa.list_(pa.int32())) for name in PLACES]
+    if tokenizer.definition:
+        metadata["definition"] = _packed(tokenizer.definition)
     return pa.schema([*columns, *((rank, pa.int32()) for rank in ranks)], metadata)
+
+
+@lru_cache(maxsize=2)
+def _packed(definition: str) -> bytes:
+    # metadata of Arrow are text
+    return base64.b64encode(zlib.compress(definition.encode()))
+
+
+def _tokenizer(metadata: dict[bytes, bytes]) -> Tokenizer | None:
+    """The tokenizer of a file by its metadata; None where they name none."""
+    name = metadata.get(b"tokenizer", b"").decode()
+    if not name:
+        return None
+    if b"definition" in metadata and name not in TOKENIZERS:
+        defined(zlib.decompress(base64.b64decode(metadata[b"definition"])).decode())
+    return find_tokenizer(name)
 
 
 @contextmanager
@@ -68,10 +95,10 @@ class TokenFile:
         try:
             self._map = pa.memory_map(str(path))
             reader = pa.ipc.open_file(self._map)
-            name = (reader.schema.metadata or {}).get(b"tokenizer", b"").decode()
-            if not name:
+            tokenizer = _tokenizer(reader.schema.metadata or {})
+            if tokenizer is None:
                 raise UserError(f"{path} does not name its tokenizer: delete it and run again")
-            self.tokenizer = find_tokenizer(name)
+            self.tokenizer = tokenizer
             expected = schema(self.ranks, self.tokenizer)
             if reader.schema.names == expected.names and reader.schema != expected:
                 raise self._damage("a column is of another type")
@@ -84,7 +111,7 @@ class TokenFile:
                 batch.validate(full=True)
         except FileNotFoundError:
             raise UserError(f"{path} is not there") from None
-        except (pa.ArrowException, OSError, ValueError) as error:
+        except (pa.ArrowException, OSError, ValueError, zlib.error) as error:
             if of_the_machine(error):
                 raise
             raise self._damage(error) from None
@@ -92,17 +119,15 @@ class TokenFile:
         # buffers, so a batch of any rows is one gather, without a Python object per row.
         self._map.seek(0)
         whole = self._map.read_buffer(self._map.size())
-        size = self.tokenizer.dtype.itemsize
-        self._flat = np.frombuffer(whole, self.tokenizer.dtype, count=whole.size // size)
-        starts, lengths = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
-        for batch in batches:
-            lists = batch.column("tokens")
-            offsets = lists.offsets.to_numpy().astype(np.int64)
-            values = lists.values.buffers()[1]
-            first = (values.address - whole.address) // size if len(lists.values) else 0
-            starts.append(offsets[:-1] + first + lists.values.offset)
-            lengths.append(np.diff(offsets))
-        self._starts, self.lengths = np.concatenate(starts), np.concatenate(lengths)
+        self._flat, self._starts, self.lengths = _mapped(
+            whole, batches, "tokens", self.tokenizer.dtype
+        )
+        self._places = []
+        for name in PLACES if self.tokenizer.stores_spans else ():
+            *place, lengths = _mapped(whole, batches, name, np.dtype(np.int32))
+            if not np.array_equal(lengths, self.lengths):
+                raise self._damage(f"there are more or fewer {name} than tokens")
+            self._places.append(place)
         table = pa.Table.from_batches(batches, schema=expected)
         if any(column.null_count for column in table.columns):
             raise self._damage("a value is missing")
@@ -145,6 +170,19 @@ class TokenFile:
         where = np.arange(offsets[-1]) + np.repeat(self._starts[rows] - offsets[:-1], lengths)
         return self._checked(self._flat[where]), offsets
 
+    def spans(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """First character and the one after the last of each token of some rows, 0-based.
+
+        int64 (n, longest) each, the same for special tokens and at padding. All are -1 in a row with a
+        token that does not tell which characters it covers, such as an unknown one among six-mers.
+        """
+        if self._places:
+            starts, ends = (
+                padded(flat, starts[rows], self.lengths[rows], 0) for flat, starts in self._places
+            )
+            return starts, ends
+        return spans(self.tokenizer, self.batch(rows).ids)
+
     def _checked(self, tokens: np.ndarray) -> np.ndarray:
         if tokens.max(initial=0) >= len(self.tokenizer):  # on a GPU it would end in an assertion
             raise self._damage(f"there is no token {tokens.max()}")
@@ -156,13 +194,39 @@ class TokenFile:
     def record_batch(
         self, rows: np.ndarray, tokens: tuple[np.ndarray, np.ndarray] | None = None
     ) -> pa.RecordBatch:
-        """Some rows as they are written to a token file, with their own `flat_tokens` or others."""
+        """Some rows as they are written to a token file, with their own `flat_tokens` or as many others."""
         flat, offsets = self.flat_tokens(rows) if tokens is None else tokens
         kind = pa.from_numpy_dtype(self.tokenizer.dtype)
         columns = [
             self.ids.take(pa.array(rows)).combine_chunks(),
             pa.array(self.keys[rows]),
-            pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), pa.array(flat, kind)),
+            lists(flat, offsets, kind),
+            *(
+                lists(values[ranges(starts[rows], starts[rows] + self.lengths[rows])], offsets)
+                for values, starts in self._places
+            ),
             *(pa.array(column, pa.int32()) for column in self.labels[rows].T),
         ]
         return pa.RecordBatch.from_arrays(columns, schema=schema(self.ranks, self.tokenizer))
+
+
+def lists(flat: np.ndarray, offsets: np.ndarray, kind: pa.DataType | None = None) -> pa.ListArray:
+    """A list for each sequence of a batch; offsets int64 (n + 1,)."""
+    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), pa.array(flat, kind))
+
+
+def _mapped(
+    whole: pa.Buffer, batches: list[pa.RecordBatch], name: str, kind: np.dtype
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A column of lists: the map as one array of their type, where in it rows start, their lengths."""
+    size = kind.itemsize
+    flat = np.frombuffer(whole, kind, count=whole.size // size)
+    starts, lengths = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+    for batch in batches:
+        column = batch.column(name)
+        offsets = column.offsets.to_numpy().astype(np.int64)
+        values = column.values.buffers()[1]
+        first = (values.address - whole.address) // size if len(column.values) else 0
+        starts.append(offsets[:-1] + first + column.values.offset)
+        lengths.append(np.diff(offsets))
+    return flat, np.concatenate(starts), np.concatenate(lengths)

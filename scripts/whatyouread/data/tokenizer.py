@@ -4,12 +4,15 @@ A tokenizer is a module of its own beside this one and a line in `tokenizers.TOK
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import ClassVar
 
 import numpy as np
 
 from whatyouread.support.cli import UserError
+
+WHITE = [9, 10, 11, 12, 13, 28, 29, 30, 31, 32, 0x85, 0xA0]
+"""White space in Latin-1, as Python's `str.split` sees it."""
 
 
 class NothingToExchange(ValueError):
@@ -24,22 +27,32 @@ class Tokenizer(ABC):
     """From text to ids and back, a whole batch of sequences at a time.
 
     A batch is two arrays: the characters (or ids) of all its sequences back to back, and offsets, so
-    that sequence i is `values[offsets[i]:offsets[i + 1]]`. Characters are the bytes of the file,
-    in Latin-1, unchanged.
+    that sequence i is `values[offsets[i]:offsets[i + 1]]`. Characters are bytes in `encoding`; where a
+    character is one byte, as in Latin-1, they are those of the file, unchanged.
 
-    name: what token files and models call it. vocabulary: the text of each token, by id. pad: the id
-    that fills sequences up. special: ids that stand for no text; they are no content, which is what is
-    ranked, counted and shown. before, after: the special ids that frame every sequence; `tokenize` puts
-    them there. frames: the number of reading frames, such as 6 for six-mers.
+    name: what token files and models call it, the same only for tokenizers that do the same. vocabulary:
+    the text of each token, by id. pad: the id that fills sequences up. special: ids that stand for no
+    text; they are no content, which is what is ranked, counted and shown. unknown: the id of text that
+    has no token of its own, if there is one. before, after: the special ids that frame every sequence;
+    `tokenize` puts them there. frames: the number of reading frames, such as 6 for six-mers.
+    unit: what a character is, for people.
+    definition: what a tokenizer that is not in `tokenizers.TOKENIZERS` is made of, the text of a
+    `tokenizer.json`. stores_spans: ids do not tell how many characters a token covers, so token files
+    hold the places of `located`.
     """
 
-    name: ClassVar[str]
+    name: str
     vocabulary: Sequence[str]
     pad: int
     special: tuple[int, ...]
+    unknown: int | None = None
     before: tuple[int, ...] = ()
     after: tuple[int, ...] = ()
     frames: int = 1
+    unit: ClassVar[str] = "character"
+    encoding: ClassVar[str] = "latin-1"
+    definition: str = ""
+    stores_spans: ClassVar[bool] = False
 
     def __len__(self) -> int:
         return len(self.vocabulary)
@@ -66,6 +79,22 @@ class Tokenizer(ABC):
 
         0 for special tokens, -1 where the token does not tell.
         """
+
+    def located(
+        self, text: np.ndarray, offsets: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """`tokenize`, and where in its sequence each token lies: int32 (2, total tokens).
+
+        First character and the one after the last, 0-based; both 0 for the special tokens of the frame.
+        Only where `stores_spans` is set.
+        """
+        raise NotImplementedError(f"{self.name} tokens tell their widths")
+
+    def characters(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        """Some texts as `tokenize` takes them; what `encoding` does not have becomes "?"."""
+        encoded = [text.encode(self.encoding, "replace") for text in texts]
+        offsets = np.cumsum([0, *map(len, encoded)])
+        return np.frombuffer(b"".join(encoded), np.uint8), offsets
 
     def augment(
         self, ids: np.ndarray, offsets: np.ndarray, reverse: np.ndarray, skip: np.ndarray
@@ -102,13 +131,32 @@ class Tokenizer(ABC):
         return changed
 
 
-def spans(tokenizer: Tokenizer, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
-    """First character and the one after the last of each token of a sequence, 0-based.
+def spelled_out(
+    text: np.ndarray, offsets: np.ndarray, spellings: Sequence[str]
+) -> Iterator[tuple[int, int, int]]:
+    """Where special tokens like "<pad>" are spelled out within a sequence: (number, start, end).
 
-    ids: (n,). None where a token does not tell how many characters it covers.
+    No spelling may be part of another one.
+    """
+    boundary = np.zeros(len(text) + 1, bool)
+    boundary[offsets] = True
+    for number, spelling in enumerate(spellings):
+        pattern = np.frombuffer(spelling.encode(), np.uint8)
+        if len(text) < len(pattern):
+            continue
+        windows = np.lib.stride_tricks.sliding_window_view(text, len(pattern))
+        crosses = np.lib.stride_tricks.sliding_window_view(boundary[:-1], len(pattern))
+        for start in np.flatnonzero((windows == pattern).all(1) & ~crosses[:, 1:].any(1)):
+            yield number, int(start), int(start) + len(pattern)
+
+
+def spans(tokenizer: Tokenizer, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """First character and the one after the last of each token, 0-based, by the widths of tokens.
+
+    ids: (..., length). Returns int64 (..., length) each, the same for tokens of no width, such as special
+    ones; all are -1 in a sequence with a token that does not tell how many characters it covers.
     """
     widths = tokenizer.widths(ids)
-    if (widths < 0).any():
-        return None
-    ends = widths.cumsum()
-    return ends - widths, ends
+    ends = widths.cumsum(-1)
+    told = (widths >= 0).all(-1, keepdims=True)
+    return np.where(told, ends - widths, -1), np.where(told, ends, -1)

@@ -49,10 +49,7 @@ class SavedExplainer:
 
     def batch(self, texts: Sequence[str]) -> Batch:
         """Some sequences as the models read them, on the CPU; what the tokenizer does not know is unknown."""
-        encoded = [text.encode("latin-1", "replace") for text in texts]
-        starts = np.cumsum([0, *map(len, encoded)])
-        characters = np.frombuffer(b"".join(encoded), np.uint8)
-        ids, offsets = self.tokenizer.tokenize(characters, starts)
+        ids, offsets = self.tokenizer.tokenize(*self.tokenizer.characters(texts))
         lengths = np.diff(offsets)
         ids = padded(ids, offsets[:-1], lengths, self.tokenizer.pad)
         return Batch.of(ids, lengths, self.tokenizer).to("cpu")

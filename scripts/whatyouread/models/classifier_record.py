@@ -9,7 +9,7 @@ import os
 import re
 from pathlib import Path
 
-from whatyouread.data.tokenizers import TOKENIZERS
+from whatyouread.data.tokenizers import is_name
 from whatyouread.support import files
 from whatyouread.support.cli import UserError
 
@@ -70,7 +70,7 @@ def read_classifier_record(folder: str | Path) -> ClassifierRecord:
         "path": isinstance(record.path, str) and record.path and not os.path.isabs(record.path),
         "sha256": re.fullmatch("[0-9a-f]{64}", str(record.sha256)),
         "tokens": type(record.tokens) is int and record.tokens > 0,
-        "tokenizer": record.tokenizer in [*TOKENIZERS],
+        "tokenizer": is_name(record.tokenizer),
     }
     if wrong := [name for name, fits in good.items() if not fits]:
         raise UserError(f"{path}: {wrong[0]} cannot be {values[wrong[0]]!r}: get the folder again")

@@ -33,7 +33,7 @@ PATTERNS = [
 ]
 MODEL_FILES = (
     *("config.json", "model.safetensors", "gate.json", "classes.tsv", "classifier.json"),
-    "README.md",
+    *("tokenizer.json", "README.md"),
 )
 """What a published Explainer has; its classifier has the same in the folder `CLASSIFIER_FOLDER`."""
 CLASSIFIER_FOLDER = "classifier"

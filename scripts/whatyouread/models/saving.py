@@ -5,12 +5,17 @@ from pathlib import Path
 
 from torch import nn
 
+from whatyouread.data.folder_tokenizer import FILE
+from whatyouread.data.tokenizers import tokenizer_beside
 from whatyouread.support.cli import UserError
 from whatyouread.support.files import atomic, write_json
 
 
 def save_model(folder: str | Path, model: nn.Module) -> None:
-    """Write `model.safetensors` and `config.json` (the constructor's arguments) into a folder."""
+    """Write `model.safetensors` and `config.json` (the constructor's arguments) into a folder.
+
+    And `tokenizer.json`, where the model's tokenizer is not one that its name alone finds.
+    """
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 
@@ -23,6 +28,9 @@ def save_model(folder: str | Path, model: nn.Module) -> None:
             save_file(state, temporary)
     except SafetensorError as error:  # a full disk
         raise UserError(f"{folder}: the model cannot be written ({error})") from None
+    if model.tokenizer.definition:
+        with atomic(folder / FILE) as temporary:
+            temporary.write_text(model.tokenizer.definition, encoding="utf-8", newline="")
     write_json(folder / "config.json", model.config)
 
 
@@ -39,7 +47,9 @@ def load_model(cls: type, folder: str | Path) -> nn.Module:
         if not (folder / name).is_file():
             raise UserError(f"{folder / name} is not there: has the training rule run?")
     try:
-        model = cls(**json.loads((folder / "config.json").read_text(encoding="utf-8")))
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        tokenizer_beside(folder, config.get("tokenizer"))
+        model = cls(**config)
         model.load_state_dict(load_file(folder / "model.safetensors"))
     except (
         UserError,

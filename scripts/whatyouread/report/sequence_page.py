@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from whatyouread.data.tokenizer import Tokenizer, spans
+from whatyouread.data.tokenizer import Tokenizer
 from whatyouread.masks.choices import THRESHOLD
 from whatyouread.masks.chunks import count_runs
 from whatyouread.support.text import escape_html
@@ -18,7 +18,8 @@ class SequenceView:
 
     taxa: rank -> (name of the label, None where it is missing, and name of the prediction); tokens: int64
     (n,); mask: float (n,); planted: for each token the name of the planted segment it lies in, "" for
-    none, or None where nothing is known of planted segments.
+    none, or None where nothing is known of planted segments; places: first character and the one after the
+    last of each token, 0-based, int64 (n,) each, -1 where that is not known.
     """
 
     id: str
@@ -27,6 +28,7 @@ class SequenceView:
     mask: np.ndarray
     tokenizer: Tokenizer
     planted: list[str] | None = None
+    places: tuple[np.ndarray, np.ndarray] | None = None
 
     @property
     def is_correct(self) -> bool:
@@ -147,13 +149,13 @@ def _section(number: int, view: SequenceView) -> str:
 
 def _spans(view: SequenceView) -> tuple[str, str]:
     """The tokens as elements, coloured by the mask, and by the rounded mask."""
-    places = spans(view.tokenizer, view.tokens)
     continuous, rounded = [], []
     for i, (text, value) in enumerate(zip(view.texts(), view.mask, strict=True)):
         title = f"token {i + 1}"
-        if places is not None:
-            first, last = places[0][i] + 1, places[1][i]
-            title += f", base {first}" if first == last else f", bases {first}–{last}"
+        if view.places is not None and view.places[0][i] >= 0:
+            first, last = view.places[0][i] + 1, view.places[1][i]
+            unit = view.tokenizer.unit
+            title += f", {unit} {first}" if first == last else f", {unit}s {first}–{last}"
         title += f": mask {value:.3f}"
         planted = view.planted[i] if view.planted else ""
         if planted:

@@ -60,5 +60,6 @@ def sequence_view(
     tokens = batch.ids[0][batch.content[0]]
     name = file.ids[row].as_py()
     own = None if planted is None else planted[planted["id"] == name]
-    segments = None if own is None else planted_names(file.tokenizer, tokens, own)
-    return SequenceView(name, known, tokens, mask, file.tokenizer, segments)
+    starts, ends = (places[0][batch.content[0]] for places in file.spans(np.array([row])))
+    segments = None if own is None else planted_names(starts, ends, own)
+    return SequenceView(name, known, tokens, mask, file.tokenizer, segments, (starts, ends))
