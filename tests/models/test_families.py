@@ -44,7 +44,7 @@ def difference(made, expected, valid):
 
 @pytest.mark.parametrize("kind", ["Model", "ForMaskedLM", "ForSequenceClassification"])
 def test_the_states_are_those_of_the_model_on_ids(family, kind, tmp_path):
-    name, config = family
+    _, config = family
     model, adapter, names = loaded(config, tmp_path, kind)
     tensors = load_file(tmp_path / "model.safetensors")
     assert len(names["loaded"]) + len(names["unused"]) == len(tensors)

@@ -23,8 +23,9 @@ class EncoderAdapter(ABC):
     """
 
     model_type: ClassVar[str]
-    published_head: ClassVar[dict[str, str]] = {}
-    """The layers of the family's published sequence classifiers, by those of `heads.DenseTanh`."""
+    published_head: ClassVar[tuple[str, str] | None] = None
+    """The names of both layers of the head of the family's published sequence classifiers, if there are
+    such: first token -> dense -> tanh -> classes (`explanandum.DenseTanh`)."""
 
     def __init__(self, encoder: nn.Module):
         self.encoder = encoder

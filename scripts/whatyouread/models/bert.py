@@ -12,7 +12,7 @@ class BertAdapter(TransformersAdapter):
 
     model_type = "bert"
     model, prefix = "BertModel", "bert."
-    published_head = {"dense": "bert.pooler.dense", "out": "classifier"}
+    published_head = ("bert.pooler.dense", "classifier")
     # Heads of language models, classifiers and questions; the pooler, which only such heads read;
     # buffers that follow from the configuration.
     unused = re.compile(

@@ -37,7 +37,7 @@ class EsmAdapter(TransformersAdapter):
     model_type = "esm"
     model, prefix = "EsmModel", "esm."
     positions = ("absolute", "rotary")
-    published_head = {"dense": "classifier.dense", "out": "classifier.out_proj"}
+    published_head = ("classifier.dense", "classifier.out_proj")
     # Heads of language models, contacts and classifiers; absolute positions in files of rotary models;
     # buffers that follow from the configuration.
     unused = re.compile(

@@ -72,8 +72,8 @@ class Explanandum(nn.Module):
         rows = backbone.get("vocab_size", len(self.tokenizer))
         if len(self.tokenizer) > rows:
             raise UserError(
-                f"the tokenizer {self.tokenizer.name} makes {len(self.tokenizer)} tokens and the backbone knows "
-                f"{rows} (vocab_size): choose the backbone's own `tokenizer`"
+                f"the tokenizer {self.tokenizer.name} makes {len(self.tokenizer)} tokens and the "
+                f"backbone knows {rows} (vocab_size): choose the backbone's own `tokenizer`"
             )
         self.levels = [HeadLevel(name, count) for name, count in classes.items()]
         family = find_adapter(backbone)

@@ -11,7 +11,7 @@ class RobertaAdapter(BertAdapter):
 
     model_type = "roberta"
     model, prefix = "RobertaModel", "roberta."
-    published_head = {"dense": "classifier.dense", "out": "classifier.out_proj"}
+    published_head = ("classifier.dense", "classifier.out_proj")
     unused = re.compile(
         r"^lm_head\.|^classifier\.(dense|out_proj)\.(weight|bias)$|^qa_outputs\."
         r"|^pooler\.dense\.(weight|bias)$|^embeddings\.(position|token_type)_ids$"
