@@ -11,15 +11,10 @@ from safetensors.torch import load_file, save_file
 from torch.utils.checkpoint import checkpoint as recomputed
 
 from whatyouread.models.adapters import find_adapter, read_config
-from whatyouread.models.esm import (
-    Attention,
-    EsmAdapter,
-    GatedIntermediate,
-    build_encoder,
-    load_checkpoint,
-)
+from whatyouread.models.esm import Attention, EsmAdapter
 from whatyouread.models.explanandum import Explanandum
 from whatyouread.models.mask_operator import masked_logits
+from whatyouread.models.nucleotide_transformer import GatedIntermediate
 from whatyouread.models.weights import weight_files
 from whatyouread.support.cli import UserError
 
@@ -94,8 +89,8 @@ def checkpoint(tmp_path, tiny_backbone):
 
 
 def load(folder):
-    encoder = build_encoder(read_config(folder))
-    return encoder, load_checkpoint(encoder, folder)
+    encoder = EsmAdapter.build(read_config(folder))
+    return encoder, EsmAdapter(encoder).load(folder)
 
 
 def is_buffer(name):
@@ -127,7 +122,7 @@ def test_reference_hidden_states(published, device):
 def test_reference_states_through_the_explanandum(published):
     folder, _, reference = published
     model = Explanandum(read_config(folder), {"x": 64, "y": 64}).eval()
-    load_checkpoint(model.encoder, folder)
+    model.adapter.load(folder)
     with torch.no_grad():
         for head in model.heads.values():
             head.weight.copy_(torch.eye(64))
@@ -314,7 +309,7 @@ def test_no_config(tmp_path):
 def test_a_fresh_encoder(tiny_backbone):
     torch.manual_seed(0)
     config = tiny_backbone | {"initializer_range": 0.03, "hidden_size": 64}
-    encoder = build_encoder(config)
+    encoder = EsmAdapter.build(config)
     # per layer: 4 projections, 2 layer norms, the two matrices of the gated feed-forward
     layer = 4 * (64 * 64 + 64) + 2 * 2 * 64 + 64 * 2 * 24 + 24 * 64
     assert sum(p.numel() for p in encoder.parameters()) == 4107 * 64 + 2 * layer + 2 * 64
@@ -326,7 +321,7 @@ def test_a_fresh_encoder(tiny_backbone):
     states = encoder.eval()(torch.tensor([[3, 10, 20, 30]])).last_hidden_state
     assert states.isfinite().all()
     torch.manual_seed(0)
-    again = build_encoder(config).state_dict()
+    again = EsmAdapter.build(config).state_dict()
     assert all(torch.equal(v, again[k]) for k, v in encoder.state_dict().items())
 
 
@@ -335,7 +330,7 @@ def test_a_fresh_encoder(tiny_backbone):
 )
 def test_sizes_that_no_encoder_can_have(tiny_backbone, key, value):
     with pytest.raises(UserError, match="configuration makes no encoder") as error:
-        build_encoder(tiny_backbone | {key: value})
+        EsmAdapter.build(tiny_backbone | {key: value})
     assert "\n" not in str(error.value)
 
 
@@ -351,7 +346,7 @@ def test_every_parameter_of_the_encoder_learns(tiny_explanandum, token_batch):
 
 
 def test_biases_where_the_config_asks_for_them(tiny_backbone):
-    for layer in build_encoder(tiny_backbone | {"add_bias_fnn": True}).encoder.layer:
+    for layer in EsmAdapter.build(tiny_backbone | {"add_bias_fnn": True}).encoder.layer:
         assert layer.intermediate.dense.bias.tolist() == [0] * 48
         assert layer.output.dense.bias.tolist() == [0] * 16
 
@@ -374,8 +369,8 @@ def test_the_gate_is_the_first_half():
 def test_the_family_of_a_model_has_an_adapter(tiny_backbone):
     assert find_adapter({"model_type": "esm"}) is EsmAdapter
     assert find_adapter(tiny_backbone) is EsmAdapter  # older files do not name it
-    with pytest.raises(UserError, match="no adapter for models of type 'bert', only esm"):
-        find_adapter({"model_type": "bert"})
+    with pytest.raises(UserError, match="no adapter for models of type 'berty', only esm, bert"):
+        find_adapter({"model_type": "berty"})
 
 
 def test_the_adapter_embeds_and_encodes_as_the_encoder_does(tiny_backbone, token_batch):

@@ -492,7 +492,7 @@ def test_what_the_program_made_is_replaced(tmp_path):
 
 
 def test_an_ill_formed_variable_of_the_hub_is_named_in_training_too():
-    code = "from whatyouread.models.esm import build_encoder; build_encoder({})"
+    code = "from whatyouread.models.esm import EsmAdapter; EsmAdapter.build({})"
     done = subprocess.run(
         [sys.executable, "-c", code],
         cwd=SCRIPT.parent,

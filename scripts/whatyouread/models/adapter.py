@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from whatyouread.data.batch import Batch
+from whatyouread.support.cli import UserError
 
 
 class EncoderAdapter(ABC):
@@ -22,6 +23,9 @@ class EncoderAdapter(ABC):
     """
 
     model_type: ClassVar[str]
+    published_head: ClassVar[tuple[str, str] | None] = None
+    """The names of both layers of the head of the family's published sequence classifiers, if there are
+    such: first token -> dense -> tanh -> classes (`explanandum.DenseTanh`)."""
 
     def __init__(self, encoder: nn.Module):
         self.encoder = encoder
@@ -49,6 +53,25 @@ class EncoderAdapter(ABC):
         """The size of embeddings and hidden states."""
         return self.encoder.config.hidden_size
 
+    @property
+    def longest(self) -> int | None:
+        """The most tokens that the model reads, special ones included; None where nothing bounds it."""
+        return None
+
+    @property
+    def trained_length(self) -> int | None:
+        """The longest sequences of its training by its configuration, in tokens; None if that is silent."""
+        return self.longest
+
+    def refuse_longer(self, batch: Batch) -> None:
+        """Raise UserError where a sequence is longer than `longest`."""
+        tokens = int(batch.lengths.max(initial=0))
+        if self.longest is not None and tokens > self.longest:
+            raise UserError(
+                f"a sequence of {tokens} tokens, and the model reads {self.longest} at most: cut the "
+                "sequences into shorter ones"
+            )
+
     @abstractmethod
     def embed(self, ids: Tensor) -> Tensor:
         """int64 (batch, length) -> token embeddings (batch, length, hidden).
@@ -68,7 +91,7 @@ class EncoderAdapter(ABC):
         """Equal to `encode(embeddings ⊙ mask)` for masks of 0 and 1, and smooth in between.
 
         The first attention reads a linear interpolation between the empty and the full token.
-        mask: float (batch, length).
+        mask: float (batch, length). Raises UserError where a family has no such thing.
         """
 
     @abstractmethod

@@ -1,42 +1,16 @@
-"""The Nucleotide Transformer v2 encoder, built on transformers' EsmModel, and its checkpoints.
-
-The modelling code published beside the weights needs `trust_remote_code` and does not import under
-transformers 5. The architecture is ESM's with rotary positions and, in each layer, a feed-forward
-block gated as SiLU(x1) * x2 from one bias-free matrix; the published tensors are loaded by name.
-"""
+"""The family `esm`: Nucleotide Transformer v1 and v2, ESM-2, ESM-1b. Pre-norm layers."""
 
 import re
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from whatyouread.data.six_mers import VOCABULARY
-from whatyouread.models.adapter import EncoderAdapter
-from whatyouread.models.weights import read_tensors
-from whatyouread.support.cli import UserError, log
-from whatyouread.support.network import network_errors
+from whatyouread.models import nucleotide_transformer
+from whatyouread.models.transformers_adapter import TransformersAdapter, between, counted_positions
+from whatyouread.support.cli import UserError
 
-# The published files also hold tensors that this encoder does not use: the language-model and contact
-# heads, absolute position embeddings (the model is rotary), and buffers that follow from the
-# configuration.
-_UNUSED = re.compile(
-    r"^lm_head\.|^(esm\.)?contact_head\.|^(esm\.)?embeddings\.position_embeddings\.weight$"
-    r"|^(esm\.)?embeddings\.position_ids$"
-)
-_INVERSE_FREQUENCIES = re.compile(r"rotary_embeddings\.inv_freq$")
-
-
-class GatedIntermediate(nn.Module):
-    """(batch, length, hidden) -> (batch, length, intermediate): SiLU(x1) * x2 of one projection."""
-
-    def __init__(self, hidden_size: int, intermediate_size: int, bias: bool):
-        super().__init__()
-        self.dense = nn.Linear(hidden_size, 2 * intermediate_size, bias=bias)
-
-    def forward(self, hidden: Tensor) -> Tensor:
-        gate, value = self.dense(hidden).chunk(2, dim=-1)
-        return nn.functional.silu(gate) * value
+# The share of tokens that were masked in the training of every ESM model, and were read as zeros.
+_DROPPED = 0.15 * 0.8
 
 
 class Attention(nn.Module):
@@ -57,147 +31,89 @@ class Attention(nn.Module):
         return self.output(attended, hidden)
 
 
-def build_encoder(config: dict) -> nn.Module:
-    """Make a freshly initialised encoder with the layout in `config` (a config.json).
-
-    Raises UserError for impossible sizes.
-    """
-    with network_errors("the library transformers does not start"):
-        from huggingface_hub.errors import StrictDataclassError
-        from transformers import EsmConfig, EsmModel
-
-    known = {
-        k: v for k, v in config.items() if k not in ("auto_map", "architectures", "torch_dtype")
-    }
-    try:
-        esm = EsmConfig(**known)
-        encoder = EsmModel(esm, add_pooling_layer=False)
-    except (ValueError, TypeError, StrictDataclassError) as error:
-        reason = " ".join(str(error).split())
-        raise UserError(f"the backbone's configuration makes no encoder: {reason}") from None
-    del encoder.contact_head  # unused: its parameters would never get a gradient
-    for number, layer in enumerate(encoder.encoder.layer):
-        layer.attention = Attention(layer.attention, is_first=number == 0)
-    bias = bool(config.get("add_bias_fnn", False))
-    for layer in encoder.encoder.layer:
-        layer.intermediate = GatedIntermediate(esm.hidden_size, esm.intermediate_size, bias)
-        layer.output.dense = nn.Linear(esm.intermediate_size, esm.hidden_size, bias=bias)
-        for linear in (layer.intermediate.dense, layer.output.dense):
-            nn.init.normal_(linear.weight, std=esm.initializer_range)
-            if bias:
-                nn.init.zeros_(linear.bias)
-    return encoder
-
-
-class EsmAdapter(EncoderAdapter):
-    """Nucleotide Transformer v2: pre-norm layers, rotary positions."""
+class EsmAdapter(TransformersAdapter):
+    """Rotary or absolute positions, plain or gated feed-forward blocks, with or without a first norm."""
 
     model_type = "esm"
+    model, prefix = "EsmModel", "esm."
+    positions = ("absolute", "rotary")
+    published_head = ("classifier.dense", "classifier.out_proj")
+    # Heads of language models, contacts and classifiers; absolute positions in files of rotary models;
+    # buffers that follow from the configuration.
+    unused = re.compile(
+        r"^lm_head\.|^contact_head\.|^pooler\.dense\.(weight|bias)$"
+        r"|^classifier\.(dense|out_proj)\.(weight|bias)$"
+        r"|^embeddings\.position_(embeddings\.weight|ids)$"
+    )
+
+    computed = re.compile(r"rotary_embeddings\.inv_freq$")
 
     @classmethod
     def check(cls, config, path):
-        required = {
-            "position_embedding_type": "rotary",
-            "token_dropout": False,
-            "emb_layer_norm_before": False,
-            "vocab_size": len(VOCABULARY),
-        }
-        for key, value in required.items():
-            if (config.get(key) or False) != value:
-                given = config.get(key)
-                raise UserError(
-                    f"{path}: {key} is {given!r}, and Nucleotide Transformer v2 has {value!r}"
-                )
+        if nucleotide_transformer.is_gated(config):
+            nucleotide_transformer.check(config, path)
+        else:
+            super().check(config, path)
 
     @classmethod
     def build(cls, config):
-        return build_encoder(config)
+        encoder = super().build(config)
+        del encoder.contact_head  # unused: its parameters would never get a gradient
+        for number, layer in enumerate(encoder.encoder.layer):
+            layer.attention = Attention(layer.attention, is_first=number == 0)
+        if nucleotide_transformer.is_gated(config):
+            nucleotide_transformer.gate(encoder, config)
+        return encoder
 
-    def load(self, folder):
-        return load_checkpoint(self.encoder, folder)
+    @property
+    def _rotary(self) -> bool:
+        return self.encoder.embeddings.position_embedding_type == "rotary"
+
+    @property
+    def trained_length(self):
+        config = self.encoder.config
+        return config.max_position_embeddings - config.pad_token_id - 1
+
+    @property
+    def longest(self):
+        return None if self._rotary else self.trained_length
+
+    def take_computed(self, name, tensor):
+        own = self.encoder.rotary_embeddings and self.encoder.rotary_embeddings.inv_freq
+        if own is None:
+            return
+        if own.shape != tensor.shape or not torch.allclose(own, tensor.to(own), rtol=1e-2):
+            raise UserError(f"{name} does not fit the rotary positions that config.json asks for")
+        if not nucleotide_transformer.has_gates(self.encoder):
+            # as transformers does: a file in half precision holds rounded ones
+            own.copy_(tensor)
 
     def embed(self, ids):
-        return self.encoder.get_input_embeddings()(ids)
+        """As the model embeds ids: with `token_dropout` scaled as in its training, by 0.88.
 
-    def encode(self, embeddings, batch, **options):
-        # A batch without padding needs no attention mask. transformers would have to inspect the mask,
-        # which waits for the GPU, and a compiled encoder would use the slower attention with a mask.
-        attended = None if batch.whole else batch.valid.long()
-        made = self.encoder(inputs_embeds=embeddings, attention_mask=attended, **options)
-        return made.last_hidden_state
+        transformers does this for ids only, not for embeddings that it is given. Where a sequence holds
+        mask tokens, they become zeros and the others are scaled by 0.88 over the share of the others.
+        """
+        words, embeddings = super().embed(ids), self.encoder.embeddings
+        if not embeddings.token_dropout:
+            return words
+        masked = ids == embeddings.mask_token_id
+        words = words.masked_fill(masked.unsqueeze(-1), 0.0)
+        share = masked.sum(1).float() / (ids != embeddings.padding_idx).sum(1)
+        return (words * (1 - _DROPPED) / (1 - share)[:, None, None]).to(words.dtype)
+
+    def first(self, embeddings, batch):
+        parts = self.encoder.embeddings
+        if not self._rotary:
+            places = counted_positions(batch, parts.padding_idx)
+            embeddings = embeddings + parts.position_embeddings(places)
+        return embeddings if parts.layer_norm is None else parts.layer_norm(embeddings)
 
     def encode_relaxed(self, embeddings, mask, batch):
-        # The first layer norm divides by the size of its input. Attention therefore reads a token with
-        # mask 0.01 like one with mask 1, and loses it only at mask 0: a soft mask does not dim the
-        # token, and no gradient shows that it is gone.
+        # The first attention divides by the size of what it reads. It therefore reads a token with mask
+        # 0.01 like one with mask 1, and loses it only at mask 0: a soft mask does not dim the token, and
+        # no gradient shows that it is gone. So it is handed an interpolation after its norm, too.
+        empty, full = self._empty_and_full(embeddings, batch)
         norm = self.encoder.encoder.layer[0].attention.LayerNorm
-        full, empty = norm(embeddings), norm(torch.zeros_like(embeddings[:1, :1]))
-        weights = mask.unsqueeze(-1).to(full.dtype)
-        handed = empty + weights * (full - empty)
-        return self.encode(embeddings * weights.to(embeddings.dtype), batch, handed=handed)
-
-    def attentions(self, batch):
-        usual = self.encoder.config._attn_implementation
-        self.encoder.set_attn_implementation("eager")  # the only one that returns its weights
-        try:
-            # transformers collects the weights with hooks, and a compiled encoder does not call them
-            with torch.compiler.set_stance("force_eager"):
-                made = self.encoder(
-                    inputs_embeds=self.embed(batch.ids),
-                    attention_mask=batch.valid.long(),
-                    output_attentions=True,
-                )
-        finally:
-            self.encoder.set_attn_implementation(usual)
-        return list(made.attentions)
-
-
-def load_checkpoint(encoder: nn.Module, folder: str | Path) -> dict[str, list[str]]:
-    """Load the tensors of the safetensors files in `folder` into the encoder by name.
-
-    Returns the names of all tensors as {"loaded": ..., "unused": ...}. Raises UserError if a tensor is
-    missing, unknown or of another shape, or if a file is damaged.
-    """
-    tensors = read_tensors(Path(folder))
-    state = dict(encoder.state_dict())
-    loaded, unused, problems = {}, [], []
-    for name, tensor in tensors.items():
-        own = name.removeprefix("esm.")
-        if _INVERSE_FREQUENCIES.search(name):
-            _check_inverse_frequencies(name, tensor, encoder)
-            unused.append(name)
-        elif own in state and state[own].shape == tensor.shape:
-            loaded[own] = tensor
-        elif own in state:
-            shapes = f"{tuple(tensor.shape)}, not {tuple(state[own].shape)}"
-            problems.append(f"{name} has the shape {shapes}")
-        elif _UNUSED.search(name):
-            unused.append(name)
-        else:
-            problems.append(f"{name} is not known")
-    needed = [name for name in state if not _INVERSE_FREQUENCIES.search(name)]
-    problems += [
-        f"{name} is missing"
-        for name in needed
-        if name not in tensors and f"esm.{name}" not in tensors
-    ]
-    if problems:
-        more = f" (and {len(problems) - 5} more)" if len(problems) > 5 else ""
-        raise UserError(f"the checkpoint in {folder} does not fit: {'; '.join(problems[:5])}{more}")
-    encoder.load_state_dict(state | loaded)
-    parameters = sum(t.numel() for n, t in tensors.items() if not _INVERSE_FREQUENCIES.search(n))
-    log.info(
-        "%s: %s parameters, %d tensors loaded, %d not used (heads, buffers)",
-        folder, f"{parameters:,}", len(loaded), len(unused),
-    )  # fmt: skip
-    return {"loaded": sorted(loaded), "unused": sorted(unused)}
-
-
-def _check_inverse_frequencies(name: str, tensor: Tensor, encoder: nn.Module) -> None:
-    """Raise UserError if the rotary frequencies in a file differ from those of the configuration."""
-    own = [value for key, value in encoder.state_dict().items() if _INVERSE_FREQUENCIES.search(key)]
-    own += [value for key, value in encoder.named_buffers() if _INVERSE_FREQUENCIES.search(key)]
-    if own and (
-        own[0].shape != tensor.shape or not torch.allclose(own[0].float(), tensor, rtol=1e-2)
-    ):
-        raise UserError(f"{name} does not fit the rotary positions that config.json asks for")
+        handed = between(norm(empty), norm(full), mask)
+        return self.layers(between(empty, full, mask), batch, handed=handed)

@@ -1,10 +1,11 @@
-"""The Explanandum: the classifier to be explained, an encoder with one linear head per level."""
+"""The Explanandum: the classifier to be explained, an encoder with one head per level."""
 
 from pathlib import Path
 
 from torch import Tensor, nn
 
 from whatyouread.data.batch import Batch
+from whatyouread.data.tokenizer import Tokenizer
 from whatyouread.data.tokenizers import find_tokenizer
 from whatyouread.models.adapters import find_adapter
 from whatyouread.models.levels import HeadLevel, decisions
@@ -15,13 +16,32 @@ from whatyouread.support.cli import UserError
 POOLINGS = ("mean", "cls")
 
 
+class DenseTanh(nn.Module):
+    """The head of published classifiers: (batch, hidden) -> (batch, classes), tanh after a first layer.
+
+    It has the dropout of training no more: a published classifier is not trained again.
+    """
+
+    def __init__(self, hidden_size: int, classes: int):
+        super().__init__()
+        self.dense = nn.Linear(hidden_size, hidden_size)
+        self.out = nn.Linear(hidden_size, classes)
+
+    def forward(self, pooled: Tensor) -> Tensor:
+        return self.out(self.dense(pooled).tanh())
+
+
+HEADS = {"linear": nn.Linear, "dense_tanh": DenseTanh}
+"""Kinds of heads by their names: size of the hidden states, number of classes -> module."""
+
+
 class Explanandum(nn.Module):
-    """An encoder with one linear head per level (paper, "Explanandum": one per taxonomic rank).
+    """An encoder with one head per level (paper, "Explanandum": a linear one per taxonomic rank).
 
     backbone: a checked config.json. classes: level -> number of classes, in the order of the levels.
     pooling: "mean" over the tokens that are not padding (the paper), or "cls", the state of the first
-    token. tokenizer: the name of the tokenizer that made the ids. The attribute `folder` is where it was
-    loaded from, if it was.
+    token. tokenizer: the tokenizer that made the ids, or its name. head: of `HEADS`. The attribute
+    `folder` is where it was loaded from, if it was.
     """
 
     folder: Path | None = None
@@ -31,23 +51,29 @@ class Explanandum(nn.Module):
         backbone: dict,
         classes: dict[str, int],
         pooling: str = "mean",
-        tokenizer: str = "six_mers",
+        tokenizer: str | Tokenizer = "six_mers",
+        head: str = "linear",
     ):
         super().__init__()
         if pooling not in POOLINGS:
             raise UserError(f"pooling is {pooling!r}, and must be one of {', '.join(POOLINGS)}")
+        if head not in HEADS:
+            raise UserError(f"head is {head!r}, and must be one of {', '.join(HEADS)}")
+        self.pooling = pooling
+        self.tokenizer = find_tokenizer(tokenizer) if isinstance(tokenizer, str) else tokenizer
         self.config = {
             "backbone": backbone,
             "classes": classes,
             "pooling": pooling,
-            "tokenizer": tokenizer,
+            "tokenizer": self.tokenizer.name,
         }
-        self.pooling, self.tokenizer = pooling, find_tokenizer(tokenizer)
+        if head != "linear":  # files of linear heads stay as they were
+            self.config["head"] = head
         rows = backbone.get("vocab_size", len(self.tokenizer))
         if len(self.tokenizer) > rows:
             raise UserError(
-                f"the tokenizer {tokenizer} makes {len(self.tokenizer)} tokens and the backbone knows "
-                f"{rows} (vocab_size): choose the backbone's own `tokenizer`"
+                f"the tokenizer {self.tokenizer.name} makes {len(self.tokenizer)} tokens and the "
+                f"backbone knows {rows} (vocab_size): choose the backbone's own `tokenizer`"
             )
         self.levels = [HeadLevel(name, count) for name, count in classes.items()]
         family = find_adapter(backbone)
@@ -55,7 +81,7 @@ class Explanandum(nn.Module):
         self.adapter = family(self.encoder)
         size = self.adapter.hidden_size
         self.heads = nn.ModuleDict(
-            {name: nn.Linear(size, count) for name, count in classes.items()}
+            {name: HEADS[head](size, count) for name, count in classes.items()}
         )
 
     @property

@@ -1,0 +1,109 @@
+"""A published sequence classifier as it is: its encoder, its own head, its names of classes.
+
+These are the `…ForSequenceClassification` of transformers in the families that have an adapter with
+`published_head`. The head reads the last state of the first token.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from whatyouread.data.tokenizer import Tokenizer
+from whatyouread.models.adapters import ADAPTERS, find_adapter, read_config
+from whatyouread.models.explanandum import Explanandum
+from whatyouread.models.weights import read_tensors
+from whatyouread.support import files
+from whatyouread.support.cli import UserError
+
+_KIND = "ForSequenceClassification"
+_SINGLE = "single_label_classification"
+PATH = "label"
+"""The column of the class table that tells the classes apart: their names."""
+
+
+def adopt(
+    folder: str | Path, tokenizer: str | Tokenizer, level: str = "class"
+) -> tuple[Explanandum, list[str]]:
+    """Make an Explanandum of the published classifier in `folder`; also return the names of its classes.
+
+    tokenizer: the one that the classifier was trained with, or its name. level: the name of the only
+    level. The Explanandum is frozen and gives the classifier's own logits. Raises UserError for a folder
+    that is no such classifier, and for one that answers with several labels or a number.
+    """
+    config = read_config(folder)
+    _check(config, folder)
+    dense, out = find_adapter(config).published_head
+    tensors = read_tensors(folder)
+    needed = [f"{layer}.{part}" for layer in (dense, out) for part in ("weight", "bias")]
+    if missing := [name for name in needed if name not in tensors]:
+        raise UserError(
+            f"{folder}: {missing[0]} is missing, so this is no classifier with its head"
+        )
+    classes = len(tensors[f"{out}.weight"])
+    if classes < 2:
+        raise UserError(
+            f"{folder}: it has one output, which is a number (regression): not supported yet, only "
+            "classifiers that choose one of several classes"
+        )
+    names = _names(config, classes, folder)
+    kept = {key: value for key, value in config.items() if key not in ("id2label", "label2id")}
+    explanandum = Explanandum(kept, {level: classes}, "cls", tokenizer, head="dense_tanh")
+    explanandum.adapter.load(folder)
+    head = explanandum.heads[level]
+    try:
+        with torch.no_grad():
+            for own, name in ((head.dense, dense), (head.out, out)):
+                own.weight.copy_(tensors[f"{name}.weight"])
+                own.bias.copy_(tensors[f"{name}.bias"])
+    except RuntimeError as error:  # two shapes in one line
+        raise UserError(f"{folder}: the head does not fit the encoder: {error}") from None
+    return explanandum.freeze(), names
+
+
+def write_classes(path: str | Path, level: str, names: Sequence[str]) -> None:
+    """Write the class table (`data.levels`) of a classifier; how many sequences it learned from is unknown."""
+    import pandas as pd
+
+    frame = pd.DataFrame(
+        {"rank": level, "class": range(len(names)), PATH: names, "name": names, "sequences": 0}
+    )
+    files.write_tsv(path, frame)
+
+
+def _check(config: dict, folder: str | Path) -> None:
+    """Raise UserError where a config.json is not that of a classifier which chooses one class."""
+    named = config.get("architectures") or []
+    if named and not str(named[0]).endswith(_KIND):
+        raise UserError(
+            f"{folder} holds a {named[0]}, and no {_KIND}: give it as `backbone` and train heads for it"
+        )
+    if find_adapter(config).published_head is None:
+        families = [name for name, family in ADAPTERS.items() if family.published_head]
+        raise UserError(
+            f"{folder}: classifiers of type {config.get('model_type')} are not read as they are, only "
+            f"those of {', '.join(families)}: give it as `backbone` and train heads for it"
+        )
+    problem = config.get("problem_type") or _SINGLE
+    if problem != _SINGLE:
+        raise UserError(
+            f"{folder}: its problem_type is {problem}, which is not supported yet, only {_SINGLE}"
+        )
+
+
+def _names(config: dict, classes: int, folder: str | Path) -> list[str]:
+    """The names of the classes by number, transformers' own where config.json has none."""
+    given = config.get("id2label")
+    if given is None:
+        return [f"LABEL_{number}" for number in range(classes)]
+    named = {str(key): str(name) for key, name in given.items()} if isinstance(given, dict) else {}
+    if set(named) != {str(number) for number in range(classes)}:
+        raise UserError(
+            f"{folder}: id2label in config.json names {len(named)} classes, and the head has {classes}"
+        )
+    names = [" ".join(named[str(number)].split()) for number in range(classes)]
+    if len(set(names)) < classes or "" in names:
+        raise UserError(
+            f"{folder}: id2label in config.json names two classes alike, or one not at all"
+        )
+    return names
