@@ -27,12 +27,11 @@ def main(args):
     copies = files.read_parquet(args.copies, list(SCHEMA.names)) if args.copies else None
     grouped = splitting.groups(index, table, settings, copies)
     division = splitting.divide(index, labelled, settings, args.seed, grouped)
-    summary = splitting.summary_table(index, division, labelled, published, copies)
+    summary = splitting.summary_table(index, division, labelled, published)
     with files.atomic(args.splits) as temporary:
         pq.write_table(splitting.split_table(division, labelled), temporary, compression="zstd")
     files.write_tsv(args.summary, summary)
     labels.log_summary(summary)
-    splitting.warn_of_copies(summary)
 
 
 if __name__ == "__main__":
@@ -41,11 +40,16 @@ if __name__ == "__main__":
     add("--sequences", type=Path, required=True, help="the index of sequences, Parquet")
     add("--labels", type=Path, required=True, help="the label table, TSV")
     add("--classes", type=Path, required=True, help="the classes of each level, TSV")
-    add("--copies", type=Path, help="the copies among the sequences, Parquet")
+    add("--copies", type=Path, help="what find_copies wrote, to keep clusters in one split")
     add("--ranks", nargs="+", required=True, help="the levels, from the highest to the lowest")
     add("--settings", type=cli.json_argument, required=True, help="the sizes of the splits, JSON")
     add("--seed", type=int, required=True, help="a number from 0")
     add("--splits", type=Path, required=True, help="the splits to write, Parquet")
-    add("--summary", type=Path, required=True, help="sizes and copies across splits to write, TSV")
+    add(
+        "--summary",
+        type=Path,
+        required=True,
+        help="sizes and exact copies across splits to write, TSV",
+    )
     add("--paper", type=Path, help="the paper's published numbers, TSV: quantity, value")
     cli.run(arguments, main)

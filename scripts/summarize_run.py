@@ -28,8 +28,8 @@ def main(args):
             args.controls[i], ["classes", "control", "condition", "sequences", *args.ranks]
         )
         explainers.append(Measured(name, table, controls, localization, above))
-    split = read_tsv(args.split, ["quantity", "value"]) if args.split else None
-    text = summary(explainers, args.ranks, args.planted, split)
+    copies = read_tsv(args.copies, ["quantity", "value"]) if args.copies else None
+    text = summary(explainers, args.ranks, args.planted, copies)
     with files.atomic(args.summary) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
@@ -49,8 +49,6 @@ if __name__ == "__main__":
         "--planted", action="store_true", help="the data are simulated, and the truth is planted"
     )
     arguments.add_argument("--ranks", nargs="+", required=True)
-    arguments.add_argument(
-        "--split", type=Path, help="summary.tsv of the splits, for near-copies across them"
-    )
+    arguments.add_argument("--copies", type=Path, help="of count_copies")
     arguments.add_argument("--summary", type=Path, required=True, help="text to write")
     cli.run(arguments, main)

@@ -38,7 +38,7 @@ def stages(folder: Path, archive: Path, dump: Path) -> dict[str, Cost]:
         "find_copies": ["--dataset", made["dataset"], "--copies", folder / "copies.parquet"],
         "split_dataset": [
             "--sequences", index, "--labels", labels, "--classes", classes, "--ranks", *RANKS,
-            "--copies", folder / "copies.parquet", "--settings", SPLIT, "--seed", 42,
+            "--settings", SPLIT, "--seed", 42,
             "--splits", splits, "--summary", folder / "b.tsv",
         ],
         "tokenize_sequences": [

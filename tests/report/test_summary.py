@@ -174,10 +174,9 @@ def test_a_table_without_the_control_is_refused():
         summary([bare], RANKS, planted=False)
 
 
-def split_summary(copied, tested=200):
+def copies(copied, tested=200):
     rows = {"train sequences": 900, "test sequences": tested}
-    if copied is not None:
-        rows["test sequences with a near-copy in train"] = copied
+    rows["test sequences with a near-copy in train"] = copied
     return pd.DataFrame({"quantity": list(rows), "value": list(rows.values())})
 
 
@@ -191,13 +190,11 @@ def split_summary(copied, tested=200):
     ],
 )
 def test_near_copies_are_said(copied, expected, warned):
-    text = summary([measured()], RANKS, False, split_summary(copied))
+    text = summary([measured()], RANKS, False, copies(copied))
     assert expected in text.replace("\n", " ")
     assert ("split.group_by: cluster" in text) == warned
     assert max(map(len, text.splitlines())) <= WIDTH
-    # where they were not counted, nothing is claimed
-    without = summary([measured()], RANKS, False, split_summary(None))
-    assert without == summary([measured()], RANKS, False)
+    assert "near-copy" not in summary([measured()], RANKS, False)
 
 
 def run_program(folder: Path, monkeypatch, *options: str) -> int | None:
@@ -224,10 +221,10 @@ def test_the_program_reads_and_writes(tmp_path, monkeypatch):
     text = (tmp_path / "summary.md").read_text(encoding="utf-8")
     expected = Measured("sharp", made.table, made.controls, made.localization, 12.0)
     assert text == summary([expected], RANKS, planted=True)
-    split_summary(7).to_csv(tmp_path / "split.tsv", sep="\t", index=False)
-    more = [*options, "--split", f"{tmp_path}/split.tsv"]
+    copies(7).to_csv(tmp_path / "copies.tsv", sep="\t", index=False)
+    more = [*options, "--copies", f"{tmp_path}/copies.tsv"]
     assert run_program(tmp_path, monkeypatch, "--names", "sharp", *more) is None
     text = (tmp_path / "summary.md").read_text(encoding="utf-8")
-    assert text == summary([expected], RANKS, True, split_summary(7))
+    assert text == summary([expected], RANKS, True, copies(7))
     assert run_program(tmp_path, monkeypatch, "--names", "sharp", "paper", *options) == 1
     assert "--tables: 1 files for 2 --names" in (tmp_path / "log").read_text()

@@ -89,7 +89,14 @@ def test_pip_packages_have_the_versions_of_make_venv(blocks):
 def test_no_torch_for_data_tables_and_pictures(blocks):
     light = {rule for rule in blocks if rule.startswith(("plot_", "download_"))}
     light |= {"label_taxonomy", "split_dataset", "tokenize_sequences", "resplit_tokens"}
-    light |= {"find_copies", "sample_sequences", "gather_parts", "evaluate_masks", "localize_masks"}
+    light |= {
+        "find_copies",
+        "count_copies",
+        "sample_sequences",
+        "gather_parts",
+        "evaluate_masks",
+        "localize_masks",
+    }
     light |= {
         "write_model_card",
         "explain_classes",

@@ -111,6 +111,17 @@ def label_map(wildcards):
     return [config["labels"]["map"]] if "map" in config["labels"] else []
 
 
+def split_settings(wildcards):
+    """The settings of the splits as JSON; what near-copies are is the matter of `find_copies`."""
+    return chosen(config["split"], config["split"].keys() - {"similarity"})
+
+
+def clusters(wildcards):
+    """The clusters of near-copies, where they stay in one split; else nothing."""
+    grouped = config["split"]["group_by"] == "cluster"
+    return ["results/copies/copies.parquet"] if grouped else []
+
+
 def chosen(values, keys):
     """Some of the settings in a section as JSON: a job depends on what it uses, and on no more."""
     return json.dumps(

@@ -121,7 +121,7 @@ rule split_dataset:
         labels="results/taxonomy/labels.tsv",
         classes="results/taxonomy/classes.tsv",
         sequences="results/taxonomy/sequences.parquet",
-        copies="results/copies/copies.parquet",
+        copies=clusters,
     output:
         splits="results/split/splits.parquet",
         summary="results/split/summary.tsv",
@@ -136,13 +136,39 @@ rule split_dataset:
         runtime=minutes(60),
     params:
         ranks=RANKS,
-        settings=settings("split"),
+        settings=split_settings,
+        copies=lambda wildcards, input: option("--copies", input.copies),
         seed=config["seed"],
     shell:
         'python "$WHATYOUREAD/scripts/split_dataset.py" --sequences {input.sequences}'
-        " --copies {input.copies} --labels {input.labels} --classes {input.classes} --ranks {params.ranks:q}"
+        " {params.copies} --labels {input.labels} --classes {input.classes} --ranks {params.ranks:q}"
         " --settings {params.settings:q} --seed {params.seed} --splits {output.splits}"
         " --summary {output.summary} --log {log}"
+
+
+# Apart from the splits, which older versions made without it.
+rule count_copies:
+    input:
+        sequences="results/taxonomy/sequences.parquet",
+        splits="results/split/splits.parquet",
+        copies="results/copies/copies.parquet",
+        classes="results/taxonomy/classes.tsv",
+    output:
+        table="results/split/copies.tsv",
+    log:
+        "logs/count_copies.log",
+    localrule: True
+    conda:
+        "../../envs/count_copies.yaml"
+    resources:
+        mem_mb=memory(4000),
+        runtime=minutes(30),
+    params:
+        level=RANKS[0],
+    shell:
+        'python "$WHATYOUREAD/scripts/count_copies.py" --sequences {input.sequences}'
+        " --splits {input.splits} --copies {input.copies} --classes {input.classes}"
+        " --level {params.level:q} --table {output.table} --log {log}"
 
 
 rule tokenize_sequences:
@@ -171,7 +197,9 @@ rule tokenize_sequences:
     params:
         ranks=RANKS,
         tokenizer=config["tokenizer"],
-        backbone=lambda wildcards, input: f"--backbone {input.backbone}" if input.backbone else "",
+        backbone=lambda wildcards, input: (
+            f"--backbone {input.backbone}" if input.backbone else ""
+        ),
         settings=settings("sequences"),
     shell:
         'python "$WHATYOUREAD/scripts/tokenize_sequences.py" --dataset {input.dataset}'

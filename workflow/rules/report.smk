@@ -106,7 +106,7 @@ rule summarize_run:
         controls=of_explainers("controls.tsv"),
         statistics=of_explainers("mask_statistics.tsv"),
         localizations=if_simulated(of_explainers("localization.tsv")),
-        split="results/split/summary.tsv",
+        copies="results/split/copies.tsv",
     output:
         summary="results/summary.md",
     log:
@@ -127,7 +127,7 @@ rule summarize_run:
         'python "$WHATYOUREAD/scripts/summarize_run.py" --names {params.names}'
         " --tables {input.tables} --controls {input.controls}"
         " --mask-statistics {input.statistics} {params.localizations} --ranks {params.ranks:q}"
-        " --split {input.split} --summary {output.summary} --log {log}"
+        " --copies {input.copies} --summary {output.summary} --log {log}"
 
 
 rule record_run:

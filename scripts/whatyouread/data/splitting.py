@@ -369,16 +369,11 @@ def _round(value: float) -> int:
 
 
 def summary_table(
-    index: pa.Table,
-    division: Division,
-    labelled: Labelled,
-    paper: Mapping[str, int],
-    copies: pa.Table | None = None,
+    index: pa.Table, division: Division, labelled: Labelled, paper: Mapping[str, int]
 ) -> pd.DataFrame:
-    """Sequences and classes per split, classes too small to be tested, groups, and copies across splits.
+    """Sequences and classes per split, classes too small to be tested, groups, exact copies across splits.
 
-    copies: see `copies.SCHEMA`; without, only exact copies are counted. The columns of
-    `labels.summary_table`: `quantity`, `value`, `paper`, `detail`.
+    The columns of `labels.summary_table`: `quantity`, `value`, `paper`, `detail`.
     """
     split, explainer = division.split, division.explainer
     rows = [
@@ -407,8 +402,26 @@ def summary_table(
         )
     )
     rows += _group_rows(division)
-    rows += _copy_rows(index, split, labelled, copies)
+    hashes = index["hash"].to_numpy()
+    rows += [
+        (quantity, int(found.sum()), "")
+        for quantity, found in across("an exact copy", hashes, hashes, split)
+    ]
     return beside_paper(rows, paper)
+
+
+def across(
+    kind: str, own: np.ndarray, others: np.ndarray, split: np.ndarray
+) -> Iterator[tuple[str, np.ndarray]]:
+    """What of one split is also in another, in words, and which sequences are: bool, those of the split.
+
+    own, others: what is looked for and what is found, (n,) each; split: int8 (n,), places in `SPLITS`.
+    """
+    for one, other in ((TEST, TRAIN), (TEST, VALIDATION), (VALIDATION, TRAIN)):
+        there = pa.array(others[split == other])
+        found = pc.is_in(pa.array(own[split == one]), value_set=there)
+        quantity = f"{SPLITS[one]} sequences with {kind} in {SPLITS[other]}"
+        yield quantity, found.to_numpy(zero_copy_only=False)
 
 
 def _group_rows(division: Division) -> Iterator[tuple[str, int, str]]:
@@ -424,51 +437,3 @@ def _group_rows(division: Division) -> Iterator[tuple[str, int, str]]:
     number = len(np.unique(division.groups[large]))
     detail = f"{large.sum():,} sequences, which stay out of it"
     yield "groups larger than the share of a class in the test split", number, detail
-
-
-def _copy_rows(
-    index: pa.Table, split: np.ndarray, labelled: Labelled, copies: pa.Table | None
-) -> Iterator[tuple[str, int, str]]:
-    hashes = index["hash"].to_numpy()
-    kinds = [("an exact copy", hashes, hashes, "")]
-    if copies is not None:
-        cluster = copies["cluster"].to_numpy()
-        reverse = copies["reverse"].to_numpy()
-        kinds.append(("a reverse-complement copy", reverse, hashes, ""))
-        detail = "of one cluster; exact and reverse-complement copies included"
-        kinds.append((NEAR, cluster, cluster, detail))
-    for one, other in ((TEST, TRAIN), (TEST, VALIDATION), (VALIDATION, TRAIN)):
-        for kind, own, others, detail in kinds:
-            there = pa.array(others[split == other])
-            found = pc.is_in(pa.array(own[split == one]), value_set=there)
-            found = found.to_numpy(zero_copy_only=False)
-            yield (
-                f"{SPLITS[one]} sequences with {kind} in {SPLITS[other]}",
-                int(found.sum()),
-                detail,
-            )
-            if kind == NEAR and (one, other) == (TEST, TRAIN):
-                top = labelled.levels[0]
-                numbers = labelled.classes[top.name][split == TEST]
-                tested, copied = (
-                    np.bincount(some[some >= 0], minlength=len(top.names))
-                    for some in (numbers, numbers[found])
-                )
-                shown = np.argsort(-copied, kind="stable")[:CLASSES_SHOWN]
-                for number in shown[copied[shown] > 0]:
-                    detail = f"of {tested[number]:,}, {copied[number] / tested[number]:.1%}"
-                    yield f"{NEAR_COPIED}, {top.names[number]}", int(copied[number]), detail
-
-
-def warn_of_copies(summary: pd.DataFrame) -> None:
-    """Warn where many test sequences have a near-copy in the training split."""
-    values = summary.set_index("quantity")["value"]
-    copied, tested = int(values.get(NEAR_COPIED, 0)), int(values["test sequences"])
-    if copied > MANY * tested:
-        log.warning(
-            "%s of %s test sequences (%.0f %%) have a near-copy in the training split, so that accuracies"
-            " are better than for new sequences; split.group_by: cluster keeps near-copies in one split",
-            f"{copied:,}",
-            f"{tested:,}",
-            100 * copied / tested,
-        )

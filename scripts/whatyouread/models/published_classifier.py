@@ -62,7 +62,7 @@ def adopt(
 
 
 def write_classes(path: str | Path, level: str, names: Sequence[str]) -> None:
-    """Write the class table (`data.levels`) of a classifier; how many sequences it learned from is unknown."""
+    """Write the class table (`data.levels`) of a classifier; its numbers of sequences are unknown."""
     import pandas as pd
 
     frame = pd.DataFrame(

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from whatyouread.data.splitting import MANY, NEAR_COPIED
+from whatyouread.data.split_copies import MANY, NEAR_COPIED
 from whatyouread.masks.choices import THRESHOLD
 from whatyouread.report.conditions import CONDITIONS, FEWEST, is_clear
 from whatyouread.support.cli import UserError
@@ -78,12 +78,12 @@ class Measured:
 
 
 def summary(
-    explainers: list[Measured], ranks: list[str], planted: bool, split: pd.DataFrame | None = None
+    explainers: list[Measured], ranks: list[str], planted: bool, copies: pd.DataFrame | None = None
 ) -> str:
     """The summary as Markdown that also reads well in a terminal, its lines within 110 letters.
 
-    planted: whether the tokens that are known to matter are planted segments of simulated data. split:
-    the summary of the splits (`splitting.summary_table`), for the near-copies across them.
+    planted: whether the tokens that are known to matter are planted segments of simulated data. copies:
+    across the splits (`split_copies.copies_table`).
     """
     n, labelled = sequences(explainers[0].row("explanandum"), ranks)
     known = "planted" if planted else "known"
@@ -112,8 +112,8 @@ def summary(
             f"AUPRC: how well high mask values find the tokens that {what}; 1 at best. Masks that know"
             " nothing reach the base rate."
         )
-    if split is not None and (found := near_copies(split)):
-        lines += ["", *_paragraph(found)]
+    if copies is not None:
+        lines += ["", *_paragraph(near_copies(copies))]
     return "\n".join(lines) + "\n"
 
 
@@ -128,11 +128,9 @@ def sequences(row: pd.Series, ranks: list[str]) -> tuple[int, str]:
     return int(row["sequences"]), f" (with a label: {' / '.join(counts)})" if counts else ""
 
 
-def near_copies(split: pd.DataFrame) -> str:
-    """A sentence about test sequences with near-copies in training; "" where they were not counted."""
-    values = split.set_index("quantity")["value"]
-    if NEAR_COPIED not in values:
-        return ""
+def near_copies(copies: pd.DataFrame) -> str:
+    """A sentence about test sequences with near-copies in training."""
+    values = copies.set_index("quantity")["value"]
     copied, tested = int(values[NEAR_COPIED]), int(values["test sequences"])
     share = f"{100 * copied / max(tested, 1):.1f} %"
     found = (
@@ -141,7 +139,7 @@ def near_copies(split: pd.DataFrame) -> str:
     if copied <= MANY * tested:
         return f"{found}."
     return (
-        f"{found}: the accuracies are better than for new sequences. results/split/summary.tsv has the"
+        f"{found}: the accuracies are better than for new sequences. results/split/copies.tsv has the"
         " numbers of each class; split.group_by: cluster keeps near-copies in one split."
     )
 
