@@ -17,10 +17,10 @@ def drawn_by(parts: list[TokenFile], splits: Path | None) -> list[np.ndarray]:
     if splits is None:
         return [file.keys for file in parts]
     # a token file has the sequences of its split in the order of this table
-    table = files.read_parquet(splits, ["split", "group"])
+    table = files.read_parquet(splits, ["split", "together"])
     made = []
     for file, name in zip(parts, ("train", "validation"), strict=True):
-        own = table.filter(pc.equal(table["split"], name))["group"].to_numpy().astype(np.uint64)
+        own = table.filter(pc.equal(table["split"], name))["together"].to_numpy().astype(np.uint64)
         if len(own) != len(file):
             raise cli.UserError(
                 f"{file.path} and {splits} do not fit: run tokenize_sequences again"

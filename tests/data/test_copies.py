@@ -328,7 +328,7 @@ def test_the_splits_of_further_runs_keep_groups_whole(tmp_path):
 
     rng = np.random.default_rng(3)
     groups, where = rng.integers(0, 60, 600), rng.choice(["train", "validation", "test"], 600)
-    table = pa.table({"split": pa.array(where).dictionary_encode(), "group": groups})
+    table = pa.table({"split": pa.array(where).dictionary_encode(), "together": groups})
     pq.write_table(table, tmp_path / "splits.parquet")
     of = {}
     for name in ("train", "validation"):

@@ -99,7 +99,8 @@ def test_another_source_from_the_archive_to_token_files(tmp_path, monkeypatch):
     settings = {"test": 0.2, "validation": 0.1, "explainer_train": 1, "explainer_validation": 1}
     run(
         "split_dataset",
-        sequences=sequences, labels=labels, classes=classes, ranks=LEVELS, seed=1, paper=None,
+        sequences=sequences, labels=labels, classes=classes, copies=None, ranks=LEVELS,
+        seed=1, paper=None,
         settings=settings, splits=splits,
         summary=tmp_path / "split_summary.tsv",
     )  # fmt: skip

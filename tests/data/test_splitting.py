@@ -415,7 +415,7 @@ def test_groups_that_are_too_large_stay_in_training(caplog):
     # with a larger fraction one half is tested
     division = divide(*made, group_by=grouped, test=0.5, validation=0.1)
     assert np.bincount(genus[division.split == TEST], minlength=4)[[1, 2]].tolist() == [0, 30]
-    assert "group" in splitting.split_table(division, made[1]).column_names
+    assert "together" in splitting.split_table(division, made[1]).column_names
 
 
 def test_classes_of_one_group_each_are_an_error():

@@ -27,7 +27,18 @@ ALONE = "label"
 """The column that tells classes apart where a name alone does: the levels do not lie below each other."""
 RESERVED = (
     *("problem", "sequences", "empty", "status"),
-    *("source", "header", "length", "hash", "split", "explainer", "id", "key", "tokens"),
+    *(
+        "source",
+        "header",
+        "length",
+        "hash",
+        "split",
+        "explainer",
+        "together",
+        "id",
+        "key",
+        "tokens",
+    ),
     *("starts", "ends"),
     *("condition", "classes", "control", "metric", "epoch", *WORDS),
 )

@@ -179,14 +179,14 @@ def split_table(division: Division, labelled: Labelled) -> pa.Table:
     """Columns `split`, `explainer` (dictionary-encoded) and the class number of every level.
 
     One row per row of the index; -1 where the sequence is not used, or has no label of the level.
-    Where there are groups, a column `group` has their numbers.
+    Where there are groups, the column `together` has their numbers.
     """
     columns = {
         name: pa.DictionaryArray.from_arrays(pa.array(places), list(SPLITS))
         for name, places in (("split", division.split), ("explainer", division.explainer))
     }
     if division.groups is not None:
-        columns["group"] = pa.array(division.groups)
+        columns["together"] = pa.array(division.groups)
     for level, numbers in labelled.classes.items():
         small = numbers.max(initial=0) <= np.iinfo(np.int16).max
         columns[level] = pa.array(numbers, pa.int16() if small else pa.int32())
