@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from test_splitting import data, divide, rng, table_of_copies
+from helpers_splitting import data, divide, rng, table_of_copies
 
 from whatyouread.data import splitting
 from whatyouread.data.split_copies import copies_table, log_copies
