@@ -91,7 +91,10 @@ def only(name: str, **settings) -> dict:
         ({"backbone": {"revision": "0" * 40}}, "config: backbone: 'repository' is a required"),
         ({"backbone": {}}, "config: backbone: {}"),
         ({"tokenizer": "bpe"}, "config: tokenizer: 'bpe' is none of six_mers"),
-        ({"labels": {"source": "gtbd"}}, "config: labels.source: 'gtbd' is none of ncbi"),
+        (
+            {"labels": {"source": "gtbd"}},
+            "config: labels.source: 'gtbd' is none of ncbi, table, lineage",
+        ),
         ({"class_explanations": {"sources": 3}}, "config: class_explanations.sources: 3"),
         (
             {"class_explanations": {"sources": "explainer_paper"}},

@@ -407,7 +407,19 @@ def test_ranks_with_a_blank_are_one_word_of_every_command(tmp_path):
 @pytest.mark.parametrize(
     ("keys", "words"),
     [
-        ({"ranks": ["phylum", "Genus"]}, "config: ranks.1: 'Genus' does not match"),
+        ({"ranks": ["phylum", "-genus"]}, "config: ranks.1: '-genus' does not match"),
+        ({"ranks": ["phylum", "a/b"]}, "config: ranks.1: 'a/b' does not match"),
+        ({"ranks": ["phylum", "a.b"]}, "config: ranks.1: 'a.b' does not match"),
+        ({"ranks": ["phylum", "a\nb"]}, "config: ranks.1: 'a\\nb' does not match"),
+        ({"ranks": ["Genus", "genus"]}, "config: ranks: genus is there twice, but for its case"),
+        (
+            {
+                "ranks": ["b_c", "c"],
+                "explainers": {"a": {"objective": "sharp"}, "a_b": {"objective": "sharp"}},
+                "class_explanations": {"sources": ["explainer_a", "explainer_a_b"]},
+            },
+            "config: ranks: two figures would be called classes_explainer_a_b_c.svg",
+        ),
         ({"ranks": ["phylum", " genus"]}, "config: ranks.1: ' genus' does not match"),
         ({"ranks": ["genus", "genus"]}, "config: ranks: ['genus', 'genus'] has non-unique"),
         ({"ranks": []}, "config: ranks: [] "),
@@ -420,7 +432,95 @@ def test_ranks_with_a_blank_are_one_word_of_every_command(tmp_path):
             "config: labels.rank_twice: True is not",
         ),
         ({"labels": {"whithout_taxid": "stop"}}, "('whithout_taxid' was unexpected)"),
+        ({"labels": {"missing": "drop"}}, "config: labels.missing: 'drop' is not one of"),
+        ({"labels": {"hierarchy": True}}, "('hierarchy' was unexpected)"),
+        ({"labels": {"source": "table"}}, "config: labels: 'file' is a required property"),
+        (
+            {"labels": {"source": "lineage", "without_taxid": "stop"}},
+            "('without_taxid' was unexpected)",
+        ),
+        (
+            {"labels": {"source": "lineage"}},
+            "config: labels.source: simulated data have the labels of ncbi",
+        ),
+        (
+            {"labels": {"map": "results/x.map"}},
+            "config: labels.map: results/x.map lies in results/",
+        ),
     ],
 )
 def test_ranks_and_labels_that_are_refused(tmp_path, keys, words):
     assert words in complaint(write_config(tmp_path, TINY | keys))
+
+
+def own_data(folder: Path, **labels) -> dict:
+    """A configuration without simulation and without a taxonomy dump; its dataset is there."""
+    (folder / "my data").mkdir()
+    (folder / "my data" / "x.fa").write_text(">s1\nACGT\n")
+    config = TINY | {"dataset": {"url": "my data/x.fa"}, "labels": labels}
+    return {k: v for k, v in config.items() if k not in ("simulation", "taxdump")}
+
+
+def words_of(done, program: str) -> list[str]:
+    """The words of the command that calls a program."""
+    [line] = re.findall(rf".*scripts/{program}\.py.*", done.stdout)
+    return shlex.split(line)
+
+
+def test_labels_of_a_table_need_no_taxonomy(tmp_path):
+    """From the table to Table 1 and all else, with odd names of levels."""
+    config = own_data(
+        tmp_path, source="table", file="my data/labels.csv", missing="keep", hierarchy=False
+    )
+    config["ranks"] = ["Top-1", "2nd Level"]
+    (tmp_path / "my data" / "labels.csv").write_text(
+        "\ufeffid,2nd Level,other,Top-1\r\ns1,a,b,c\r\n"
+    )
+    done = snakemake(write_config(tmp_path, config), *PLAN)
+    planned = jobs(done)
+    assert "download_taxdump" not in planned
+    absent = {"simulate_dataset", "localize_masks", "resplit_tokens", "explain_sequences"}
+    assert set(planned) == {"all", *RULES} - absent - {"download_taxdump"}
+    assert "taxdump" not in done.stdout
+    words = words_of(done, "label_taxonomy")
+    assert "--label-file=my data/labels.csv" in words
+    assert words[words.index("--source-settings") + 1] == '{"hierarchy": false}'
+    assert words[words.index("--missing") + 1] == "keep"
+    assert words[words.index("--source") + 1] == "table"
+    for rank in config["ranks"]:
+        assert f"results/figures/classes_explainer_paper_{rank}.svg" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (
+            "id\tfamily\tgenus\ns1\ta\tb\n",
+            "labels.tsv has no column superkingdom; give some of its levels, from the highest to the"
+            " lowest: ranks: [family, genus]",
+        ),
+        ("id\n", "config: labels.file: labels.tsv: one column only, 'id'"),
+        ("", "config: labels.file: labels.tsv: the file is empty"),
+    ],
+)
+def test_a_table_without_the_levels_stops_at_planning(tmp_path, content, words):
+    (tmp_path / "labels.tsv").write_text(content)
+    config = own_data(tmp_path, source="table", file="labels.tsv")
+    assert words in complaint(write_config(tmp_path, config))
+
+
+def test_labels_of_headers_and_a_map_reach_the_program(tmp_path):
+    write_config(tmp_path, own_data(tmp_path, source="lineage"))
+    words = words_of(snakemake(tmp_path, *PLAN, "results/taxonomy/labels.tsv"), "label_taxonomy")
+    assert not [word for word in words if "--label-file" in word]
+    (tmp_path / "a b.map").write_text("s1\t562\n")
+    config = TINY | {"labels": {"map": "a b.map"}}
+    done = snakemake(write_config(tmp_path, config), *PLAN, "results/taxonomy/labels.tsv")
+    words = words_of(done, "label_taxonomy")
+    assert words[words.index("--source-settings") + 1] == '{"map": "a b.map"}'
+    assert "--label-file=resources/taxdump" in words
+
+
+def test_the_taxonomy_is_asked_for_where_it_is_needed(tmp_path):
+    config = own_data(tmp_path)
+    assert "config: 'taxdump' is a required property" in complaint(write_config(tmp_path, config))

@@ -147,9 +147,7 @@ def taxid_map(path: Path, wanted: pa.StringArray) -> RowLookup:
         places = [names.index(name) for name in ("accession.version", "accession") if name in names]
         taxid, header = names.index("taxid"), True
     else:
-        places, taxid, header = [0], 1, False
-        if len(names) != 2:
-            places = []
+        places, taxid, header = [0] if len(names) == 2 else [], 1, False
     if not places:
         raise UserError(
             f"{path}: no map to taxids: two columns expected, id and taxid with a tab between, or a"
@@ -169,15 +167,15 @@ def taxid_map(path: Path, wanted: pa.StringArray) -> RowLookup:
             taxids.append(pc.utf8_trim_whitespace(batch["taxid"].filter(there)))
     ids = pa.chunked_array(ids, pa.string()).combine_chunks()
     texts = pa.chunked_array(taxids, pa.string()).combine_chunks()
-    good = pc.match_substring_regex(
-        texts, "^[0-9]{1,9}$|^1[0-9]{9}$|^20[0-9]{8}$|^21[0-3][0-9]{7}$"
-    )
+    digits = pc.match_substring_regex(texts, "^[0-9]{1,10}$")
+    numbers = pc.if_else(digits, texts, "-1").cast(pa.int64())
+    good = pc.and_(pc.greater_equal(numbers, 0), pc.less_equal(numbers, LARGEST_TAXID))
     if not pc.all(good, min_count=0).as_py():
         row = pc.index(good, False).as_py()
         raise UserError(
             f"{path}: {texts[row].as_py()!r}, the taxid of {ids[row].as_py()!r}, is no number of a taxid"
         )
-    return RowLookup(path, ids, texts.cast(pa.int64()))
+    return RowLookup(path, ids, numbers)
 
 
 def header_taxids(headers: pa.StringArray) -> np.ndarray:

@@ -86,7 +86,7 @@ class RowLookup:
         """What to say where no record is labelled."""
         if self._used.any():
             return f"see what the rows of {self._path} say"
-        records = named(list(map(repr, self._strangers)), 3)
+        records = ", ".join(list(map(repr, self._strangers))[:3])
         return (
             f"no record has an id of {self._path}: the records are called {records}, the rows"
             f" {self._examples(np.arange(len(self._used)), 3)}"
