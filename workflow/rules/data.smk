@@ -171,7 +171,9 @@ rule tokenize_sequences:
     params:
         ranks=RANKS,
         tokenizer=config["tokenizer"],
-        backbone=lambda wildcards, input: f"--backbone {input.backbone}" if input.backbone else "",
+        backbone=lambda wildcards, input: (
+            f"--backbone {input.backbone}" if input.backbone else ""
+        ),
         settings=settings("sequences"),
     shell:
         'python "$WHATYOUREAD/scripts/tokenize_sequences.py" --dataset {input.dataset}'
