@@ -279,7 +279,7 @@ def contradictions():
     if config["tokenizer"] != "backbone":
         yield from unknown("tokenizer", "tokenizer", config["tokenizer"])
     yield from unknown("labels.source", "labels.source", config["labels"]["source"])
-    if "simulation" in config and config["labels"]["source"] in ("table", "lineage"):
+    if "simulation" in config and config["labels"]["source"] in ("table", "lineage", "record"):
         yield "labels.source: simulated data have the labels of ncbi: leave `simulation` out"
     yield from levels_that_cannot_be()
     trained = {"explanandum": config["explanandum"]}

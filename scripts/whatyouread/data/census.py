@@ -3,7 +3,7 @@
 import numpy as np
 import pyarrow as pa
 
-from whatyouread.data.normalisation import EMPTY, FURTHER_WINDOWS, Settings
+from whatyouread.data.normalisation import ALPHABETS, EMPTY, FURTHER_WINDOWS, Settings
 from whatyouread.data.sequences import SequenceBatch
 from whatyouread.support.keyed_random import spread
 
@@ -36,11 +36,12 @@ class Census:
     def __init__(self, key: pa.Field, settings: Settings | None = None):
         self.schema = index_schema(key)
         settings = Settings() if settings is None else settings
+        self._short = f"sequences shorter than {SHORTEST_WORD} {ALPHABETS[settings.alphabet].unit}"
         self.totals = dict.fromkeys(
             (
                 "sequences in the archive",
                 EMPTY,
-                f"sequences shorter than {SHORTEST_WORD} bases",
+                self._short,
                 *settings.quantities(),
                 "sequences with line ends of Windows",
                 "sequences with the header of an earlier one",
@@ -95,9 +96,7 @@ class Census:
         further = batch.findings.get(FURTHER_WINDOWS, np.zeros(0))
         self.totals["sequences in the archive"] += len(lengths) - int(further.sum())
         self.totals["sequences with line ends of Windows"] += len(lengths) * batch.windows
-        self.totals[f"sequences shorter than {SHORTEST_WORD} bases"] += int(
-            ((lengths > 0) & (lengths < SHORTEST_WORD)).sum()
-        )
+        self.totals[self._short] += int(((lengths > 0) & (lengths < SHORTEST_WORD)).sum())
 
 
 def _repeated(hashes: list[np.ndarray]) -> int:

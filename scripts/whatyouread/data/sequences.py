@@ -1,11 +1,11 @@
 """Read the sequences of a dataset as a stream of numpy batches.
 
-Two layouts, in everything that `archives.members` opens (a zip, a folder, packed or plain files):
-multi-FASTA (each file that begins with ">", under any name), and the "fragments" layout,
-`X_fragments.json` (a JSON list of sequences) beside `X_species_picked.txt` (a word per line, in the same
-order; a record's header is its word and its index). What a header means is up to the label source, what
-a valid sequence is to `normalisation`. Whole blocks are parsed at once: 5 million sequences take half a
-minute.
+Three layouts, in everything that `archives.members` opens (a zip, a folder, packed or plain files):
+multi-FASTA (each file that begins with ">", under any name), the "fragments" layout, `X_fragments.json` (a
+JSON list of sequences) beside `X_species_picked.txt` (a word per line, in the same order; a record's header
+is its word and its index), and tables with a column `text` (`record_tables`: TSV, CSV, JSONL). What a
+header or a field means is up to the label source, what a valid sequence is to `normalisation`. Whole
+blocks of FASTA are parsed at once: 5 million sequences take half a minute.
 """
 
 import re
@@ -19,9 +19,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from whatyouread.data import archives
+from whatyouread.data import archives, record_tables
 from whatyouread.data.intervals import ranges
-from whatyouread.data.normalisation import WINDOWS, Settings, normalised, refuse_no_dna
+from whatyouread.data.normalisation import (
+    PROTEIN,
+    TEXT,
+    WINDOWS,
+    Settings,
+    normalised,
+    number_like_dna,
+    refuse_other_alphabet,
+)
 from whatyouread.support.cli import UserError, log
 from whatyouread.support.text import decoded, first_line, named
 
@@ -42,6 +50,8 @@ class SequenceBatch(NamedTuple):
     lines: int64 (n,), the line of each header, from 1.
     listed_in: the member that holds the headers where it is another one, as in the fragments layout.
     windows: whether the lines end as on Windows.
+    fields: what a table says of the records beside their text, a column of strings for each field, missing
+    where a record lacks it; None where the member is no table.
     findings: what was found, bool (n,) by quantity, see `normalisation.normalised`.
     """
 
@@ -54,6 +64,7 @@ class SequenceBatch(NamedTuple):
     listed_in: str = ""
     windows: bool = False
     findings: Mapping[str, np.ndarray] = MappingProxyType({})
+    fields: pa.Table | None = None
 
     def header_text(self) -> tuple[np.ndarray, np.ndarray]:
         """The headers back to back, uint8 (total length,), and their offsets, int64 (n + 1,)."""
@@ -99,16 +110,21 @@ def read_sequences(
     settings = Settings() if settings is None else settings
     skipped = [] if skipped is None else skipped
     records = 0
-    for source, batches in _readers(Path(path), block_bytes, skipped):
-        first = characters = strange = 0
+    for source, batches in _readers(Path(path), block_bytes, skipped, settings):
+        first = characters = strange = like_dna = 0
         for headers, *parts in batches:
-            raw = SequenceBatch(source, first, headers, *parts)
-            batch, no_bases = normalised(raw, settings)
+            raw = SequenceBatch(source, first, headers, *parts[:5])
+            if len(parts) > 5:
+                raw = raw._replace(fields=parts[5])
+            batch, others = normalised(raw, settings)
             first += len(batch.headers)
             characters += len(parts[0])
-            strange += no_bases
+            strange += others
+            if settings.alphabet == PROTEIN:
+                like_dna += number_like_dna(parts[0])
             yield batch
-        refuse_no_dna(strange, characters, source, "Take the file out of the dataset")
+        advice = "Take the file out of the dataset"
+        refuse_other_alphabet(settings.alphabet, strange, like_dna, characters, source, advice)
         if not first:
             skipped.append(source)
         log.info("%s: %s sequences", source, f"{first:,}")
@@ -119,13 +135,15 @@ def read_sequences(
         skipped.sort()
         log.warning(
             "%d files of the dataset are skipped, since they hold no sequences that can be read here"
-            " (FASTA or fragments): %s",
+            " (FASTA, fragments or tables with a column text): %s",
             len(skipped),
             named(skipped),
         )
 
 
-def _readers(path: Path, block_bytes: int, skipped: list[str]) -> list[tuple[str, Iterator]]:
+def _readers(
+    path: Path, block_bytes: int, skipped: list[str], settings: Settings
+) -> list[tuple[str, Iterator]]:
     members = {member.name: member for member in archives.members(path, skipped)}
     fragments = [name for name in members if name.endswith(FRAGMENTS)]
     picked = {name: _picked_of(name, members) for name in fragments}
@@ -138,11 +156,16 @@ def _readers(path: Path, block_bytes: int, skipped: list[str]) -> list[tuple[str
             name not in picked.values() and begins_like_fasta(member)
         ):
             readers.append((name, _read_fasta(member, block_bytes)))
+        elif kind := record_tables.kind_of(member, _opened):
+            letters = settings.alphabet != TEXT
+            reader = record_tables.read_table(member, kind, block_bytes, letters, _opened)
+            readers.append((name, ((*four, "", False, fields) for *four, fields in reader)))
         elif name not in picked.values():
             skipped.append(name)
     if not readers:
         raise UserError(
-            f"{path}: no file that begins with '>' (FASTA) and no *{FRAGMENTS} in it,"
+            f"{path}: no file that begins with '>' (FASTA), no *{FRAGMENTS} and no table with a column"
+            " text (.tsv, .csv, .jsonl) in it,"
             f" only: {named(sorted({*members, *skipped})) or 'nothing'}"
         )
     return sorted(readers, key=lambda reader: reader[0])

@@ -1,0 +1,107 @@
+"""Labels that are fields of the records, in tables of texts (`record_tables`: TSV, CSV, JSONL)."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from whatyouread.data.levels import ALONE
+from whatyouread.data.named_labels import NamedLabels, joined
+from whatyouread.data.record_tables import SEVERAL
+from whatyouread.support.cli import UserError
+
+ONE_LEVEL = ("label", "labels")
+"""The fields that a single level may have beside one of its own name."""
+_NOT_YET = "several labels at once are not read yet: give one label to each record"
+
+
+class RecordLabels(NamedLabels):
+    """The field of a level is called like it; that of a single level also `label` or `labels`.
+
+    The key is the names at the levels that are asked for, joined. An empty field is a missing label.
+    Several labels at once, a list or, in `labels`, words divided by blanks, are refused.
+    """
+
+    @dataclass(frozen=True)
+    class Settings:
+        """hierarchy: the levels lie below each other, in the order in which they are asked for."""
+
+        hierarchy: bool = True
+
+    key = pa.field("combination", pa.string())
+
+    def __init__(self, file: Path | None, settings: Settings):
+        if not settings.hierarchy:
+            self.path = ALONE
+        self._names: dict[str, tuple[str, ...]] = {}
+
+    def prepare(self, levels, batches):
+        self._levels = list(levels)
+
+    def keys(self, batch):
+        if batch.fields is None:
+            raise UserError(
+                f"{batch.source}: its records have no fields, so labels.source record has no labels for"
+                " them: give TSV, CSV or JSONL, or another labels.source"
+            )
+        columns = [self._column(batch, level) for level in self._levels]
+        # few different ones, of many records
+        table = pa.table(columns, names=[str(i) for i in range(len(columns))])
+        frame = table.to_pandas()
+        numbers = frame.groupby(list(frame.columns), sort=False).ngroup().to_numpy()
+        different = [tuple(row) for row in frame.drop_duplicates().itertuples(index=False)]
+        keys = [joined(row) for row in different]
+        self._names |= dict(zip(keys, different, strict=True))
+        return pa.array(keys, pa.string()).take(pa.array(numbers))
+
+    def names(self, keys, levels):
+        rows = [self._names[key] for key in keys]
+        return pd.DataFrame(rows, columns=self._levels)[list(levels)], [""] * len(keys)
+
+    def doubt(self):
+        return "do the records have these fields?"
+
+    def _column(self, batch, level: str) -> pa.Array:
+        """The names at a level, "" for none, (n,)."""
+        known = batch.fields.column_names
+        fits = [level, *(ONE_LEVEL if len(self._levels) == 1 else ())]
+        name = next((one for one in fits if one in known), None)
+        if name is None:
+            raise UserError(
+                f"{batch.source}: no record has a field {' or '.join(fits)} (ranks), only"
+                f" {', '.join(known) or 'its text'}"
+            )
+        column = pc.utf8_trim_whitespace(pc.fill_null(batch.fields[name].combine_chunks(), ""))
+        lists = pc.starts_with(column, SEVERAL).to_numpy(zero_copy_only=False)
+        if lists.any():
+            column = pa.array(
+                [
+                    _only(batch, row, name, text) if is_list else text
+                    for row, (text, is_list) in enumerate(
+                        zip(column.to_pylist(), lists, strict=True)
+                    )
+                ],
+                pa.string(),
+            )
+        elif name == "labels":
+            words = pc.match_substring_regex(column, r"\s").to_numpy(zero_copy_only=False)
+            if words.any():
+                row = int(np.argmax(words))
+                raise batch.error(row, f"labels is {column[row].as_py()!r}: {_NOT_YET}")
+        return column
+
+
+def _only(batch, row: int, name: str, text: str) -> str:
+    """The one label of a list, "" for none."""
+    values = json.loads(text.removeprefix(SEVERAL))
+    if isinstance(values, dict) or any(isinstance(value, (list, dict)) for value in values):
+        raise batch.error(row, f"{name} is no label: give a text")
+    if len(values) > 1:
+        raise batch.error(row, f"{name} is {values}: {_NOT_YET}")
+    return str(values[0]).strip() if values else ""
