@@ -41,14 +41,16 @@ FILES = {
     "vocab.txt": b"<unk>\n<pad>",
     "tokenizer_config.json": b"{}",
     "special_tokens_map.json": b"{}",
+    "tokenizer.json": b"{}",
+    "sentencepiece.bpe.model": b"pieces",
     "model.safetensors": safetensors(),
     "pytorch_model.bin": b"a pickle",
     "model.pt": b"a pickle",
     "modeling_esm.py": b"raise SystemExit('code of a stranger')",
     "README.md": b"read me",
 }
-TAKEN = ["config.json", "model.safetensors", "special_tokens_map.json", "tokenizer_config.json"]
-TAKEN += ["vocab.txt"]
+TAKEN = ["config.json", "model.safetensors", "sentencepiece.bpe.model", "special_tokens_map.json"]
+TAKEN += ["tokenizer.json", "tokenizer_config.json", "vocab.txt"]
 
 
 class Hub(BaseHTTPRequestHandler):

@@ -26,9 +26,10 @@ def find_adapter(config: dict) -> type[EncoderAdapter]:
     UserError if there is none.
     """
     family = config.get("model_type", "esm")
+    family = family if isinstance(family, str) else str(family)
     if family in ADAPTERS:
         return ADAPTERS[family]
-    if isinstance(family, str) and is_known(family):
+    if is_known(family):
         return GenericAdapter
     raise UserError(
         f"there is no adapter for models of type {family!r}, only {', '.join(ADAPTERS)}, and "

@@ -2,8 +2,8 @@
 
 And those of a published Explainer, from the Hub or from a local folder (`find_model`).
 
-A backbone is a folder with `config.json`, `vocab.txt` and weights as safetensors; a fresh encoder has
-no weights. Pickled weights and code (`*.bin`, `*.pt`, `*.py`) are never fetched or copied, because both
+A backbone is a folder with `config.json`, a tokenizer's files and weights as safetensors; a fresh
+encoder has no weights. Pickled weights and code (`*.bin`, `*.pt`, `*.py`) are never fetched or copied, because both
 can run arbitrary code of their author.
 """
 
@@ -29,8 +29,19 @@ PATTERNS = [
     "vocab.txt",
     "tokenizer_config.json",
     "special_tokens_map.json",
+    "added_tokens.json",
+    "tokenizer.json",
+    # of tokenizers without tokenizer.json: byte pairs, SentencePiece
+    *("vocab.json", "merges.txt", "bpe.codes"),
+    *("sentencepiece.bpe.model", "spiece.model", "tokenizer.model"),
     "*.safetensors",
 ]
+"""The files of a backbone that are fetched: its configuration, its tokenizer's files, its weights."""
+CONVERT = (
+    'python -c "from transformers import AutoModel as M; '
+    "M.from_pretrained('OLD').save_pretrained('NEW')\" (AutoModelForSequenceClassification keeps the head)"
+)
+"""What writes safetensors from pickled weights."""
 MODEL_FILES = (
     *("config.json", "model.safetensors", "gate.json", "classes.tsv", "classifier.json"),
     *("tokenizer.json", "README.md"),
@@ -204,8 +215,9 @@ def _copy(source: Path, target: Path, shown: str) -> None:
         raise UserError(f"{shown}: no config.json there, so this is not a model's folder")
     if not weights:
         raise UserError(
-            f"{shown}: no weights as safetensors there, and pickled ones (*.bin, *.pt) are not "
-            "read: convert them, or take a revision that has model.safetensors"
+            f"{shown}: no weights as safetensors there, and pickled ones (*.bin, *.pt) are not read: take "
+            f"a revision that has model.safetensors, or, if you trust their author, convert them: {CONVERT} "
+            "and set backbone.path to NEW, after copying the tokenizer's files there"
         )
     refuse_full_disk(target, sum((source / name).stat().st_size for name in taken), shown)
     for name in taken:

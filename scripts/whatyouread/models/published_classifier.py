@@ -62,7 +62,10 @@ def adopt(
 
 
 def write_classes(path: str | Path, level: str, names: Sequence[str]) -> None:
-    """Write the class table (`data.levels`) of a classifier; its numbers of sequences are unknown."""
+    """Write the class table (`data.levels`) of a classifier.
+
+    How many sequences of a class it learned from is unknown: 0 stands for it.
+    """
     import pandas as pd
 
     frame = pd.DataFrame(
