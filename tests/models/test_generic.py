@@ -73,7 +73,9 @@ def test_exact_masks_work_and_relaxed_ones_are_refused(tmp_path):
     assert torch.equal(masked_logits(model, batch, ones)[0], model(batch)[0])
     bias = model.heads["a"].bias
     assert torch.equal(masked_logits(model, batch, zeros)[0], bias.expand(3, 3))
-    with pytest.raises(UserError, match=r"type electra have no .* no relaxed operator: set `operator: e"):
+    with pytest.raises(
+        UserError, match=r"type electra have no .* no relaxed operator: set `operator: e"
+    ):
         masked_logits(model, batch, ones, relaxed=True)
     with pytest.raises(UserError, match="a sequence of 33 tokens, and the model reads 32"):
         model(ids_batch(ELECTRA, [33]))
@@ -116,7 +118,10 @@ def test_a_model_that_treats_embeddings_otherwise_is_refused(tmp_path):
     [
         ({"model_type": "t5", "is_encoder_decoder": True}, "is_encoder_decoder is true"),
         ({"model_type": "electra", "quantization_config": {"bits": 4}}, "quantised weights"),
-        ({"model_type": "my-own"}, "no adapter for models of type 'my-own', only esm, bert, roberta"),
+        (
+            {"model_type": "my-own"},
+            "no adapter for models of type 'my-own', only esm, bert, roberta",
+        ),
         ({"model_type": ["bert"]}, "no adapter for models of type"),
     ],
 )

@@ -3,8 +3,8 @@
 And those of a published Explainer, from the Hub or from a local folder (`find_model`).
 
 A backbone is a folder with `config.json`, a tokenizer's files and weights as safetensors; a fresh
-encoder has no weights. Pickled weights and code (`*.bin`, `*.pt`, `*.py`) are never fetched or copied, because both
-can run arbitrary code of their author.
+encoder has no weights. Pickled weights and code (`*.bin`, `*.pt`, `*.py`) are never fetched or copied,
+because both can run arbitrary code of their author.
 """
 
 import json
