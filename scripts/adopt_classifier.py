@@ -6,6 +6,7 @@ Its encoder, its own head and the names of its classes (`id2label`) are taken ov
 from pathlib import Path
 
 from whatyouread.data.levels import check_names
+from whatyouread.data.tokenizers import tokenizer_of
 from whatyouread.models.published_classifier import adopt, write_classes
 from whatyouread.models.saving import save_model
 from whatyouread.models.weights import weight_files
@@ -15,7 +16,7 @@ from whatyouread.support.provenance import write_record
 
 def main(args):
     check_names([args.level])
-    explanandum, names = adopt(args.classifier, args.tokenizer, args.level)
+    explanandum, names = adopt(args.classifier, tokenizer_of(args.classifier), args.level)
     save_model(args.output_dir, explanandum)
     write_classes(args.classes, args.level, names)
     sources = [args.classifier / "config.json", *weight_files(args.classifier)]
@@ -31,7 +32,6 @@ if __name__ == "__main__":
     arguments = cli.parser(__doc__)
     add = arguments.add_argument
     add("--classifier", type=Path, required=True, help="folder with config.json and safetensors")
-    add("--tokenizer", required=True, help="name of the tokenizer that it was trained with")
     add("--level", default="class", help="name of its only level")
     add("--origin", type=Path, help="record of where the folder comes from, JSON")
     add("--output-dir", type=Path, required=True, help="folder for the model and its record")

@@ -17,8 +17,9 @@ def main(args):
 
     from whatyouread.data import labels
     from whatyouread.data.census import Census
+    from whatyouread.data.given_classes import classes_of_classifier, labels_of_classifier
     from whatyouread.data.label_sources import find_label_source
-    from whatyouread.data.levels import check_names
+    from whatyouread.data.levels import check_names, choose_levels
     from whatyouread.data.normalisation import DOUBTFUL, Settings
     from whatyouread.data.sequences import read_sequences
     from whatyouread.support.parallel import in_order
@@ -29,6 +30,7 @@ def main(args):
     source = found(args.label_file, cli.settings(found.Settings, args.source_settings))
     reading = cli.settings(Settings, args.sequence_settings)
     check_names(args.ranks)
+    known = choose_levels(args.classes_of, args.ranks) if args.classes_of else []
     source.prepare(args.ranks, lambda: read_sequences(args.dataset, settings=reading))
     census, skipped = Census(source.key, reading), []
     with files.atomic(args.sequences) as temporary:
@@ -47,7 +49,12 @@ def main(args):
                 writer.write_table(rows)
                 bar.update(len(rows))
         table = labels.label_table(census.counts(), source, args.ranks, args.missing)
-        classes = labels.class_table(table, source, args.ranks)
+        if known:
+            [level] = known
+            table = labels_of_classifier(table, source, level.name, level)
+            classes = classes_of_classifier(table, source.path, level.name, level.names)
+        else:
+            classes = labels.class_table(table, source, args.ranks)
         summary = labels.summary_table(
             table, classes, census.finish(), source, args.ranks, published, skipped
         )
@@ -70,6 +77,7 @@ if __name__ == "__main__":
     add("--sequence-settings", type=cli.json_argument, default={},
         help="what a valid sequence is, section `sequences` of the configuration, JSON")  # fmt: skip
     add("--ranks", nargs="+", required=True, help="the levels, from the highest to the lowest")
+    add("--classes-of", type=Path, help="the classes of a classifier that is given, TSV")
     add("--labels", type=Path, required=True, help="the label table to write, TSV")
     add("--classes", type=Path, required=True, help="the classes of each level to write, TSV")
     add("--summary", type=Path, required=True, help="counts beside the paper's to write, TSV")

@@ -52,6 +52,11 @@ def main(args):
     )
     for file in (training, validation):
         file.check_classes(explanandum.class_counts)
+        if file.tokenizer.name != explanandum.tokenizer.name:
+            raise cli.UserError(
+                f"{file.path} has {file.tokenizer.name} tokens and the classifier reads "
+                f"{explanandum.tokenizer.name}: run tokenize_sequences with its own (tokenizer: backbone)"
+            )
     torch.manual_seed(args.seed)
     explainer = objective.make_explainer(own, settings.network, explanandum)
     task = objective(explainer, explanandum, own, args.seed)

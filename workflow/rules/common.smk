@@ -49,7 +49,9 @@ addresses.share([config[section]["url"] for section in SOURCES])
 
 def final_outputs(wildcards):
     """What a plain `snakemake` makes: everything that the configuration has a basis for."""
-    figures = ["training", "table1", "confusion", "sequences", "masks", "chunks"]
+    figures = ["table1", "confusion", "sequences", "masks", "chunks"]
+    if not GIVEN:  # nobody knows how it was trained
+        figures.append("training")
     overall = ["keep_remove", "steering"]
     if "lime" in METHODS:
         overall.append("lime")
@@ -104,6 +106,11 @@ def label_file(wildcards):
     if NEEDS_TAXDUMP:
         return ["resources/taxdump"]
     return [config["labels"]["file"]] if "file" in config["labels"] else []
+
+
+def given_classes(wildcards):
+    """The classes of a classifier that is given, as a list; else the labels make the classes."""
+    return ["results/explanandum/classes.tsv"] if GIVEN else []
 
 
 def label_map(wildcards):
@@ -186,7 +193,7 @@ def shown(section):
 
 def backbone_path(wildcards):
     """The local folder of a backbone, so that a change in it is seen; else nothing."""
-    return [config["backbone"]["path"]] if "path" in config["backbone"] else []
+    return [BACKBONE["path"]] if "path" in BACKBONE else []
 
 
 def backbone_settings():
@@ -195,7 +202,7 @@ def backbone_settings():
     Not of the input: Snakemake does not compare what follows from it with the last run.
     """
     local = {"path": placed(path) for path in backbone_path(None)}
-    return json.dumps(config["backbone"] | local, sort_keys=True)
+    return json.dumps(BACKBONE | local, sort_keys=True)
 
 
 def checks(section):

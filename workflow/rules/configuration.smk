@@ -266,6 +266,16 @@ def contradictions():
     split, backbone = config["split"], config["backbone"]
     if split["test"] + split["validation"] >= 1:
         yield "split.test and split.validation leave nothing to train on: lower one"
+    if GIVEN:
+        if len(RANKS) > 1:
+            yield (
+                "ranks: a classifier that is given has one level: give it a name, and the labels the same,"
+                f" as in ranks: [kind], and not {', '.join(RANKS)}"
+            )
+        if config["tokenizer"] != "backbone":
+            yield "tokenizer: a classifier that is given reads its own tokens: set tokenizer: backbone"
+        if config["runs"]["kind"] == "explanandum":
+            yield "runs.kind: a classifier that is given is not trained again: set runs.kind: explainer"
     for key in ("explainer_train", "explainer_validation"):
         if split[key] > 1 and split[key] != int(split[key]):
             yield f"split.{key}: {split[key]} is neither a share (up to 1) nor a number of sequences"
@@ -279,7 +289,11 @@ def contradictions():
     if config["tokenizer"] != "backbone":
         yield from unknown("tokenizer", "tokenizer", config["tokenizer"])
     yield from unknown("labels.source", "labels.source", config["labels"]["source"])
-    if "simulation" in config and config["labels"]["source"] in ("table", "lineage", "record"):
+    if "simulation" in config and config["labels"]["source"] in (
+        "table",
+        "lineage",
+        "record",
+    ):
         yield "labels.source: simulated data have the labels of ncbi: leave `simulation` out"
     yield from levels_that_cannot_be()
     trained = {"explanandum": config["explanandum"]}
@@ -358,6 +372,9 @@ validate(config, SCHEMA)  # which also fills in the defaults
 RANKS = config["ranks"]
 # whether labels come from NCBI's taxonomy as it is fetched
 NEEDS_TAXDUMP = config["labels"]["source"] == "ncbi" and "file" not in config["labels"]
+# a classifier that is explained as it is; its folder takes the place of the backbone's
+GIVEN = "classifier" in config["explanandum"]
+BACKBONE = config["explanandum"]["classifier"] if GIVEN else config["backbone"]
 # what is fetched; the configuration may name a taxonomy that its labels do not need
 SOURCES = [section for section in ("dataset", "taxdump") if section in config]
 # name -> its whole settings, what all of them share included

@@ -58,6 +58,7 @@ rule label_taxonomy:
         dataset="resources/dataset",
         label_file=label_file,
         label_map=label_map,  # its path is one of the settings
+        classes=given_classes,
     output:
         labels="results/taxonomy/labels.tsv",
         classes="results/taxonomy/classes.tsv",
@@ -79,6 +80,7 @@ rule label_taxonomy:
         missing=config["labels"]["missing"],
         settings=label_settings,
         sequences=settings("sequences"),
+        classes=lambda wildcards, input: option("--classes-of", input.classes),
         # as many words as there are, each as it is
         file=lambda wildcards, input: [
             f"--label-file={path}" for path in input.label_file
@@ -87,6 +89,7 @@ rule label_taxonomy:
         'python "$WHATYOUREAD/scripts/label_taxonomy.py" --dataset {input.dataset}'
         ' {params.file:q} --paper "$WHATYOUREAD/resources/paper/dataset.tsv"'
         " --source {params.source:q} --source-settings {params.settings:q} --missing {params.missing}"
+        " {params.classes}"
         " --sequence-settings {params.sequences:q}"
         " --ranks {params.ranks:q} --labels {output.labels} --classes {output.classes}"
         " --summary {output.summary} --sequences {output.sequences} --log {log}"

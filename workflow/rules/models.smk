@@ -1,42 +1,70 @@
 # The classifier that is explained, and the Explainers: their training, and what their losses are worth.
 
 
-rule train_explanandum:
-    input:
-        backbone="resources/backbone",
-        classes="results/taxonomy/classes.tsv",
-        train=tokens_of_run("train"),
-        validation=tokens_of_run("validation"),
-    output:
-        weights="results/explanandum/{run}/model.safetensors",
-        config="results/explanandum/{run}/config.json",
-        history="results/explanandum/{run}/history.tsv",
-        record="results/explanandum/{run}/run.json",
-    log:
-        "logs/train_explanandum/{run}.log",
-    benchmark:
-        "benchmarks/train_explanandum/{run}.tsv"
-    wildcard_constraints:
-        run=one_of(CLASSIFIERS),
-    conda:
-        "../../envs/train_explanandum.yaml"
-    threads: training_threads
-    resources:
-        gpu=gpus,
-        gpu_jobs=1,
-        mem_mb=training_memory,
-        runtime=DAY,
-    params:
-        launcher=launcher,
-        settings=settings("explanandum"),
-        seed=run_seed,
-        folder=subpath(output.weights, parent=True),
-        checkpoints=placed("checkpoints/explanandum/{run}"),
-    shell:
-        '{params.launcher} "$WHATYOUREAD/scripts/train_explanandum.py" --backbone {input.backbone}'
-        " --classes {input.classes} --train {input.train} --validation {input.validation}"
-        " --settings {params.settings:q} --seed {params.seed} --threads {threads}"
-        " --checkpoints {params.checkpoints} --output-dir {params.folder} --log {log}"
+if GIVEN:
+
+    rule adopt_classifier:
+        input:
+            classifier="resources/backbone",
+            origin="resources/backbone.json",
+        output:
+            weights="results/explanandum/0/model.safetensors",
+            config="results/explanandum/0/config.json",
+            record="results/explanandum/0/run.json",
+            classes="results/explanandum/classes.tsv",
+        log:
+            "logs/adopt_classifier.log",
+        conda:
+            "../../envs/adopt_classifier.yaml"
+        resources:
+            mem_mb=memory(8000),
+            runtime=minutes(30),
+        params:
+            level=RANKS[0],
+            folder=subpath(output.weights, parent=True),
+        shell:
+            'python "$WHATYOUREAD/scripts/adopt_classifier.py" --classifier {input.classifier}'
+            " --origin {input.origin} --level {params.level:q} --output-dir {params.folder}"
+            " --classes {output.classes} --log {log}"
+
+else:
+
+    rule train_explanandum:
+        input:
+            backbone="resources/backbone",
+            classes="results/taxonomy/classes.tsv",
+            train=tokens_of_run("train"),
+            validation=tokens_of_run("validation"),
+        output:
+            weights="results/explanandum/{run}/model.safetensors",
+            config="results/explanandum/{run}/config.json",
+            history="results/explanandum/{run}/history.tsv",
+            record="results/explanandum/{run}/run.json",
+        log:
+            "logs/train_explanandum/{run}.log",
+        benchmark:
+            "benchmarks/train_explanandum/{run}.tsv"
+        wildcard_constraints:
+            run=one_of(CLASSIFIERS),
+        conda:
+            "../../envs/train_explanandum.yaml"
+        threads: training_threads
+        resources:
+            gpu=gpus,
+            gpu_jobs=1,
+            mem_mb=training_memory,
+            runtime=DAY,
+        params:
+            launcher=launcher,
+            settings=settings("explanandum"),
+            seed=run_seed,
+            folder=subpath(output.weights, parent=True),
+            checkpoints=placed("checkpoints/explanandum/{run}"),
+        shell:
+            '{params.launcher} "$WHATYOUREAD/scripts/train_explanandum.py" --backbone {input.backbone}'
+            " --classes {input.classes} --train {input.train} --validation {input.validation}"
+            " --settings {params.settings:q} --seed {params.seed} --threads {threads}"
+            " --checkpoints {params.checkpoints} --output-dir {params.folder} --log {log}"
 
 
 rule check_blank:

@@ -28,7 +28,9 @@ def endangered():
     """Files of the user that Snakemake would delete before a program could refuse, in words."""
     sources = {f"{section}.url": config[section]["url"] for section in SOURCES}
     sources |= {
-        "backbone.path": config["backbone"].get("path"),
+        "explanandum.classifier.path" if GIVEN else "backbone.path": BACKBONE.get(
+            "path"
+        ),
         "labels.file": config["labels"].get("file"),
         "labels.map": config["labels"].get("map"),
     }
