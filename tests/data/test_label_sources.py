@@ -114,7 +114,7 @@ def test_another_source_from_the_archive_to_token_files(tmp_path, monkeypatch):
         "tokenize_sequences",
         dataset=tmp_path / "x.fa", sequences=sequences, splits=splits, ranks=LEVELS,
         **{name: tmp_path / f"{name}.arrow" for name in OUTPUTS},
-        summary=tmp_path / "tokens.tsv", tokenizer="six_mers", sequence_settings={},
+        summary=tmp_path / "tokens.tsv", tokenizer="six_mers", sequence_settings={}, longest=0, backbone=None,
     )  # fmt: skip
     file = TokenFile(tmp_path / "test.arrow", LEVELS)
     assert file.ids.to_pylist() == [f"x.fa:{records[n][0]} {records[n][1]}" for n in test.index]

@@ -17,7 +17,6 @@ from whatyouread.data.named_labels import joined, name_paths
 from whatyouread.support.cli import UserError
 
 SPLIT = {"test": 0.2, "validation": 0.1, "explainer_train": 1, "explainer_validation": 1}
-SPLIT |= {"group_duplicates": False}
 LIVES = {  # a genus in two kingdoms, as Morus is: the mulberry and the gannet
     "gannet": ("Animalia", "Chordata", "Morus"),
     "cow": ("Animalia", "Chordata", "Bos"),
