@@ -2,9 +2,10 @@
 
 One row per sequence: `id` (source file and header), `key` (a 64-bit digest of the sequence, the
 seed of everything drawn for it), `tokens` (a list of the tokenizer's integer type, of any length) and
-the class of each rank, -1 where the label is missing. Where ids do not tell which characters a token
-covers (`stores_spans`), `starts` and `ends` of each token in its text. The metadata name the tokenizer, and define it where it is not one
-of `TOKENIZERS`: a file stands by itself. The files are plain Arrow IPC; any Arrow library opens them.
+the class of each rank, -1 where its label is missing. Where ids do not tell which characters a token
+covers (`stores_spans`), also `starts` and `ends` of each token in its text. The metadata name the
+tokenizer, and define it where it is not one of `TOKENIZERS`: a file stands by itself. The files are plain
+Arrow IPC; any Arrow library opens them.
 """
 
 import base64
