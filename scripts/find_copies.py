@@ -12,13 +12,15 @@ from whatyouread.support import cli, files
 def main(args):
     import pyarrow.parquet as pq
 
-    from whatyouread.data import copies
-    from whatyouread.data.normalisation import Settings
+    from whatyouread.data import copies, sketches
+    from whatyouread.data.normalisation import DNA, Settings
     from whatyouread.data.sequences import read_sequences
 
     reading = cli.settings(Settings, args.sequence_settings)
     batches = read_sequences(args.dataset, settings=reading)
-    table = copies.find_copies(batches, args.similarity)
+    # proteins and texts have no other strand
+    alphabet = sketches.DNA if reading.alphabet == DNA else sketches.TEXT
+    table = copies.find_copies(batches, args.similarity, alphabet)
     with files.atomic(args.copies) as temporary:
         pq.write_table(table, temporary, compression="zstd")
 

@@ -178,3 +178,83 @@ def test_a_share_of_n_is_compared_without_rounding_errors(share):
     texts = ["N" * number + "A" * (100 - number) for number in (allowed, min(allowed + 1, 99))]
     made, _ = normalised(batch_of(texts), Settings(max_n_share=share))
     assert np.diff(made.offsets).tolist() == [100 * (allowed < 100), 100 * (allowed >= 99)]
+
+
+# Proteins and texts
+
+AMINO_ACIDS = "ACDEFGHIKLMNPQRSTVWY"
+
+
+def plain_protein(text, settings):
+    """What becomes of a protein, and what is said of it, letter by letter."""
+    found, short = set(), text.rstrip("*")
+    if short != text:
+        found.add(normalisation.STOP)
+    if settings.max_length and len(short) > settings.max_length:
+        found.add(normalisation.TOO_LONG["cut"])
+        short = short[: settings.max_length]
+    if any(letter.islower() for letter in short):
+        found.add(normalisation.LOWER)
+    read = short.upper() if settings.upper_case else short
+    strange = [c for c in read if c.upper() not in AMINO_ACIDS + "XBZUO-." or c.islower()]
+    unknown = [c for c in read if c in "XBZUO-."]
+    if any(c.upper() not in AMINO_ACIDS + "XBZUO-." for c in short):
+        found.add(normalisation.STRANGE_RESIDUE)
+    if strange or unknown:
+        found.add(normalisation.OTHER_RESIDUE)
+    if set(short) & set("-."):
+        found.add(normalisation.GAP)
+    if not short:
+        found.add(normalisation.EMPTY)
+    elif len(strange) + len(unknown) == len(short):
+        found.add(normalisation.NO_RESIDUE)
+        read = ""
+    elif len(unknown) > settings.max_n_share * len(short):
+        found.add(normalisation.TOO_MANY_X)
+        read = ""
+    return read, found
+
+
+def test_any_proteins_are_those_of_a_plain_reader():
+    rng = random.Random("proteins")
+    for _ in range(300):
+        settings = Settings(
+            alphabet="protein",
+            upper_case=rng.random() < 0.7,
+            max_n_share=rng.choice([1.0, 0.5, 0.0]),
+            max_length=rng.choice([0, 0, 5, 12]),
+        )
+        letters = rng.choice([AMINO_ACIDS, "MKVX*", "mkVUOBZ", "ACD-.", "J1*", "X", "*"])
+        texts = [
+            "".join(rng.choices(letters, k=rng.randrange(0, 20))) + rng.choice(["", "", "*", "**"])
+            for _ in range(rng.randrange(8))
+        ]
+        found, _ = normalised(batch_of(texts), settings)
+        assert list(found.findings) == settings.quantities()
+        names = [
+            {quantity for quantity, flags in found.findings.items() if flags[row]}
+            for row in range(len(texts))
+        ]
+        expected = [plain_protein(text, settings) for text in texts]
+        assert [*zip(texts_of(found), names, strict=True)] == expected
+
+
+def test_a_text_stays_as_it_is():
+    texts = ["acgu NX*", " \t", "", "Uu"]
+    found, strange = normalised(batch_of(texts), Settings(alphabet="text"))
+    assert texts_of(found) == ["acgu NX*", "", "", "Uu"]
+    assert strange == 0
+    assert found.findings[normalisation.NO_TEXT].tolist() == [False, True, False, False]
+    assert found.findings[normalisation.EMPTY].tolist() == [False, False, True, False]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"alphabet": "rna"}, "sequences.alphabet is 'rna': one of dna, protein, text"),
+        ({"alphabet": "text", "max_n_share": 0.5}, "sequences.max_n_share is for dna and protein"),
+    ],
+)
+def test_alphabets_that_cannot_be(settings, message):
+    with pytest.raises(UserError, match=message):
+        Settings(**settings)

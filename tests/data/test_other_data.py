@@ -20,7 +20,6 @@ from whatyouread.support.cli import UserError
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 OUTPUTS = ("train", "validation", "test", "explainer_train", "explainer_validation")
 SPLIT = {"test": 0.2, "validation": 0.2, "explainer_train": 10, "explainer_validation": 4}
-SPLIT |= {"group_duplicates": False}
 WORDS = ["the", "quick", "brown", "fox", "jumps", "over", "lazy", "dog", ",", "zebra"]
 
 
@@ -34,18 +33,19 @@ def program(name, *arguments):
 
 
 def run(folder, alphabet, *tokenizer, levels=("label",), source=("record",), **settings):
-    """label_taxonomy, split_dataset, tokenize_sequences; the last line of what failed, or ""."""
+    """label_taxonomy, find_copies, split_dataset, tokenize_sequences; the last line of what failed, or ""."""
     reading = json.dumps({"alphabet": alphabet} | settings)
     made = {name: folder / f"{name}.arrow" for name in OUTPUTS}
     tables = ["--labels", folder / "labels.tsv", "--classes", folder / "classes.tsv"]
     index = ["--sequences", folder / "index.parquet"]
-    ranks = ["--ranks", *levels]
+    ranks, copies = ["--ranks", *levels], ["--copies", folder / "copies.parquet"]
     splits = ["--splits", folder / "splits.parquet"]
     dataset = ["--dataset", folder / "data", "--sequence-settings", reading]
     calls = [
         ("label_taxonomy", *dataset, "--source", *source, *ranks, *tables, *index,
          "--summary", folder / "labels_summary.tsv"),
-        ("split_dataset", *ranks, *tables, *index, *splits, "--settings", json.dumps(SPLIT),
+        ("find_copies", *dataset, *copies),
+        ("split_dataset", *ranks, *tables, *index, *splits, *copies, "--settings", json.dumps(SPLIT),
          "--seed", 1, "--summary", folder / "split_summary.tsv"),
         ("tokenize_sequences", *dataset, *ranks, *index, *splits, "--tokenizer", *tokenizer,
          "--summary", folder / "tokens.tsv",

@@ -19,6 +19,7 @@ from whatyouread.explainers.network import Explainer
 from whatyouread.models.inference import Passes
 from whatyouread.models.levels import probabilities
 from whatyouread.models.mask_operator import read, target_mask
+from whatyouread.support.cli import UserError
 from whatyouread.support.files import atomic, of_the_machine, parquet_errors
 from whatyouread.support.machine import note_batch
 from whatyouread.support.parallel import in_order
@@ -52,6 +53,11 @@ class Scorer:
     """
 
     def __init__(self, explainer: Explainer, passes: Passes, asked: np.ndarray):
+        if explainer.tokenizer.stores_spans:
+            raise UserError(
+                f"{explainer.tokenizer.name} tokens do not tell which characters they cover: sequences of "
+                "your own are explained for six-mers and residues alone"
+            )
         self.explainer = explainer.to(passes.device).eval()
         self.passes, self.asked = passes, torch.from_numpy(asked).to(passes.device)
         self.tokenizer = explainer.tokenizer
