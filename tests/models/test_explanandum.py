@@ -4,6 +4,7 @@ import pytest
 import torch
 from helpers_batches import LETTERS
 from safetensors import SafetensorError
+from safetensors.torch import load_file
 
 from whatyouread.data.six_mers import SIX_MERS
 from whatyouread.data.tokenizers import TOKENIZERS
@@ -58,6 +59,42 @@ def test_the_tokenizer_is_the_configurations(tiny_backbone, monkeypatch):
     model = Explanandum(tiny_backbone, CLASSES, tokenizer="letters")
     assert model.tokenizer is LETTERS
     assert model.config["tokenizer"] == "letters"
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["type", "keys"],
+        ["a.b", "a%2Eb", "b"],
+        ["training", "forward", "%type", "type"],
+        ["d. e/f", ""],
+    ],
+)
+def test_levels_of_any_name_have_heads_and_are_saved(tiny_backbone, token_batch, tmp_path, names):
+    classes = {name: number for number, name in enumerate(names, 2)}
+    model = Explanandum(tiny_backbone, classes).eval()
+    assert model.ranks == names
+    save_model(tmp_path, model)
+    again = load_model(Explanandum, tmp_path).eval()
+    batch = token_batch([6, 2])
+    with torch.inference_mode():
+        made, expected = again(batch), model(batch)
+    assert [part.shape[1] for part in made] == list(classes.values())
+    assert all(torch.equal(a, b) for a, b in zip(made, expected, strict=True))
+
+
+def test_a_folder_of_linear_heads_says_nothing_of_them(tmp_path, tiny_explanandum):
+    """So that the folders of earlier versions and of this one are the same."""
+    save_model(tmp_path, tiny_explanandum)
+    config = json.loads((tmp_path / "config.json").read_text())
+    assert list(config) == ["backbone", "classes", "pooling", "tokenizer"]
+    tensors = load_file(tmp_path / "model.safetensors")
+    assert {"heads.genus.weight", "heads.genus.bias"} <= set(tensors)
+
+
+def test_an_unknown_head(tiny_backbone):
+    with pytest.raises(UserError, match="head is 'deep', and must be one of linear, dense_tanh"):
+        Explanandum(tiny_backbone, CLASSES, head="deep")
 
 
 def test_wrong_pooling(tiny_backbone):

@@ -1,6 +1,7 @@
 """What holds for the adapter of every family, against transformers' own models on ids."""
 
 import json
+from functools import partial
 
 import pytest
 import torch
@@ -261,6 +262,24 @@ def test_bfloat16_is_near(family, make):
             near = masked_logits(model, batch, mask, relaxed=relaxed)[0]
         assert near.dtype == torch.float32
         assert 0 < (near - exact).abs().max() < 0.1
+
+
+def test_compiled(family, make, monkeypatch):
+    """Traced as for the compiler, but without one: what it makes of the graph is torch's affair."""
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))
+    batch, model = ids_batch(family[1], LENGTHS), make()
+    mask = torch.rand(batch.ids.shape, generator=torch.Generator().manual_seed(0))
+
+    def answers():
+        given = mask.clone().requires_grad_()
+        exact, relaxed = (masked_logits(model, batch, given, relaxed=r)[0] for r in (False, True))
+        (exact.sum() + relaxed.sum()).backward()
+        return [exact.detach(), relaxed.detach(), given.grad, *model.adapter.attentions(batch)]
+
+    expected = answers()
+    model.adapter.compile()
+    for made, plain in zip(answers(), expected, strict=True):
+        torch.testing.assert_close(made, plain, atol=1e-5, rtol=1e-4)
 
 
 # What does not fit

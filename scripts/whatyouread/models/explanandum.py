@@ -35,6 +35,15 @@ HEADS = {"linear": nn.Linear, "dense_tanh": DenseTanh}
 """Kinds of heads by their names: size of the hidden states, number of classes -> module."""
 
 
+def module_name(level: str) -> str:
+    """The name of a level's head among the tensors: its own, unless torch has no place for that.
+
+    A name with a dot would be two, and one like `type` or `keys` is taken.
+    """
+    name = level.replace("%", "%25").replace(".", "%2E")
+    return f"%{name}" if not name or hasattr(nn.ModuleDict(), name) else name
+
+
 class Explanandum(nn.Module):
     """An encoder with one head per level (paper, "Explanandum": a linear one per taxonomic rank).
 
@@ -81,7 +90,7 @@ class Explanandum(nn.Module):
         self.adapter = family(self.encoder)
         size = self.adapter.hidden_size
         self.heads = nn.ModuleDict(
-            {name: HEADS[head](size, count) for name, count in classes.items()}
+            {module_name(name): HEADS[head](size, count) for name, count in classes.items()}
         )
 
     @property

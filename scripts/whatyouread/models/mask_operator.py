@@ -4,6 +4,10 @@ A mask holds one value in [0, 1] per token. The mask multiplies the token's embe
 pooling also the token's last hidden state before the mean (paper, Figures 1 to 3). The heads see only
 their biases when a sequence is masked entirely. Training, evaluation and all competing methods mask
 through `masked_logits` only.
+
+With the first token's state instead of the mean, an entirely masked sequence leaves what the encoder makes of
+embeddings that are all zero: the same logits for every sequence where positions are rotary, and the same for
+every sequence of one length where they are absolute. A published classifier need not be undecided there.
 """
 
 from collections.abc import Sequence
