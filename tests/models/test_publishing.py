@@ -45,7 +45,8 @@ def test_the_folder_stands_by_itself(tmp_path, card):
     assert content(tmp_path / "run") == before
     made = content(tmp_path / "made")
     own = {"classifier/config.json", "classifier/model.safetensors"}
-    assert made.keys() == {*MODEL_FILES, *own}
+    # six-mers are found by their name alone
+    assert made.keys() == {*MODEL_FILES, *own} - {"tokenizer.json"}
     for name in {*MODEL_FILES} - {"classifier.json", "README.md"}:
         assert made[name] == (folder / name).read_bytes()
     for name in own:
@@ -118,3 +119,13 @@ def test_a_published_folder_comes_back_from_the_hub(tmp_path, monkeypatch):
         (snapshot / name).symlink_to(blobs / str(number))
     shutil.rmtree(tmp_path / "run")
     assert load_explainer(snapshot).classifier == snapshot / "classifier"
+
+
+def test_a_tokenizer_that_models_define_goes_along(tmp_path):
+    folder = write_models(tmp_path / "run")
+    places = folder, tmp_path / "run/results/explanandum/0"
+    for place in places:
+        (place / "tokenizer.json").write_text("{}")
+    done = export("--explainer", folder, "--output-dir", tmp_path / "made")
+    assert done.returncode == 0, done.stderr
+    assert {"tokenizer.json", "classifier/tokenizer.json"} <= content(tmp_path / "made").keys()
