@@ -59,13 +59,14 @@ def main(args):
             )
     torch.manual_seed(args.seed)
     explainer = objective.make_explainer(own, settings.network, explanandum)
-    task = objective(explainer, explanandum, own, args.seed)
+    task = objective(explainer, explanandum, own, args.seed, args.predicted)
     stamp = {
         "data": fingerprint(training, validation),
         "explanandum": files.sha256(args.explanandum / "model.safetensors"),
         "seed": args.seed,
         "objective": args.settings["objective"],
         **dataclasses.asdict(own),
+        **({"predicted": True} if args.predicted else {}),
     }
     history = train(
         task,
@@ -85,5 +86,10 @@ def main(args):
 if __name__ == "__main__":
     arguments = cli.parser(__doc__)
     arguments.add_argument("--explanandum", type=Path, required=True, help="folder of its model")
+    arguments.add_argument(
+        "--predicted",
+        action="store_true",
+        help="explain the classes that the classifier predicts, not the labels",
+    )
     add_arguments(arguments)
     cli.run(arguments, main, "explainer.batch_size")

@@ -49,6 +49,9 @@ addresses.share([config[section]["url"] for section in SOURCES])
 
 def final_outputs(wildcards):
     """What a plain `snakemake` makes: everything that the configuration has a basis for."""
+    samples = expand("results/explain/{sample}/index.html", sample=SAMPLES)
+    if not LABELLED:
+        return [*of_explainers("0/README.md"), *samples]
     figures = ["table1", "confusion", "sequences", "masks", "chunks"]
     if not GIVEN:  # nobody knows how it was trained
         figures.append("training")
@@ -69,7 +72,7 @@ def final_outputs(wildcards):
             figure=figures,
         ),
         *expand("results/figures/{figure}.svg", figure=overall),
-        *expand("results/explain/{sample}/index.html", sample=SAMPLES),
+        *samples,
     ]
 
 
@@ -319,7 +322,7 @@ def if_measured(name):
 
     def path(wildcards):
         own = [f"results/explainers/{wildcards.explainer}/{name}"]
-        return own if int(wildcards.run) == 0 else []
+        return own if LABELLED and int(wildcards.run) == 0 else []
 
     return path
 

@@ -266,6 +266,8 @@ def contradictions():
     split, backbone = config["split"], config["backbone"]
     if split["test"] + split["validation"] >= 1:
         yield "split.test and split.validation leave nothing to train on: lower one"
+    if not LABELLED and not GIVEN:
+        yield "labels.source: without labels no classifier can be trained: give explanandum.classifier"
     if GIVEN:
         if len(RANKS) > 1:
             yield (
@@ -374,6 +376,8 @@ RANKS = config["ranks"]
 NEEDS_TAXDUMP = config["labels"]["source"] == "ncbi" and "file" not in config["labels"]
 # a classifier that is explained as it is; its folder takes the place of the backbone's
 GIVEN = "classifier" in config["explanandum"]
+# without labels nothing can be scored against them
+LABELLED = config["labels"]["source"] != "none"
 BACKBONE = config["explanandum"]["classifier"] if GIVEN else config["backbone"]
 # what is fetched; the configuration may name a taxonomy that its labels do not need
 SOURCES = [section for section in ("dataset", "taxdump") if section in config]

@@ -32,12 +32,13 @@ class LabelSource(ABC):
     tells the classes of a level apart, since a name alone does not: the same one occurs at several
     levels and below several parents. `<level>_<path>` is a column of the label table, `path` one of
     the class table; it is none of `levels.COLUMNS`. `levels.ALONE` where the levels do not lie below
-    each other.
+    each other. labelled: a record without any label is left out.
     """
 
     Settings: ClassVar[type]
     key: ClassVar[pa.Field]
     path: str
+    labelled: ClassVar[bool] = True
 
     @abstractmethod
     def __init__(self, file: Path | None, settings):

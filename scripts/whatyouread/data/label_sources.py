@@ -3,6 +3,7 @@
 from whatyouread.data.label_source import LabelSource
 from whatyouread.data.lineage_labels import LineageLabels
 from whatyouread.data.ncbi_labels import NcbiLabels
+from whatyouread.data.no_labels import NoLabels
 from whatyouread.data.record_labels import RecordLabels
 from whatyouread.data.table_labels import TableLabels
 from whatyouread.support.cli import UserError
@@ -12,6 +13,7 @@ LABEL_SOURCES: dict[str, type[LabelSource]] = {
     "table": TableLabels,
     "lineage": LineageLabels,
     "record": RecordLabels,
+    "none": NoLabels,
 }
 
 

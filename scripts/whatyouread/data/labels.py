@@ -51,6 +51,7 @@ def label_table(
     different, row = np.unique(lacking, axis=0, return_inverse=True)
     without = np.array([_and(np.array(levels)[one]) for one in different], object)
     excluded = lacking.any(axis=1) if missing == EXCLUDE else lacking.all(axis=1)
+    excluded &= source.labelled
     table["status"] = np.select(
         [table["problem"] != "", excluded, table["sequences"] == table["empty"]],
         [table["problem"].astype(object), without[row], UNUSED],
@@ -161,10 +162,14 @@ def summary_table(
     whole = "sequences in the archive"
     lacking = [(level, kept[kept[f"{level}_{source.path}"].isna()]) for level in levels]
     some = any(len(without) for _, without in lacking)
-    labelled = "at one rank at least" if some else "at all ranks"
+    labelled = "labelled at one rank at least" if some else "labelled at all ranks"
     rows = [
         (whole, totals.pop(whole), ""),
-        ("sequences", _usable(kept), f"kept: labelled {labelled}, not empty"),
+        (
+            "sequences",
+            _usable(kept),
+            f"kept: {labelled if source.labelled else 'of no label'}, not empty",
+        ),
     ]
     top = classes[classes["rank"] == levels[0]]
     for name, number in zip(top["name"], top["sequences"], strict=True):

@@ -88,13 +88,19 @@ def check_records(folder: Path) -> None:
     Of the records only the first one is looked for: whether all are well-formed is found out when
     they are labelled. But a message that a server sends instead of the data is refused here.
     """
-    from whatyouread.data.sequences import begins_like_fasta, begins_like_fragments
+    from whatyouread.data.sequences import (
+        begins_like_fasta,
+        begins_like_fragments,
+        begins_like_table,
+    )
 
     archives.check_archive(folder)
     members = {member.name: member for member in archives.members(folder)}
     seen = {}
     for member in members.values():
         if begins_like_fasta(member) or begins_like_fragments(member, members):
+            return
+        if begins_like_table(member):
             return
         with member.open() as stream:
             seen[member.name] = stream.read(4096)
@@ -103,7 +109,7 @@ def check_records(folder: Path) -> None:
     name, start = next(entry for entry in seen.items() if entry[1].strip())
     more = f" (nor does any of {len(seen) - 1} more files)" if len(seen) > 1 else ""
     raise UserError(
-        f"{name}: no data set: it holds no record, which begins with '>'{more}, but "
+        f"{name}: no data set: it holds no record, which begins with '>', and no table of texts{more}, but "
         f"{describe(start)}; open the address in a browser, and give that of the data themselves"
     )
 

@@ -195,6 +195,11 @@ def begins_like_fragments(member, names: Container[str]) -> bool:
     return begins is not None and _picked_of(member.name, names) in names
 
 
+def begins_like_table(member) -> bool:
+    """Whether a member is called like a table and has a column of texts (`record_tables`)."""
+    return record_tables.kind_of(member, _opened) is not None
+
+
 def _picked_of(name: str, names: Container[str]) -> str:
     picked = name.removesuffix(FRAGMENTS) + PICKED
     if picked not in names:

@@ -130,11 +130,12 @@ def divide(
     split takes at most its share of a class, rounded up: whole groups, in random order, as long as they
     fit. A group that is larger than the share of one of its classes stays in the training split.
     Raises `UserError` when a split comes out empty, or all sequences, or those of the test split,
-    are of a single class of the lowest level.
+    are of a single class of the lowest level; where nothing is labelled, classes do not matter.
     """
     kept = np.flatnonzero(labelled.used)
     of_all = labelled.classes[labelled.lowest.name]
-    if len(_present(of_all[kept])) < 2:
+    labelled_at_all = any((numbers >= 0).any() for numbers in labelled.classes.values())
+    if labelled_at_all and len(_present(of_all[kept])) < 2:
         raise UserError(
             f"the sequences belong to a single {labelled.lowest.name}: there is nothing to classify"
         )
@@ -161,7 +162,7 @@ def divide(
                 + _of_groups(settings, grouped, kept)
                 + ": give it a larger fraction, or more data"
             )
-    if len(tested := _present(of_all[split == TEST])) < 2:
+    if labelled_at_all and len(tested := _present(of_all[split == TEST])) < 2:
         names = ", ".join(labelled.lowest.names[number] for number in tested) or "none"
         raise UserError(
             f"the test split has sequences of one {labelled.lowest.name} only"

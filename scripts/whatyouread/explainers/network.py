@@ -85,7 +85,9 @@ class Explainer(nn.Module):
         """Start from a copy of the Explanandum's token embeddings, scaled to variance 1; return self."""
         with torch.no_grad():
             device = next(explanandum.parameters()).device
-            table = explanandum.embed(torch.arange(len(self.tokenizer), device=device))
+            # each token alone; padding, or a mask, has no embedding there in ESM
+            every = torch.arange(len(self.tokenizer), device=device)
+            table = explanandum.embed(every[:, None])[:, 0].nan_to_num(0, 0, 0)
             self.embedding.weight.copy_(table / table.std())
             self.embedding.weight[self.tokenizer.pad] = 0
         return self.attach(explanandum)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from whatyouread.data.batch import Batch
 from whatyouread.explainers.network import Explainer
 from whatyouread.models.explanandum import Explanandum
+from whatyouread.models.mask_operator import masked_logits
 
 
 class NetworkSettings(NamedTuple):
@@ -34,8 +35,17 @@ class Objective(nn.Module):
     Settings: ClassVar[type]
     tracked: ClassVar[tuple[str, ...]] = ()
 
-    def __init__(self, explainer: Explainer, explanandum: Explanandum, settings, seed: int):
+    def __init__(
+        self,
+        explainer: Explainer,
+        explanandum: Explanandum,
+        settings,
+        seed: int,
+        predicted: bool = False,
+    ):
+        """predicted: what the classifier predicts takes the place of the labels."""
         super().__init__()
+        self.predicted = predicted
         self.explainer, self.settings, self.seed = explainer, settings, seed
         # A tuple hides the Explanandum from PyTorch: `train()` must not turn its dropout on, and
         # checkpoints do not need its weights.
@@ -58,6 +68,14 @@ class Objective(nn.Module):
     def explanandum_on(self, device: torch.device) -> Explanandum:
         """The frozen classifier, moved to the device of a batch."""
         return self._frozen[0].to(device)
+
+    def classes(self, batch: Batch, labels: Tensor) -> Tensor:
+        """The classes to explain, int64 (batch, levels): the labels, or what the classifier predicts."""
+        if not self.predicted:
+            return labels
+        explanandum = self.explanandum_on(batch.device)
+        with torch.no_grad():
+            return explanandum.predictions(masked_logits(explanandum, batch))
 
     def track(self, values: Tensor) -> Tensor:
         """One number for each name in `tracked`, for the training log."""

@@ -76,6 +76,7 @@ class PaperObjective(Objective):
         return Explainer(classes, *network, tokenizer=tokenizer)
 
     def forward(self, batch, labels):
+        labels = self.classes(batch, labels)
         masks = self.settings.masks(self.explainer, batch, labels)
         loss = self.settings.loss(self.explanandum_on(batch.device), batch, labels, masks)
         return {"loss": loss.total.mean(), "values": torch.stack(loss[1:], dim=1)}
