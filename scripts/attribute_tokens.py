@@ -25,7 +25,7 @@ def main(args):
     explainer = load_attached(args.explainer, explanandum) if args.explainer else None
     plain = TokenFile(args.sequences, explanandum.ranks)
     substituted = TokenFile(args.substituted, explanandum.ranks)
-    lineages = class_lineages(plain.labels)
+    lineages = class_lineages(plain.labels, plain.path)
     passes = Passes(explanandum, args.batch_size, device, args.precision)
     own = Attributor(args.method, args.settings, passes, explainer, args.seed)
     own.warn_of_few_samples(plain)

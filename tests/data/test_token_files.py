@@ -304,3 +304,22 @@ def test_a_file_whose_tokens_are_of_another_integer_type(tmp_path):
         writer.write_table(pa.table([["a"], [1], [[3, 7]], [0]], schema=columns))
     with pytest.raises(UserError, match="a column is of another type"):
         TokenFile(path, ["phylum"])
+
+
+def test_a_label_may_be_missing_but_no_class_be_beyond_the_model(token_file, tmp_path):
+    labels = [[0, -1, 4], [-1, 2, -1], [-1, -1, -1]]
+    file = TokenFile(token_file([[3, 9]] * 3, labels), RANKS)
+    assert file.labels.tolist() == labels
+    again = tmp_path / "again.arrow"
+    with write_token_files([again], RANKS, SIX_MERS) as [writer]:
+        writer.write_batch(file.record_batch(np.array([2, 0, 1])))
+    assert TokenFile(again, RANKS).labels.tolist() == [labels[2], labels[0], labels[1]]
+    file.check_classes([1, 3, 5])
+    for counts, words in (
+        ([1, 3, 4], "the class 4 of genus"),
+        ([1, 2, 5], "the class 2 of phylum"),
+    ):
+        with pytest.raises(
+            UserError, match=rf"tokens\.arrow has {words}, and the classes are 0 to"
+        ):
+            file.check_classes(counts)

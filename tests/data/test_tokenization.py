@@ -390,3 +390,24 @@ def test_a_protein_stops_labelling_in_one_line(tmp_path):
     assert made.returncode == 1
     assert made.stderr.strip().splitlines()[-1].endswith("Take the file out of the dataset")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["dataset", "taxdump"]
+
+
+def test_missing_labels_are_kept_and_counted(tmp_path):
+    records = [list(record) for record in RECORDS]
+    records[0][5] = records[1][6] = records[7][6] = -1
+    write_dataset(tmp_path / "dataset", records)
+    write_tables(tmp_path, records)
+    summary, outputs = tokenize(tmp_path)
+    summary = summary.set_index("file")
+    # train: 0, 1, 6; validation: 4, 5; test: 2, 7; explainer_train: 0, 6; explainer_validation: 4
+    assert summary["sequences_phylum"].to_dict() == {
+        "train": 2, "validation": 2, "test": 2, "explainer_train": 1, "explainer_validation": 1,
+    }  # fmt: skip
+    assert summary["sequences_genus"].to_dict() == {
+        "train": 2, "validation": 2, "test": 1, "explainer_train": 2, "explainer_validation": 1,
+    }  # fmt: skip
+    assert TokenFile(outputs["train"], RANKS).labels.tolist() == [[-1, 3], [0, -1], [1, 6]]
+    write_tables(tmp_path)
+    write_dataset(tmp_path / "dataset")
+    whole, _ = tokenize(tmp_path)
+    assert not [name for name in whole if name.startswith("sequences_")]

@@ -216,3 +216,22 @@ def test_a_method_without_a_number_is_neither_ahead_nor_behind():
     assert said in text
     assert "lime: its top 10 % of tokens keep an unknown number of points" in text
     assert "nan" not in text
+
+
+def test_sequences_without_a_label_are_not_scored_and_said(file, passes):
+    methods = methods_of(file)
+    whole, _ = Comparison(passes, file, methods, 3, "explainer_paper").tables()
+    names = [f"sequences_{rank}" for rank in RANKS]
+    assert not set(names) & set(whole)
+    file.labels = file.labels.copy()
+    file.labels[[1, 4], 0] = file.labels[:, 2] = -1
+    table, curves = Comparison(passes, file, methods, 3, "explainer_paper").tables()
+    own = table[table["control"].isin(["none", "shifted"])]
+    assert own[names].drop_duplicates().to_numpy().tolist() == [[4, 6, 0]]
+    assert own["keep_10_genus"].isna().all()
+    row = table[table["control"] == "wrong_class"].iloc[0]
+    assert row[names[2]] == 0
+    assert row[names[0]] <= 4
+    assert table["keep_10_phylum"].equals(whole["keep_10_phylum"])
+    assert curves[curves["rank"] == "genus"]["accuracy"].isna().all()
+    assert table.loc[0, "keep_100_superkingdom"] == 100  # the labels are what the classifier says

@@ -66,9 +66,11 @@ def test_nothing_is_wrong_where_the_label_is_missing(caplog):
 
 def test_lineages_are_those_of_whole_rows():
     labels = np.array([[1, 2, 3], [0, 0, 0], [0, -1, 4], [-1, 1, 2], [0, 0, 0], [0, 0, -1]])
-    assert class_lineages(labels).tolist() == [[0, 0, 0], [1, 2, 3]]
-    with pytest.raises(UserError, match="none of 2 sequences has a label at every level"):
-        class_lineages(labels[2:4])
+    assert class_lineages(labels, "x").tolist() == [[0, 0, 0], [1, 2, 3]]
+    with pytest.raises(
+        UserError, match=r"test\.arrow: none of its 2 sequences has a label at every level"
+    ):
+        class_lineages(labels[2:4], "test.arrow")
 
 
 @pytest.mark.parametrize("genera", [2, 3, 7])

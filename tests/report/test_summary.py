@@ -228,3 +228,16 @@ def test_the_program_reads_and_writes(tmp_path, monkeypatch):
     assert text == summary([expected], RANKS, True, copies(7))
     assert run_program(tmp_path, monkeypatch, "--names", "sharp", "paper", *options) == 1
     assert "--tables: 1 files for 2 --names" in (tmp_path / "log").read_text()
+
+
+def test_labels_that_are_missing_are_said_and_make_a_finding_less_sure():
+    full = measured()
+    text = sentence(full, RANKS)
+    assert "keep more than" in text
+    counts = {"sequences_kingdom": 1400, "sequences_genus": 12}
+    partly = Measured("sharp", full.table.assign(**counts), full.controls)
+    page = " ".join(summary([partly], RANKS, planted=True).split())
+    assert f"on {N} simulated test sequences (with a label: 1,400 / 12), for the masks" in page
+    assert "keep about as much as" in sentence(partly, RANKS)  # two errors of 12 are 23 points
+    few = Measured("sharp", full.table.assign(**counts | {"sequences_genus": 3}), full.controls)
+    assert "3 sequences are too few" in sentence(few, RANKS)

@@ -33,18 +33,21 @@ from helpers_training import (
 )
 from torch import nn
 
-from whatyouread.data.token_files import TokenFile
+from whatyouread.data.token_files import TokenFile, write_token_files
 from whatyouread.evaluate.baseline_masks import Judge
 from whatyouread.explainers.losses import classification_loss
 from whatyouread.explainers.network import Explainer
+from whatyouread.explainers.objective import NetworkSettings
 from whatyouread.explainers.paper import PaperObjective, Settings
 from whatyouread.explainers.saved import load_explainer
+from whatyouread.explainers.sharp import Settings as SharpSettings
+from whatyouread.explainers.sharp import SharpObjective
 from whatyouread.models.explanandum import Explanandum
 from whatyouread.models.inference import Passes
 from whatyouread.models.saving import load_model
 from whatyouread.support.cli import UserError
 from whatyouread.support.files import sha256
-from whatyouread.training.batches import Batches
+from whatyouread.training.batches import Batches, in_turn
 from whatyouread.training.classification import ClassificationTask
 from whatyouread.training.settings import TrainingSettings
 from whatyouread.training.train import train
@@ -376,3 +379,78 @@ def test_classes_of_another_classifier_are_not_recorded(inputs, one_class, tmp_p
     with pytest.raises(UserError, match="has no classes of the level genus"):
         recorded(tmp_path, inputs, classes=table)
     assert not (tmp_path / "classifier.json").exists()
+
+
+@pytest.fixture(scope="module")
+def partly(inputs, tmp_path_factory):
+    """The token files of `inputs` in which every third sequence lacks a label."""
+    folder = tmp_path_factory.mktemp("partly")
+    shutil.copytree(inputs, folder, dirs_exist_ok=True)
+    for name in ("train", "validation"):
+        file = TokenFile(inputs / f"{name}.arrow", RANKS)
+        labels = file.labels.copy()
+        labels[::3, 0] = labels[1::3, 1] = -1
+        file.labels = labels
+        with write_token_files([folder / f"{name}.arrow"], RANKS, file.tokenizer) as [writer]:
+            writer.write_batch(file.record_batch(np.arange(len(file))))
+    return folder
+
+
+def tasks_of_each_kind():
+    explanandum = small_explanandum(4)
+    paper = {"a": Settings(), "b": Settings(target_mask="mean", entropy="normalised")}
+    tasks = {n: PaperObjective(small_explainer(2), explanandum, s, 11) for n, s in paper.items()}
+    sharp = SharpObjective.make_explainer(SharpSettings(), NetworkSettings(6, 5, 1), explanandum)
+    tasks["sharp"] = SharpObjective(sharp, explanandum, SharpSettings(), 11)
+    return tasks | {"classification": ClassificationTask(small_explanandum(5))}
+
+
+@pytest.mark.parametrize("name", ["a", "b", "sharp", "classification"])
+def test_the_loss_with_missing_labels_does_not_depend_on_the_batches(partly, name):
+    task = tasks_of_each_kind()[name].eval()
+    file = TokenFile(partly / "validation.arrow", RANKS)
+    made = Batches(file, 1)
+
+    def loss(size):
+        parts = [made.__getitems__(rows) for rows in in_turn(len(file), size)]
+        with torch.no_grad():
+            sums = [float(task(**part)["loss"]) * len(part["labels"]) for part in parts]
+        return sum(sums) / len(file)
+
+    whole = loss(len(file))
+    assert math.isfinite(whole)
+    assert [loss(size) for size in (1, 5, 8)] == pytest.approx([whole] * 3, rel=1e-5)
+
+
+@pytest.mark.parametrize("objective", ["paper", "sharp"])
+def test_an_explainer_learns_with_missing_labels(partly, tmp_path, objective):
+    history = read_history(
+        run("train_explainer", partly, tmp_path, objective=objective, learning_rate=0.02, epochs=2)
+    )
+    assert history["training_loss"].iloc[-1] < history["training_loss"].iloc[0]
+    assert history.notna().all(axis=None)
+
+
+def test_labels_that_are_missing_are_not_scored_in_validation(partly, tmp_path):
+    history = read_history(run("train_explanandum", partly, tmp_path))
+    model = load_model(Explanandum, tmp_path / "out")
+    file = TokenFile(partly / "validation.arrow", RANKS)
+    predicted = Passes(model, 8, CPU).predict(file, np.ones((len(file), file.lengths.max()), "f4"))
+    best = history.loc[history["validation_loss"].idxmin()]
+    for i, rank in enumerate(RANKS):
+        known = file.labels[:, i] >= 0
+        labels, said = file.labels[known, i], predicted[known, i]
+        recall = np.mean([(said[labels == c] == c).mean() for c in np.unique(labels)])
+        assert best[f"validation_{rank}_balanced_accuracy"] == pytest.approx(recall)
+
+
+def test_a_class_beyond_the_classifiers_is_one_line(partly, tmp_path):
+    file = TokenFile(partly / "train.arrow", RANKS)
+    file.labels[3, 1] = 4
+    folder = tmp_path / "in"
+    shutil.copytree(partly, folder)
+    with write_token_files([folder / "train.arrow"], RANKS, file.tokenizer) as [writer]:
+        writer.write_batch(file.record_batch(np.arange(len(file))))
+    for name in ("train_explanandum", "train_explainer"):
+        with pytest.raises(UserError, match="the class 4 of genus, and the classes are 0 to 3"):
+            run(name, folder, tmp_path / name)

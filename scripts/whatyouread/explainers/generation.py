@@ -36,7 +36,7 @@ def generate_masks(
     """
     explanandum, device = passes.explanandum, passes.device
     explainer = explainer.to(device).eval()
-    lineages, wanted = class_lineages(file.labels), part.rows(len(file))
+    lineages, wanted = class_lineages(file.labels, file.path), part.rows(len(file))
     with (
         atomic(path) as temporary,
         pq.ParquetWriter(temporary, mask_schema(file.ranks), compression="zstd") as writer,

@@ -22,17 +22,17 @@ UNCOUNTED = -1
 `statistics.balanced_accuracy` leaves it out."""
 
 
-def class_lineages(labels: np.ndarray) -> np.ndarray:
+def class_lineages(labels: np.ndarray, of: object) -> np.ndarray:
     """The class combinations that exist, int64 (k, ranks), sorted: those of sequences with all labels.
 
-    labels: int64 (n, ranks). Raises UserError where no sequence has a label at every rank.
+    labels: int64 (n, ranks), -1 where one is missing; of: the file they are of, for the complaint. Raises
+    UserError where no sequence has a label at every rank.
     """
     complete = labels[(labels != UNCOUNTED).all(1)]
     if not len(complete):
         raise UserError(
-            f"none of {len(labels)} sequences has a label at every level, so that no combination of"
-            " classes is known from which a wrong one could be drawn: label some at every level, or"
-            " give fewer levels"
+            f"{of}: none of its {len(labels)} sequences has a label at every level, and so no wrong classes"
+            " can be drawn from those that go together: label some at every level, or choose fewer levels"
         )
     return np.unique(complete, axis=0)
 
