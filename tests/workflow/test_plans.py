@@ -33,8 +33,9 @@ RULES = re.findall(
 def test_the_papers_run_is_planned(papers_folder):
     done = snakemake(papers_folder, *PLAN)
     planned = jobs(done)
-    # simulated data only; runs that train another classifier; samples of a user
+    # simulated data only; runs that train another classifier; samples of a user; a given classifier
     absent = {"simulate_dataset", "localize_masks", "resplit_tokens", "explain_sequences"}
+    absent.add("adopt_classifier")
     assert set(planned) == {"all", *RULES} - absent
     assert planned["train_explainer"] == 6  # two Explainers, three seeds
     assert planned["train_explanandum"] == 1
@@ -524,3 +525,66 @@ def test_labels_of_headers_and_a_map_reach_the_program(tmp_path):
 def test_the_taxonomy_is_asked_for_where_it_is_needed(tmp_path):
     config = own_data(tmp_path)
     assert "config: 'taxdump' is a required property" in complaint(write_config(tmp_path, config))
+
+
+GIVEN = {
+    "dataset": {"url": "file:peptides.tsv"},
+    "taxdump": None,
+    "sequences": {"alphabet": "protein"},
+    "tokenizer": "backbone",
+    "ranks": ["kind"],
+    "explanandum": {"classifier": {"path": "published"}},
+    "labels": {"source": "record"},
+    "runs": {"kind": "explainer", "number": 1},
+}
+
+
+def given_config(folder, **changed):
+    (folder / "published").mkdir()
+    (folder / "peptides.tsv").write_text("id\ttext\tkind\na\tMKV\tyes\n")
+    config = {key: value for key, value in (TINY | GIVEN | changed).items() if value is not None}
+    return write_config(
+        folder, {key: value for key, value in config.items() if key != "simulation"}
+    )
+
+
+def test_a_given_classifier_is_adopted_and_not_trained(tmp_path):
+    done = snakemake(given_config(tmp_path), *PLAN)
+    assert done.returncode == 0, done.stderr
+    planned = jobs(done)
+    assert planned["adopt_classifier"] == 1
+    assert planned["train_explainer"] == 2
+    assert not {"train_explanandum", "plot_training", "download_taxdump"} & set(planned)
+    [command] = [line for line in done.stdout.splitlines() if "label_taxonomy.py" in line]
+    assert "--classes-of results/explanandum/classes.tsv" in command
+    trained = [line for line in done.stdout.splitlines() if "train_explainer.py" in line]
+    assert all("--predicted" in line for line in trained)
+    # the folder that is fetched is the classifier's
+    [command] = [line for line in done.stdout.splitlines() if "download_backbone.py" in line]
+    assert '"path": "published"' in command
+
+
+def test_without_labels_the_explainers_are_all_that_is_made(tmp_path):
+    done = snakemake(given_config(tmp_path, labels={"source": "none"}), *PLAN)
+    assert done.returncode == 0, done.stderr
+    planned = jobs(done)
+    assert planned["train_explainer"] == planned["write_model_card"] == 2
+    assert not {"evaluate_masks", "generate_masks", "compare_methods"} & set(planned)
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"ranks": ["phylum", "genus"]}, "ranks: a classifier that is given has one level"),
+        ({"tokenizer": "six_mers"}, "set tokenizer: backbone"),
+        ({"runs": {"kind": "explanandum", "number": 2}}, "set runs.kind: explainer"),
+        ({"explanandum": {"classifier": {}}}, "explanandum.classifier"),
+        ({"explanandum": {"classifier": {"repository": "a/b"}}}, "'revision' is a required"),
+        ({"explanandum": {}, "labels": {"source": "none"}}, "give explanandum.classifier"),
+    ],
+)
+def test_what_a_given_classifier_cannot_have_is_refused(tmp_path, changed, said):
+    done = snakemake(given_config(tmp_path, **changed), *PLAN)
+    assert done.returncode == 1
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
