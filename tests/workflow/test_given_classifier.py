@@ -60,7 +60,7 @@ def as_text(text):
 
 
 def test_a_classifier_is_explained_as_it_is(published):
-    folder, texts, logits = published
+    folder, _, logits = published
     write_config(folder, CONFIG)
     targets = ["results/table1.tsv", "results/summary.md", "results/comparison.tsv"]
     targets.append("results/explainers/sharp/0/README.md")
