@@ -13,8 +13,9 @@ from whatyouread.support import cli, files
 def main(args):
     import pyarrow.parquet as pq
 
-    from whatyouread.data import labels, splitting
+    from whatyouread.data import labels, split_summary, splitting
     from whatyouread.data.copies import SCHEMA
+    from whatyouread.data.given_splits import given_splits
     from whatyouread.data.levels import choose_levels
 
     settings = cli.settings(splitting.Settings, args.settings)
@@ -25,13 +26,14 @@ def main(args):
     index = files.read_parquet(args.sequences, columns)
     labelled = labels.label_sequences(index, table, levels)
     copies = files.read_parquet(args.copies, list(SCHEMA.names)) if args.copies else None
+    given = given_splits(index, table, settings)
     grouped = splitting.groups(index, table, settings, copies)
-    division = splitting.divide(index, labelled, settings, args.seed, grouped)
-    summary = splitting.summary_table(index, division, labelled, published)
+    division = splitting.divide(index, labelled, settings, args.seed, grouped, given)
+    summary = split_summary.summary_table(index, division, labelled, published)
     with files.atomic(args.splits) as temporary:
         pq.write_table(splitting.split_table(division, labelled), temporary, compression="zstd")
     files.write_tsv(args.summary, summary)
-    labels.log_summary(summary)
+    labels.log_summary(summary, split_summary.doubtful(summary))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from whatyouread.data import splitting
+from whatyouread.data import split_summary, splitting
 from whatyouread.data.labels import label_sequences
 from whatyouread.data.splitting import NONE, TEST, TRAIN, VALIDATION
 from whatyouread.support.cli import UserError
@@ -18,7 +18,7 @@ RANKS = ["phylum", "genus"]
 
 
 def summary(made, division):
-    table = splitting.summary_table(made[0], division, made[1], {"test sequences": 5})
+    table = split_summary.summary_table(made[0], division, made[1], {"test sequences": 5})
     return table.set_index("quantity")
 
 

@@ -521,6 +521,44 @@ def test_a_table_without_the_levels_stops_at_planning(tmp_path, content, words):
     assert words in complaint(write_config(tmp_path, config))
 
 
+def test_the_column_of_given_splits_reaches_both_programs(tmp_path):
+    (tmp_path / "labels.tsv").write_text("id\tgenus\tsplit\ns1\ta\ttest\n")
+    config = own_data(tmp_path, source="table", file="labels.tsv", hierarchy=False)
+    # test is not used, so that any sum does
+    config |= {"ranks": ["genus"], "split": {"given": "split", "test": 0.5, "validation": 0.6}}
+    done = snakemake(write_config(tmp_path, config), *PLAN, "results/split/splits.parquet")
+    words = words_of(done, "label_taxonomy")
+    own = json.loads(words[words.index("--source-settings") + 1])
+    assert own == {"hierarchy": False, "split": "split"}
+    words = words_of(done, "split_dataset")
+    assert json.loads(words[words.index("--settings") + 1])["given"] == "split"
+    without = config | {"split": {}}
+    done = snakemake(write_config(tmp_path, without), *PLAN, "results/split/splits.parquet")
+    words = words_of(done, "label_taxonomy")
+    assert words[words.index("--source-settings") + 1] == '{"hierarchy": false}'
+    words = words_of(done, "split_dataset")
+    assert "given" not in json.loads(words[words.index("--settings") + 1])
+
+
+@pytest.mark.parametrize(
+    ("source", "given", "words"),
+    [
+        ("table", {"given": "fold"}, "labels.tsv has no column fold, only genus, split"),
+        ("table", {"given": "genus"}, "split.given: genus is one of the ranks"),
+        ("table", {"given": ""}, "config: split.given: '' should be non-empty"),
+        ("record", {"given": "split", "group_by": "cluster"}, "and group_by cluster would make"),
+        ("lineage", {"given": "split"}, "split.given: labels.source lineage has no column split"),
+        ("ncbi", {"given": "split"}, "split.given: labels.source ncbi has no column split"),
+    ],
+)
+def test_splits_that_cannot_be_given(tmp_path, source, given, words):
+    (tmp_path / "labels.tsv").write_text("id\tgenus\tsplit\ns1\ta\ttest\n")
+    file = {"file": "labels.tsv"} if source == "table" else {}
+    config = own_data(tmp_path, source=source, **file) | {"ranks": ["genus"], "split": given}
+    config |= {"taxdump": TINY["taxdump"]} if source == "ncbi" else {}
+    assert words in complaint(write_config(tmp_path, config))
+
+
 def test_labels_of_headers_and_a_map_reach_the_program(tmp_path):
     write_config(tmp_path, own_data(tmp_path, source="lineage"))
     words = words_of(snakemake(tmp_path, *PLAN, "results/taxonomy/labels.tsv"), "label_taxonomy")

@@ -99,6 +99,8 @@ def label_settings(wildcards):
     """The settings that the label source has for itself, as JSON."""
     shared = ("source", "missing", "file")
     own = {k: v for k, v in config["labels"].items() if k not in shared}
+    if "given" in config["split"]:
+        own["split"] = config["split"]["given"]
     return json.dumps(
         own | {"map": placed(path) for path in label_map(wildcards)}, sort_keys=True
     )

@@ -264,7 +264,9 @@ def unknown(key, place, value):
 def contradictions():
     """What the schema cannot see: values that do not go together, in words."""
     split, backbone = config["split"], config["backbone"]
-    if split["test"] + split["validation"] >= 1:
+    if "given" in split:
+        yield from given_splits_that_cannot_be()
+    elif split["test"] + split["validation"] >= 1:
         yield "split.test and split.validation leave nothing to train on: lower one"
     if not LABELLED and not GIVEN:
         yield "labels.source: without labels no classifier can be trained: give explanandum.classifier"
@@ -324,6 +326,20 @@ def contradictions():
     yield from endangered()
 
 
+def given_splits_that_cannot_be():
+    """Why the splits cannot be given by this column, in words."""
+    column, source = config["split"]["given"], config["labels"]["source"]
+    if source in ("ncbi", "lineage", "none"):
+        yield (
+            f"split.given: labels.source {source} has no column {column}: the labels must be those of a "
+            "table or of fields of the records (table, record)"
+        )
+    if (by := config["split"]["group_by"]) != "none":
+        yield f"split.given: the splits are given, and group_by {by} would make others: leave one out"
+    if column in RANKS:
+        yield f"split.given: {column} is one of the ranks: a level is no split"
+
+
 def levels_that_cannot_be():
     """Levels that are not in the table of labels, or whose files would overwrite each other, in words."""
     for rank, number in Counter(rank.casefold() for rank in RANKS).items():
@@ -348,6 +364,8 @@ def levels_that_cannot_be():
             f"ranks: {path} has no column {lacking[0]}; give some of its levels, from the highest to "
             f"the lowest: ranks: [{', '.join(columns)}]"
         )
+    if (column := config["split"].get("given", columns[0])) not in columns:
+        yield f"split.given: {path} has no column {column}, only {', '.join(columns)}"
 
 
 def stop_at(lines):

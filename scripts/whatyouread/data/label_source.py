@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 KEPT = "kept"
 """The status of a key whose sequences are used."""
+GIVEN_SPLIT = "split.given"
+"""The column of the label table for splits that somebody else made; no level can be called so."""
 
 
 class LabelSource(ABC):

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import pandas as pd
 import pyarrow as pa
 
-from whatyouread.data.label_source import KEPT, LabelSource
+from whatyouread.data.label_source import GIVEN_SPLIT, KEPT, LabelSource
 from whatyouread.data.levels import ALONE
 from whatyouread.data.row_lookup import RowLookup
 from whatyouread.support.cli import log
@@ -43,6 +43,10 @@ class NamedLabels(LabelSource):
         their classes apart; "" where there is no name.
         """
 
+    def splits(self, keys: list[str]) -> list[str] | None:
+        """What the records of each key have in the column of given splits; None without such a column."""
+        return None
+
     def labels(self, keys: pa.Array, levels: Sequence[str]) -> pd.DataFrame:
         texts = keys.to_pylist()
         names, problems = self.names(texts, levels)
@@ -50,6 +54,8 @@ class NamedLabels(LabelSource):
             pd.Series(texts, dtype=object) != NOT_FOUND, NO_ROW
         )
         made = pd.DataFrame({self.key.name: texts})
+        if (splits := self.splits(texts)) is not None:
+            made[GIVEN_SPLIT] = splits
         paths, ambiguous = (
             (names.where(names != ""), pd.Series("", names.index, dtype=object))
             if self.path == ALONE
@@ -63,8 +69,9 @@ class NamedLabels(LabelSource):
 
     def summary(self, table, level_rows):
         known = table[table[self.key.name] != NOT_FOUND]
+        of_splits = ", of labels and given splits" if GIVEN_SPLIT in table else ""
         rows = [
-            (f"different {self.key.name}s", len(known), "in the archive"),
+            (f"different {self.key.name}s", len(known), f"in the archive{of_splits}"),
             (f"{self.key.name}s", int((known["status"] == KEPT).sum()), "of kept sequences"),
             *level_rows,
         ]

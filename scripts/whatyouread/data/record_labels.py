@@ -11,6 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from whatyouread.data.label_source import GIVEN_SPLIT
 from whatyouread.data.levels import ALONE
 from whatyouread.data.named_labels import NamedLabels, joined
 from whatyouread.data.record_tables import SEVERAL
@@ -24,21 +25,27 @@ _NOT_YET = "several labels at once are not read yet: give one label to each reco
 class RecordLabels(NamedLabels):
     """The field of a level is called like it; that of a single level also `label` or `labels`.
 
-    The key is the names at the levels that are asked for, joined. An empty field is a missing label.
+    The key is the names at the levels that are asked for, and the given split, joined, so that records
+    of other splits have other keys. An empty field is a missing label.
     Several labels at once, a list or, in `labels`, words divided by blanks, are refused.
     """
 
     @dataclass(frozen=True)
     class Settings:
-        """hierarchy: the levels lie below each other, in the order in which they are asked for."""
+        """hierarchy: the levels lie below each other, in the order in which they are asked for.
+
+        split: the field of given splits (`given_splits`), if any.
+        """
 
         hierarchy: bool = True
+        split: str = ""
 
     key = pa.field("combination", pa.string())
 
     def __init__(self, file: Path | None, settings: Settings):
         if not settings.hierarchy:
             self.path = ALONE
+        self._split = settings.split
         self._names: dict[str, tuple[str, ...]] = {}
 
     def prepare(self, levels, batches):
@@ -50,7 +57,9 @@ class RecordLabels(NamedLabels):
                 f"{batch.source}: its records have no fields, so labels.source record has no labels for"
                 " them: give TSV, CSV or JSONL, or another labels.source"
             )
-        columns = [self._column(batch, level) for level in self._levels]
+        columns = [self._labels(batch, level) for level in self._levels]
+        if self._split:
+            columns.append(_column(batch, [self._split], "split.given"))
         # few different ones, of many records
         table = pa.table(columns, names=[str(i) for i in range(len(columns))])
         frame = table.to_pandas()
@@ -62,39 +71,45 @@ class RecordLabels(NamedLabels):
 
     def names(self, keys, levels):
         rows = [self._names[key] for key in keys]
-        return pd.DataFrame(rows, columns=self._levels)[list(levels)], [""] * len(keys)
+        columns = [*self._levels, *([GIVEN_SPLIT] if self._split else [])]
+        return pd.DataFrame(rows, columns=columns)[list(levels)], [""] * len(keys)
+
+    def splits(self, keys):
+        return [self._names[key][-1] for key in keys] if self._split else None
 
     def doubt(self):
         return "do the records have these fields?"
 
-    def _column(self, batch, level: str) -> pa.Array:
+    def _labels(self, batch, level: str) -> pa.Array:
         """The names at a level, "" for none, (n,)."""
-        known = batch.fields.column_names
-        fits = [level, *(ONE_LEVEL if len(self._levels) == 1 else ())]
-        name = next((one for one in fits if one in known), None)
-        if name is None:
-            raise UserError(
-                f"{batch.source}: no record has a field {' or '.join(fits)} (ranks), only"
-                f" {', '.join(known) or 'its text'}"
-            )
-        column = pc.utf8_trim_whitespace(pc.fill_null(batch.fields[name].combine_chunks(), ""))
-        lists = pc.starts_with(column, SEVERAL).to_numpy(zero_copy_only=False)
-        if lists.any():
-            column = pa.array(
-                [
-                    _only(batch, row, name, text) if is_list else text
-                    for row, (text, is_list) in enumerate(
-                        zip(column.to_pylist(), lists, strict=True)
-                    )
-                ],
-                pa.string(),
-            )
-        elif name == "labels":
-            words = pc.match_substring_regex(column, r"\s").to_numpy(zero_copy_only=False)
-            if words.any():
-                row = int(np.argmax(words))
-                raise batch.error(row, f"labels is {column[row].as_py()!r}: {_NOT_YET}")
-        return column
+        one = len(self._levels) == 1
+        return _column(batch, [level, *(ONE_LEVEL if one else ())], "ranks")
+
+
+def _column(batch, fits: list[str], key: str) -> pa.Array:
+    """The texts of the first of some fields that is there, "" for none, (n,). key: that asks for it."""
+    known = batch.fields.column_names
+    name = next((one for one in fits if one in known), None)
+    if name is None:
+        raise UserError(
+            f"{batch.source}: no record has a field {' or '.join(fits)} ({key}), only"
+            f" {', '.join(known) or 'its text'}"
+        )
+    column = pc.utf8_trim_whitespace(pc.fill_null(batch.fields[name].combine_chunks(), ""))
+    lists = pc.starts_with(column, SEVERAL).to_numpy(zero_copy_only=False)
+    if lists.any():
+        texts = zip(column.to_pylist(), lists, strict=True)
+        only = (
+            _only(batch, row, name, text) if is_list else text
+            for row, (text, is_list) in enumerate(texts)
+        )
+        column = pa.array(list(only), pa.string())
+    elif name == "labels":
+        words = pc.match_substring_regex(column, r"\s").to_numpy(zero_copy_only=False)
+        if words.any():
+            row = int(np.argmax(words))
+            raise batch.error(row, f"labels is {column[row].as_py()!r}: {_NOT_YET}")
+    return column
 
 
 def _only(batch, row: int, name: str, text: str) -> str:

@@ -8,7 +8,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from whatyouread.data.levels import Level
-from whatyouread.data.splitting import SPLITS, TEST, TRAIN, VALIDATION, across
+from whatyouread.data.split_summary import across
+from whatyouread.data.splitting import SPLITS, TEST, TRAIN, VALIDATION
 from whatyouread.support.cli import UserError, log
 
 NEAR = "a near-copy"

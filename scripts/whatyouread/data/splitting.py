@@ -5,7 +5,6 @@ over the kept sequences ordered by (hash, source, header).
 """
 
 import math
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -15,14 +14,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from whatyouread.data.copies import SIMILARITY
-from whatyouread.data.labels import Labelled, beside_paper, label_rows
+from whatyouread.data.labels import Labelled, label_rows
 from whatyouread.support.cli import UserError, log
-from whatyouread.support.text import named
 
 UNGROUPED, DUPLICATES, CLUSTER = "none", "duplicates", "cluster"
-CLASSES_SHOWN = 20
-NEAR = "a near-copy"
-NEAR_COPIED = f"test sequences with {NEAR} in train"
 MANY = 0.05  # of the sequences of a split: what is worth a warning
 SPLITS = ("train", "validation", "test", "none")
 TRAIN, VALIDATION, TEST, NONE = range(4)
@@ -35,7 +30,9 @@ class Settings:
     test, validation: fractions of the kept sequences. explainer_train, explainer_validation: the part
     of the training and validation split that the Explainer learns from, a fraction up to 1 or a number.
     group_by: what goes into the same split as a whole (`groups`): "none", "duplicates", "cluster" or a
-    column of the label table. similarity: of near-copies, see `copies`.
+    column of the label table. similarity: of near-copies, see `copies`. given: the column that says where
+    each sequence goes (`given_splits`); then `test` is not used, and `validation` only where the column
+    has no validation split.
     """
 
     test: float
@@ -44,6 +41,7 @@ class Settings:
     explainer_validation: float
     group_by: str = UNGROUPED
     similarity: float = SIMILARITY
+    given: str = ""
 
     def __post_init__(self):
         for name in ("test", "validation"):
@@ -51,7 +49,12 @@ class Settings:
                 raise UserError(
                     f"split.{name} is {getattr(self, name)}: give a fraction within 0..1"
                 )
-        if self.test + self.validation >= 1:
+        if self.given and self.group_by != UNGROUPED:
+            raise UserError(
+                f"split.given is {self.given!r} and split.group_by {self.group_by!r}: splits that are"
+                " given cannot keep groups together: leave one out"
+            )
+        if not self.given and self.test + self.validation >= 1:
             raise UserError(
                 f"split.test and split.validation are {self.test} and {self.validation}:"
                 " together they must stay below 1, or nothing is left to train on"
@@ -64,18 +67,30 @@ class Settings:
                 )
 
 
+class Given(NamedTuple):
+    """Splits that somebody else made: the column that has them, and int8 (n,), positions in `SPLITS`."""
+
+    column: str
+    split: np.ndarray
+
+    @property
+    def by(self) -> str:
+        return f"the column {self.column} (split.given)"
+
+
 class Division(NamedTuple):
     """Where every row of the index goes, in its order.
 
     split, explainer: int8 (n,), positions in `SPLITS` (explainer: train, validation or none). groups:
     see `groups`; too_large: bool (n,), the group is larger than the share of the test split in one of its
-    classes; None where nothing is grouped.
+    classes; None where nothing is grouped. given: what the splits were taken from, if they are given.
     """
 
     split: np.ndarray
     explainer: np.ndarray
     groups: np.ndarray | None = None
     too_large: np.ndarray | None = None
+    given: Given | None = None
 
 
 def groups(
@@ -118,6 +133,7 @@ def divide(
     settings: Settings,
     seed: int,
     grouped: np.ndarray | None = None,
+    given: Given | None = None,
 ) -> Division:
     """Draw the splits of all sequences of the index (`census.index_schema`).
 
@@ -129,21 +145,31 @@ def divide(
     grouped: see `groups`. Then these numbers are what the test split takes at most, and the validation
     split takes at most its share of a class, rounded up: whole groups, in random order, as long as they
     fit. A group that is larger than the share of one of its classes stays in the training split.
+
+    given: then the sequences go where it says; only where it has no validation split that is drawn from
+    the training split, as above.
     Raises `UserError` when a split comes out empty, or all sequences, or those of the test split,
     are of a single class of the lowest level; where nothing is labelled, classes do not matter.
     """
-    kept = np.flatnonzero(labelled.used)
+    kept = np.flatnonzero(labelled.used if given is None else labelled.used & (given.split != NONE))
     of_all = labelled.classes[labelled.lowest.name]
     labelled_at_all = any((numbers >= 0).any() for numbers in labelled.classes.values())
-    if labelled_at_all and len(_present(of_all[kept])) < 2:
+    if labelled_at_all and len(present(of_all[kept])) < 2:
+        which = "" if given is None else f" that {given.by} puts into a split"
         raise UserError(
-            f"the sequences belong to a single {labelled.lowest.name}: there is nothing to classify"
+            f"the sequences{which} belong to a single {labelled.lowest.name}: there is nothing to"
+            " classify"
         )
     kept = kept[_order(index.take(pa.array(kept)))]
     lowest = of_all[kept]
     rng = np.random.Generator(np.random.PCG64(seed))
     too_large = None
-    if grouped is None:
+    if given is not None:
+        drawn = given.split[kept]
+        if not (given.split == VALIDATION).any():
+            classes = np.unique(lowest, return_inverse=True)[1]
+            drawn = _draw_validation(drawn, classes, settings, rng)
+    elif grouped is None:
         drawn = _draw(lowest, settings, rng)
     else:
         too_large = np.zeros(len(index), bool)
@@ -160,18 +186,21 @@ def divide(
             raise UserError(
                 f"the {SPLITS[part]} split is empty with {len(kept)} sequences"
                 + _of_groups(settings, grouped, kept)
-                + ": give it a larger fraction, or more data"
+                + _of_given(given, part)
             )
-    if labelled_at_all and len(tested := _present(of_all[split == TEST])) < 2:
+    if labelled_at_all and len(tested := present(of_all[split == TEST])) < 2:
         names = ", ".join(labelled.lowest.names[number] for number in tested) or "none"
+        remedy = (
+            "give a larger split.test, or more data" if given is None else f"{given.by} says so"
+        )
         raise UserError(
             f"the test split has sequences of one {labelled.lowest.name} only"
-            f" ({names}), and so no wrong classes: give a larger split.test, or more data"
+            f" ({names}), and so no wrong classes: {remedy}"
         )
-    return Division(split, explainer, grouped, too_large)
+    return Division(split, explainer, grouped, too_large, given)
 
 
-def _present(classes: np.ndarray) -> np.ndarray:
+def present(classes: np.ndarray) -> np.ndarray:
     """The different classes of sequences, ascending, without that of missing labels."""
     return np.unique(classes[classes >= 0])
 
@@ -215,18 +244,28 @@ def stratified_counts(sizes: np.ndarray, fraction: float, rng: np.random.Generat
 
 def _draw(lowest: np.ndarray, settings: Settings, rng: np.random.Generator) -> np.ndarray:
     """The split of each of the sequences whose classes at the lowest level are given: int8."""
-    names, classes, sizes = np.unique(lowest, return_inverse=True, return_counts=True)
+    _, classes, sizes = np.unique(lowest, return_inverse=True, return_counts=True)
     split = np.full(len(lowest), TRAIN, np.int8)
     counts = stratified_counts(sizes, settings.test, rng)
     place = _place_in_class(rng.permutation(len(lowest)), classes, sizes)
     split[place < counts[classes]] = TEST
+    return _draw_validation(split, classes, settings, rng)
 
+
+def _draw_validation(
+    split: np.ndarray, classes: np.ndarray, settings: Settings, rng: np.random.Generator
+) -> np.ndarray:
+    """The splits, int8 (n,), with a part of those in the training split moved to the validation split.
+
+    classes: int (n,), numbered from 0 without gaps. Each class of the training split keeps a sequence.
+    """
+    split = split.copy()
     rest = np.flatnonzero(split == TRAIN)
     keys = rng.permutation(len(rest))
-    left = np.bincount(classes[rest], minlength=len(names))
+    left = np.bincount(classes[rest], minlength=classes.max() + 1)
     last = _place_in_class(keys, classes[rest], left) == left[classes[rest]] - 1
     allowed = np.flatnonzero(~last)
-    number = _round(settings.validation * len(lowest))
+    number = _round(settings.validation * len(split))
     if number > len(allowed):
         log.warning(
             "only %d of %d sequences go to the validation split: each of the others is the last"
@@ -341,6 +380,12 @@ def _of_groups(settings: Settings, grouped: np.ndarray | None, kept: np.ndarray)
     return f" in {number} groups, which split.group_by ({settings.group_by}) keeps whole"
 
 
+def _of_given(given: Given | None, part: int) -> str:
+    if given is None or not (given.split == part).any():
+        return ": give it a larger fraction, or more data"
+    return f": none of the sequences that {given.by} puts there is used: see why in label_taxonomy's summary"
+
+
 def _order(index: pa.Table) -> np.ndarray:
     """The rows by hash, then source, then header, int64 (n,)."""
     hashes = index.column("hash").to_numpy()
@@ -367,74 +412,3 @@ def _number(wanted: float, there: int, name: str, split: str) -> int:
 def _round(value: float) -> int:
     """The nearest integer, halves up."""
     return math.floor(value + 0.5)
-
-
-def summary_table(
-    index: pa.Table, division: Division, labelled: Labelled, paper: Mapping[str, int]
-) -> pd.DataFrame:
-    """Sequences and classes per split, classes too small to be tested, groups, exact copies across splits.
-
-    The columns of `labels.summary_table`: `quantity`, `value`, `paper`, `detail`.
-    """
-    split, explainer = division.split, division.explainer
-    rows = [
-        (f"{SPLITS[part]} sequences", int((split == part).sum()), "")
-        for part in (TRAIN, VALIDATION, TEST)
-    ]
-    rows.append(("sequences in no split", int((split == NONE).sum()), "excluded by label_taxonomy"))
-    for part in (TRAIN, VALIDATION):
-        detail = f"drawn from the {SPLITS[part]} split"
-        rows.append((f"explainer {SPLITS[part]} sequences", int((explainer == part).sum()), detail))
-    for level, numbers in labelled.classes.items():
-        for part in (TRAIN, VALIDATION, TEST):
-            of_part = numbers[split == part]
-            rows.append((f"{SPLITS[part]} classes of rank {level}", len(_present(of_part)), ""))
-            if lacking := int((of_part < 0).sum()):
-                rows.append((f"{SPLITS[part]} sequences without {level}", lacking, "class -1"))
-    lowest = labelled.lowest
-    numbers = labelled.classes[lowest.name]
-    untested = np.setdiff1d(_present(numbers[split != NONE]), numbers[split == TEST])
-    small = "too small for" if division.groups is None else "too small, or of too large groups, for"
-    rows.append(
-        (
-            f"classes of rank {lowest.name} {small} the test split",
-            len(untested),
-            named([lowest.names[number] for number in untested]),
-        )
-    )
-    rows += _group_rows(division)
-    hashes = index["hash"].to_numpy()
-    rows += [
-        (quantity, int(found.sum()), "")
-        for quantity, found in across("an exact copy", hashes, hashes, split)
-    ]
-    return beside_paper(rows, paper)
-
-
-def across(
-    kind: str, own: np.ndarray, others: np.ndarray, split: np.ndarray
-) -> Iterator[tuple[str, np.ndarray]]:
-    """What of one split is also in another, in words, and which sequences are: bool, those of the split.
-
-    own, others: what is looked for and what is found, (n,) each; split: int8 (n,), places in `SPLITS`.
-    """
-    for one, other in ((TEST, TRAIN), (TEST, VALIDATION), (VALIDATION, TRAIN)):
-        there = pa.array(others[split == other])
-        found = pc.is_in(pa.array(own[split == one]), value_set=there)
-        quantity = f"{SPLITS[one]} sequences with {kind} in {SPLITS[other]}"
-        yield quantity, found.to_numpy(zero_copy_only=False)
-
-
-def _group_rows(division: Division) -> Iterator[tuple[str, int, str]]:
-    if division.groups is None:
-        return
-    kept = division.split != NONE
-    sizes = np.unique(division.groups[kept], return_counts=True)[1]
-    yield "groups", len(sizes), "what split.group_by keeps in one split"
-    several = sizes[sizes > 1]
-    yield "groups of several sequences", len(several), f"{several.sum():,} sequences"
-    yield "sequences of the largest group", int(sizes.max()), ""
-    large = division.too_large & kept
-    number = len(np.unique(division.groups[large]))
-    detail = f"{large.sum():,} sequences, which stay out of it"
-    yield "groups larger than the share of a class in the test split", number, detail

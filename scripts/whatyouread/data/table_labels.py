@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from whatyouread.data.label_files import columns_of, read_columns
+from whatyouread.data.label_source import GIVEN_SPLIT
 from whatyouread.data.levels import ALONE
 from whatyouread.data.named_labels import NOT_FOUND, SEPARATOR, NamedLabels
 from whatyouread.data.row_lookup import RowLookup
@@ -19,21 +20,25 @@ from whatyouread.support.cli import UserError
 class TableLabels(NamedLabels):
     """`id<TAB>level<TAB>level…`: the first column is a record's id, its first word.
 
-    The key is the names at the levels that are asked for, joined.
+    The key is the names at the levels that are asked for, and the given split, joined.
     """
 
     @dataclass(frozen=True)
     class Settings:
-        """hierarchy: the levels lie below each other, in the order in which they are asked for."""
+        """hierarchy: the levels lie below each other, in the order in which they are asked for.
+
+        split: the column of given splits (`given_splits`), if any.
+        """
 
         hierarchy: bool = True
+        split: str = ""
 
     key = pa.field("combination", pa.string())
 
     def __init__(self, file: Path | None, settings: Settings):
         if file is None:
             raise UserError("a table of labels is asked for: give --label-file")
-        self._file = Path(file)
+        self._file, self._split = Path(file), settings.split
         if not settings.hierarchy:
             self.path = ALONE
 
@@ -41,15 +46,18 @@ class TableLabels(NamedLabels):
         names = columns_of(self._file)
         places = {level_at(self._file, names, level): level for level in levels}
         wanted = {"": 0} | {level: place for place, level in places.items()}
+        if self._split:
+            wanted[GIVEN_SPLIT] = level_at(self._file, names, self._split, "split.given")
         table = read_columns(self._file, wanted, header=True)
         if not len(table):
             raise UserError(f"{self._file}: a header and no row: give a row for each sequence")
-        columns = [table[level].combine_chunks() for level in levels]
+        held = list(wanted)[1:]
+        columns = [table[name].combine_chunks() for name in held]
         keys = _joined(columns)
         self.lookup = RowLookup(self._file, table[""].combine_chunks(), keys)
         # a row of each key
-        frame = pd.DataFrame({level: column.to_numpy(zero_copy_only=False)
-                              for level, column in zip(levels, columns, strict=True)})  # fmt: skip
+        frame = pd.DataFrame({name: column.to_numpy(zero_copy_only=False)
+                              for name, column in zip(held, columns, strict=True)})  # fmt: skip
         frame.index = pd.Index(keys.to_numpy(zero_copy_only=False), dtype=object)
         self._names = frame[~frame.index.duplicated()]
 
@@ -60,12 +68,20 @@ class TableLabels(NamedLabels):
         names = self._names[list(levels)].reindex(pd.Index(keys, dtype=object), fill_value="")
         return names.reset_index(drop=True), [""] * len(keys)
 
+    def splits(self, keys):
+        if not self._split:
+            return None
+        return self._names[GIVEN_SPLIT].reindex(keys, fill_value="").tolist()
 
-def level_at(file: Path, columns: list[str], level: str) -> int:
-    """The place of a level among the columns of a table. Raises UserError where it is not there."""
+
+def level_at(file: Path, columns: list[str], level: str, key: str = "ranks") -> int:
+    """The place of a level among the columns of a table. Raises UserError where it is not there.
+
+    key: of the configuration, which names it.
+    """
     if level not in columns[1:]:
         raise UserError(
-            f"{file} has no column {level} (ranks); its levels are {', '.join(columns[1:])}"
+            f"{file} has no column {level} ({key}); its levels are {', '.join(columns[1:])}"
         )
     return columns.index(level, 1)
 
