@@ -33,10 +33,11 @@ RULES = re.findall(
 def test_the_papers_run_is_planned(papers_folder):
     done = snakemake(papers_folder, *PLAN)
     planned = jobs(done)
-    # simulated data only; runs that train another classifier; samples of a user; a given classifier
+    # simulated data or positions of a user; runs that train another classifier; samples; a given classifier
     absent = {
         "simulate_dataset",
         "localize_masks",
+        "place_positions",
         "resplit_tokens",
         "explain_sequences",
         "adopt_classifier",
