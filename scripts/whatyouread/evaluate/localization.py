@@ -23,7 +23,7 @@ def localization(
     Sequences of which it is not known where their tokens lie do not count.
     Masks chosen by the labels are judged by a rank's segments on the `sequences` with a label there, and
     by those of "any" on the ones with a label at every rank that has segments: where one is missing, the
-    mask was not made to find them.
+    mask was not made to find them. Of other groups they are judged where there is any label.
     """
     from sklearn.metrics import average_precision_score, roc_auc_score
 
@@ -36,7 +36,8 @@ def localization(
         rank: file.labels[:, file.ranks.index(rank)] >= 0 for rank in truths if rank in file.ranks
     }
     everywhere = has_places(file)
-    known["any"] = np.logical_and.reduce([everywhere, *known.values()])
+    labelled = (file.labels >= 0).any(1)
+    known["any"] = np.logical_and.reduce([labelled, *known.values()])
     scores = {(choice, "none"): mask for choice, mask in masks.masks.items()}
     for choice in ("labels", "predicted"):
         for name, control in CONTROLS.items():
@@ -47,7 +48,7 @@ def localization(
         for truth_name, truth in truths.items():
             own = everywhere
             if choice == "labels":
-                own = everywhere & known.get(truth_name, everywhere)
+                own = everywhere & known.get(truth_name, labelled)
             counted = masks.content & own[:, None]
             y, s = truth[counted], score[counted]
             both = y.any() and not y.all()

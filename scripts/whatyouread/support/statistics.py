@@ -50,7 +50,8 @@ def average_precision(scores: np.ndarray, truth: np.ndarray, counted: np.ndarray
     tied = np.minimum.accumulate(place[:, ::-1], axis=1)[:, ::-1]
     precision = np.take_along_axis(true.cumsum(1), tied, 1) / (tied + 1)
     found, number = true.sum(1), counted.sum(1)
-    total = (precision * true).sum(1)
+    # one by one, so that what does not count makes no difference in rounding
+    total = (precision * true).cumsum(1)[:, -1:].sum(1)
     both = (found > 0) & (found < number)
     return np.divide(total, found, out=np.full(len(total), np.nan), where=both)
 
