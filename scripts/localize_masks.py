@@ -1,4 +1,4 @@
-"""Score the masks against the positions of planted segments (simulated data only)."""
+"""Score the masks against what is known to matter: planted segments, or positions of a user."""
 
 from pathlib import Path
 
@@ -23,7 +23,9 @@ if __name__ == "__main__":
     arguments = cli.parser(__doc__)
     arguments.add_argument("--test", type=Path, required=True, help="token file")
     arguments.add_argument("--masks", type=Path, required=True, help="of generate_masks")
-    arguments.add_argument("--planted", type=Path, required=True, help="of simulate_dataset")
+    arguments.add_argument(
+        "--planted", type=Path, required=True, help="of simulate_dataset or place_positions"
+    )
     arguments.add_argument("--ranks", nargs="+", required=True)
     arguments.add_argument("--seed", type=int, required=True)
     arguments.add_argument("--table", type=Path, required=True, help="TSV to write")

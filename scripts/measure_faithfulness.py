@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from whatyouread.data.planted import planted_tokens, read_planted
+from whatyouread.data.planted import has_places, planted_tokens, read_planted
 from whatyouread.data.token_files import TokenFile
 from whatyouread.evaluate.faithfulness import planted_precision
 from whatyouread.evaluate.faithfulness_table import by_passes, robustness, seed_agreement, table
@@ -29,7 +29,10 @@ def main(args):
     values = by_passes(passes, file, plain, settings, args.seed) | robustness(variants)
     if args.planted:
         planted = planted_tokens(file, read_planted(args.planted))
-        values |= planted_precision(plain.scores[COMBINED], planted, plain.content)
+        has_places(file)  # the others have no known token, and so no value
+        values |= planted_precision(
+            plain.scores[COMBINED], planted, plain.content, plain.keys, args.seed
+        )
     if args.other_explainers:
         # each Explainer needs its own classifier: runs may differ in theirs
         others = [
@@ -52,7 +55,7 @@ if __name__ == "__main__":
     add("--batch-size", type=int, required=True)
     add("--seed", type=int, required=True)
     add("--threads", type=int, default=1)
-    add("--planted", type=Path, help="of simulate_dataset")
+    add("--planted", type=Path, help="of simulate_dataset or place_positions")
     add("--other-explainers", type=Path, nargs="*", help="folders, of other runs")
     add("--other-explananda", type=Path, nargs="*", help="folders of their classifiers")
     add("--table", type=Path, required=True, help="TSV to write")

@@ -70,7 +70,9 @@ if __name__ == "__main__":
         help="lower bounds, as shares of the largest absolute score",
     )  # fmt: skip
     arguments.add_argument("--seed", type=int, required=True)
-    arguments.add_argument("--planted", type=Path, help="of simulate_dataset, to be underlined")
+    arguments.add_argument(
+        "--planted", type=Path, help="of simulate_dataset or place_positions, to be underlined"
+    )
     arguments.add_argument(
         "--longest", type=int, default=345, help="tokens of the sequence in the picture"
     )

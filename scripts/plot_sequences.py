@@ -49,7 +49,9 @@ if __name__ == "__main__":
     )
     arguments.add_argument("--count", type=int, default=4, help="sequences to show")
     arguments.add_argument("--seed", type=int, required=True)
-    arguments.add_argument("--planted", type=Path, help="of simulate_dataset, to be underlined")
+    arguments.add_argument(
+        "--planted", type=Path, help="of simulate_dataset or place_positions, to be underlined"
+    )
     arguments.add_argument(
         "--longest", type=int, default=345, help="tokens of a sequence in the picture"
     )

@@ -8,6 +8,7 @@ from scipy.stats import spearmanr
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from whatyouread.evaluate.faithfulness import (
+    MEASURES,
     comprehensiveness,
     curve_area,
     curve_masks,
@@ -19,6 +20,7 @@ from whatyouread.evaluate.faithfulness import (
     sufficiency,
     top_masks,
 )
+from whatyouread.masks.controls import shifted
 from whatyouread.masks.top_tokens import keep_mask, ordered, remove_mask
 
 LENGTHS = np.array([8, 5, 11])
@@ -92,13 +94,34 @@ def test_planted_precision_against_scikit_learn():
     generator = np.random.default_rng(5)
     scores, planted = generator.normal(size=(3, 11)), generator.random((3, 11)) < 0.4
     planted[1] = False
-    made = planted_precision(scores, planted, CONTENT)
+    made = planted_precision(scores, planted, CONTENT, KEYS, 3)
     for row in (0, 2):
         truth, own = planted[row, 1 : LENGTHS[row]], scores[row, 1 : LENGTHS[row]]
         assert made["auprc"][row] == pytest.approx(average_precision_score(truth, own))
         assert made["auroc"][row] == pytest.approx(roc_auc_score(truth, own))
         assert made["base_rate"][row] == pytest.approx(truth.mean())
     assert all(np.isnan(values[1]) for values in made.values())
+    assert set(made) <= set(MEASURES)
+
+
+def test_each_method_stands_beside_its_scores_moved_round_the_sequence():
+    """Perfect scores keep their number at the known tokens, and lose their places."""
+    content = np.ones((200, 12), bool)
+    content[:, 0] = False
+    planted = np.zeros((200, 12), bool)
+    planted[:, 3:5] = True
+    keys = np.arange(200, dtype=np.uint64)
+    made = planted_precision(planted.astype(float), planted, content, keys, 3)
+    assert (made["auprc"] == 1).all()
+    moved = shifted(planted.astype(float), content, keys, 3)
+    # 10 turns by 1 to 10 of 11 places, as likely: by 1 and by 10 one of two stays, and else none
+    stays = (moved * planted).sum(1)
+    assert 0.1 < (stays == 1).mean() < 0.3
+    expected = [average_precision_score(planted[0, 1:], row) for row in moved[:, 1:]]
+    np.testing.assert_allclose(made["auprc_shifted"], expected)
+    # the draw belongs to the sequence, not to its row
+    again = planted_precision(planted.astype(float)[::-1], planted, content, keys[::-1], 3)
+    np.testing.assert_array_equal(again["auprc_shifted"], made["auprc_shifted"][::-1])
 
 
 def test_masks_along_a_curve_go_from_nothing_to_everything():

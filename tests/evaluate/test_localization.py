@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 from helpers_evaluation import write_masks
 from helpers_planted import RANKS, naive_planted, random_texts, segments, token_file
+from sklearn.metrics import average_precision_score
 
 from whatyouread.data.token_files import TokenFile
 from whatyouread.evaluate.localization import localization
+from whatyouread.masks.controls import shifted
 from whatyouread.masks.mask_files import MaskFile
 
 
@@ -136,3 +138,65 @@ def test_masks_for_labels_are_judged_where_there_is_a_label(tmp_path):
     for truth_name in ("any", RANKS[0]):
         row = made.loc["labels", "none", truth_name]
         assert row["base_rate"] == pytest.approx(planted / tokens)
+
+
+def noise(truth, rng):
+    return {
+        choice: np.round(4 * rng.random(truth.shape) + truth) / 8
+        for choice in ("labels", "predicted", "wrong")
+    }
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_mean_over_the_sequences_against_scikit_learn(tmp_path, seed):
+    table, file, truth, read = scored(tmp_path, seed, noise)
+    moved = shifted(read.masks["predicted"], read.content, read.keys, 3)
+    for control, mask in (("none", read.masks["predicted"]), ("shifted", moved)):
+        values, shares = [], []
+        for row, length in enumerate(file.lengths):
+            own = truth[row, 1:length]
+            if own.any() and not own.all():
+                values.append(average_precision_score(own, mask[row, 1:length]))
+                shares.append(own.mean())
+        made = table.loc["predicted", control, "any"]
+        assert 10 < len(values) < 30
+        assert made["mean_sequences"] == len(values)
+        assert made["mean_auprc"] == pytest.approx(np.mean(values))
+        assert made["mean_base_rate"] == pytest.approx(np.mean(shares))
+        error = np.std(values) / len(values) ** 0.5
+        assert made["mean_auprc"] - made["mean_low"] == pytest.approx(2 * error, rel=0.25)
+        assert made["mean_high"] - made["mean_auprc"] == pytest.approx(2 * error, rel=0.25)
+    own, control = (table.loc["predicted", name, "any"] for name in ("none", "shifted"))
+    assert own["mean_auprc"] > control["mean_auprc"]
+
+
+def test_long_sequences_do_not_outweigh_short_ones_in_the_mean(tmp_path):
+    """One known token of two and one of twenty: 1 and 1/20 have the mean 0.525."""
+    ids = ["f:short", "f:long"]
+    file = token_file(tmp_path / "t.arrow", ["A" * 12, "A" * 120], ids)
+    short, long = np.array([1, 0.9, 0.1]), np.append(1, np.linspace(0.1, 0.9, 20))
+    masks = {choice: [short, long] for choice in ("labels", "predicted", "wrong")}
+    write_masks(tmp_path / "m.parquet", file, dict.fromkeys(masks, np.zeros((2, 1), int)), masks)
+    rows = [("f:short", "tRNA", 0, 6), ("f:long", "rRNA", 0, 6)]
+    table = localization(file, MaskFile(tmp_path / "m.parquet", RANKS), segments(rows), 3)
+    table = table.set_index(["classes", "control", "planted"]).loc["labels", "none"]
+    assert table["mean_auprc"].to_dict() == pytest.approx(
+        {"any": 0.525, "tRNA": 1.0, "rRNA": 1 / 20}
+    )
+    assert table["mean_base_rate"].to_dict() == pytest.approx(
+        {"any": (1 / 2 + 1 / 20) / 2, "tRNA": 1 / 2, "rRNA": 1 / 20}
+    )
+    assert table["mean_sequences"].to_dict() == {"any": 2, "tRNA": 1, "rRNA": 1}
+    assert table["mean_low"].isna().tolist() == [False, True, True]  # one value has no spread
+
+
+def test_sequences_of_unknown_places_do_not_count(tmp_path):
+    file = token_file(tmp_path / "t.arrow", ["A" * 12, "A" * 12 + "X"], ["f:0", "f:1"])
+    made = [np.array([1, 0.9, 0.1]), np.array([1, 0.1, 0.9, 0.9])]
+    masks = dict.fromkeys(("labels", "predicted", "wrong"), made)
+    write_masks(tmp_path / "m.parquet", file, dict.fromkeys(masks, np.zeros((2, 1), int)), masks)
+    rows = [("f:0", "a", 0, 6), ("f:1", "a", 0, 6)]
+    table = localization(file, MaskFile(tmp_path / "m.parquet", RANKS), segments(rows), 3)
+    assert (table["sequences"] == 1).all()
+    assert (table["tokens"] == 2).all()
+    assert (table["base_rate"] == 0.5).all()

@@ -106,13 +106,14 @@ def test_correlation_overlap_and_precision_are_those_of_the_content():
     one, other = generator.normal(size=(2, *CONTENT.shape))
     planted = generator.random(CONTENT.shape) < 0.5
     agreement, shared = spearman(one, other, CONTENT), overlap(one > 0, other > 0, CONTENT)
-    precision = planted_precision(one, planted, CONTENT)
+    keys = np.arange(len(COUNTS), dtype=np.uint64)
+    precision = planted_precision(one, planted, CONTENT, keys, 3)
     for row, count in enumerate(COUNTS):
         own = slice(row, row + 1), slice(1, count + 1)
         all_of_it = np.ones((1, count), bool)
         assert agreement[row] == pytest.approx(spearman(one[own], other[own], all_of_it)[0])
         assert shared[row] == overlap(one[own] > 0, other[own] > 0, all_of_it)[0]
-        alone = planted_precision(one[own], planted[own], all_of_it)
+        alone = planted_precision(one[own], planted[own], all_of_it, keys[row : row + 1], 3)
         for name, values in precision.items():
             np.testing.assert_array_equal(values[row], alone[name][0])
 

@@ -138,6 +138,12 @@ def test_a_view_holds_the_content_of_its_sequence(token_file):
     assert shown.id == name
     assert shown.planted == ["", "s (genus)", "s (genus)"]
     assert sequence_view(file, 1, known, np.array([0.1]), None).planted is None
+    assert (shown.word, shown.segments()) == ("known", "known position")
+    assert '; known: s (genus)"' in html_page([shown], "labels", 2)
+    assert "</span>: a known position</span>" in html_page([shown], "labels", 2)
+    simulated = sequence_view(file, 0, known, np.array([0.1, 0.2, 0.3]), planted.assign(taxid=1))
+    assert '; planted: s (genus)"' in html_page([simulated], "labels", 2)
+    assert "</span>: a planted segment</span>" in html_page([simulated], "labels", 2)
 
 
 @pytest.mark.parametrize(

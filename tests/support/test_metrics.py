@@ -2,9 +2,9 @@ import math
 
 import numpy as np
 import pytest
-from sklearn.metrics import balanced_accuracy_score
+from sklearn.metrics import average_precision_score, balanced_accuracy_score
 
-from whatyouread.support.statistics import balanced_accuracy
+from whatyouread.support.statistics import average_precision, balanced_accuracy
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -50,3 +50,37 @@ def test_labels_below_0_do_not_count(seed):
     expected = balanced_accuracy_score(labels[counted], predicted[counted])
     assert balanced_accuracy(labels, predicted) == pytest.approx(expected, abs=1e-12)
     assert math.isnan(balanced_accuracy(np.full(60, -1), predicted))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_average_precision_equals_scikit_learns(seed):
+    """With ties, places that do not count, and rows of which nothing or all is true."""
+    rng = np.random.default_rng(seed)
+    scores = rng.integers(0, 1 + seed, (40, 25)) / (1 + seed) - 0.3
+    scores = scores.astype(rng.choice(["float32", "float64"]))
+    counted = rng.random((40, 25)) < rng.random((40, 1))
+    truth = rng.random((40, 25)) < 0.5 * rng.random((40, 1))
+    truth[:3], truth[3:5], counted[5] = False, True, False
+    made = average_precision(scores, truth, counted)
+    for row in range(40):
+        own = truth[row, counted[row]]
+        if own.any() and not own.all():
+            expected = average_precision_score(own, scores[row, counted[row]])
+            assert made[row] == pytest.approx(expected, abs=1e-12)
+        else:
+            assert math.isnan(made[row])
+
+
+def test_average_precision_by_hand():
+    scores = np.array([[0.9, 0.8, 0.7, 0.1], [0.5, 0.5, 0.5, 0.9], [0.2, 0.9, 0.3, 0.8]])
+    truth = np.array([[1, 0, 1, 0], [1, 0, 0, 0], [0, 1, 0, 1]]).astype(bool)
+    counted = np.array([[1, 1, 1, 1], [1, 1, 1, 1], [1, 0, 1, 1]]).astype(bool)
+    # 1 of 1 and 2 of 3; 1 of 4 with all ties; 1 of 1, where the highest score does not count
+    assert average_precision(scores, truth, counted) == pytest.approx([(1 + 2 / 3) / 2, 1 / 4, 1])
+    assert average_precision(-scores, truth, counted) == pytest.approx(
+        [(1 / 2 + 2 / 4) / 2, 1 / 3, 1 / 3]
+    )
+    assert (
+        average_precision(np.zeros((0, 4)), np.zeros((0, 4), bool), np.zeros((0, 4), bool)).size
+        == 0
+    )

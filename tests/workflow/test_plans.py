@@ -33,10 +33,11 @@ RULES = re.findall(
 def test_the_papers_run_is_planned(papers_folder):
     done = snakemake(papers_folder, *PLAN)
     planned = jobs(done)
-    # simulated data only; runs that train another classifier; samples of a user; a given classifier
+    # simulated data or positions of a user; runs that train another classifier; samples; a given classifier
     absent = {
         "simulate_dataset",
         "localize_masks",
+        "place_positions",
         "resplit_tokens",
         "explain_sequences",
         "adopt_classifier",
@@ -488,6 +489,7 @@ def test_labels_of_a_table_need_no_taxonomy(tmp_path):
     absent = {
         "simulate_dataset",
         "localize_masks",
+        "place_positions",
         "resplit_tokens",
         "explain_sequences",
         "adopt_classifier",
@@ -501,6 +503,68 @@ def test_labels_of_a_table_need_no_taxonomy(tmp_path):
     assert words[words.index("--source") + 1] == "table"
     for rank in config["ranks"]:
         assert f"results/figures/classes_explainer_paper_{rank}.svg" in done.stdout
+
+
+def test_positions_of_a_user_stand_for_planted_segments(tmp_path):
+    """But for the k-mers of classes, which have segments in simulated data only."""
+    config = own_data(tmp_path, source="table", file="labels.tsv")
+    (tmp_path / "labels.tsv").write_text("id\tgenus\ns1\ta\n")
+    (tmp_path / "known to matter.bed").write_text("s1\t0\t3\ta\n")
+    config |= {"ranks": ["genus"], "positions": "known to matter.bed"}
+    done = snakemake(write_config(tmp_path, config), *PLAN)
+    planned = jobs(done)
+    assert planned["place_positions"] == 1
+    assert planned["localize_masks"] == planned["plot_sequences"] == 2  # two Explainers
+    words = words_of(done, "place_positions")
+    assert words[words.index("--positions") + 1] == "known to matter.bed"
+    commands = re.findall(r"^.*--planted.*$", done.stdout, re.MULTILINE)
+    assert len(commands) == 2 + 2 + planned["measure_faithfulness"] + planned["plot_lime"]
+    for command in commands:
+        words = shlex.split(command)
+        assert words[words.index("--planted") + 1] == "results/positions.parquet"
+    words = words_of(done, "summarize_run")
+    assert words[words.index("--localizations") + 1].endswith("paper/localization.tsv")
+    assert "results/report/localization.html" in done.stdout
+    assert "planted" not in " ".join(words_of(done, "explain_classes"))
+
+
+def test_simulated_data_are_planned_as_ever_and_know_their_positions(tmp_path):
+    done = snakemake(write_config(tmp_path, TINY), *PLAN)
+    planned = jobs(done)
+    assert planned["localize_masks"] == 2
+    assert "place_positions" not in planned
+    assert "--planted --localizations" in done.stdout
+    assert "--planted resources/simulated/planted.parquet" in done.stdout
+    (tmp_path / "x.bed").write_text("s1\t0\t3\ta\n")
+    line = complaint(write_config(tmp_path, TINY | {"positions": "x.bed"}))
+    assert "positions: of simulated data they are known" in line
+    assert "\n" not in line
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ("results/x.bed", "config: positions: results/x.bed lies in results/"),
+        ("", "config: positions: "),
+        (3, "config: positions: 3 is not of type 'string'"),
+        ("nowhere.bed", "nowhere.bed"),
+    ],
+)
+def test_positions_that_cannot_be_stop_at_planning(tmp_path, given, words):
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "x.bed").write_text("s1\t0\t3\ta\n")
+    (tmp_path / "labels.tsv").write_text("id\tgenus\ns1\ta\n")
+    config = own_data(tmp_path, source="table", file="labels.tsv")
+    write_config(tmp_path, config | {"ranks": ["genus"], "positions": given})
+    assert words in complaint(tmp_path, "results/positions.tsv")
+
+
+def test_positions_without_labels_are_refused(tmp_path):
+    (tmp_path / "x.bed").write_text("s1\t0\t3\ta\n")
+    config = own_data(tmp_path, source="none") | {"positions": "x.bed"}
+    assert "config: positions: masks are scored where there are labels" in complaint(
+        write_config(tmp_path, config)
+    )
 
 
 @pytest.mark.parametrize(

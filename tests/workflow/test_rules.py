@@ -96,6 +96,7 @@ def test_no_torch_for_data_tables_and_pictures(blocks):
         "gather_parts",
         "evaluate_masks",
         "localize_masks",
+        "place_positions",
     }
     light |= {
         "write_model_card",

@@ -385,6 +385,24 @@ def if_simulated(paths):
     return paths if "simulation" in config else []
 
 
+def if_known(paths):
+    """The files, where positions that matter are known: of simulated data, or a user's; else nothing."""
+    paths = [paths] if isinstance(paths, str) else paths
+    return paths if "simulation" in config or "positions" in config else []
+
+
+def known_positions():
+    """The table of the positions that are known to matter, as a list; else nothing."""
+    if "positions" in config:
+        return ["results/positions.parquet"]
+    return if_simulated("resources/simulated/planted.parquet")
+
+
+def user_positions(wildcards):
+    """The user's file of positions, as a list; nothing where there is none."""
+    return [config["positions"]] if "positions" in config else []
+
+
 def if_compared(method):
     """The scores of a method, where the configuration has it; else nothing."""
     return [f"results/attributions/{method}.parquet"] if method in METHODS else []

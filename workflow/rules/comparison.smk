@@ -71,7 +71,7 @@ rule measure_faithfulness:
         explanandum="results/explanandum/0/model.safetensors",
         sequences="results/attributions/sequences.arrow",
         scores="results/attributions/{method}.parquet",
-        planted=if_simulated("resources/simulated/planted.parquet"),
+        planted=known_positions(),
         explainers=other_explainers,
         gates=other_gates,
         explananda=other_explananda,

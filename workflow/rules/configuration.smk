@@ -299,6 +299,10 @@ def contradictions():
         "record",
     ):
         yield "labels.source: simulated data have the labels of ncbi: leave `simulation` out"
+    if "simulation" in config and "positions" in config:
+        yield "positions: of simulated data they are known: leave `positions` or `simulation` out"
+    if "positions" in config and not LABELLED:
+        yield "positions: masks are scored where there are labels: give `labels`, or leave `positions` out"
     yield from levels_that_cannot_be()
     trained = {"explanandum": config["explanandum"]}
     trained |= {f"explainers.{name}": entry for name, entry in EXPLAINERS.items()}

@@ -92,7 +92,7 @@ rule plot_sequences:
         test="results/tokens/test.arrow",
         masks="results/explainers/{explainer}/masks.parquet",
         classes="results/taxonomy/classes.tsv",
-        planted=if_simulated("resources/simulated/planted.parquet"),
+        planted=known_positions(),
     output:
         html=report(
             "results/explainers/{explainer}/figures/sequences.html",
@@ -176,7 +176,7 @@ rule plot_lime:
         default=if_compared("lime_captum_default"),
         explainer=f"results/attributions/explainer_{MAIN}.parquet",
         classes="results/taxonomy/classes.tsv",
-        planted=if_simulated("resources/simulated/planted.parquet"),
+        planted=known_positions(),
     output:
         svg=report(
             "results/figures/lime.svg",

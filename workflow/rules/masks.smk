@@ -162,11 +162,37 @@ rule write_model_card:
         " --tokens {input.tokens} {params.table} {params.controls} --card {output.card} --log {log}"
 
 
+rule place_positions:
+    input:
+        positions=user_positions,
+        dataset="resources/dataset",
+        sequences="results/taxonomy/sequences.parquet",
+        splits="results/split/splits.parquet",
+    output:
+        placed="results/positions.parquet",
+        summary="results/positions.tsv",
+    log:
+        "logs/place_positions.log",
+    localrule: True
+    conda:
+        "../../envs/place_positions.yaml"
+    resources:
+        mem_mb=memory(4000),
+        runtime=minutes(30),
+    params:
+        settings=settings("sequences"),
+    shell:
+        'python "$WHATYOUREAD/scripts/place_positions.py" --positions {input.positions:q}'
+        " --dataset {input.dataset} --sequences {input.sequences} --splits {input.splits}"
+        " --sequence-settings {params.settings:q} --placed {output.placed}"
+        " --summary {output.summary} --log {log}"
+
+
 rule localize_masks:
     input:
         test="results/tokens/test.arrow",
         masks="results/explainers/{explainer}/masks.parquet",
-        planted="resources/simulated/planted.parquet",
+        planted=known_positions(),
     output:
         table="results/explainers/{explainer}/localization.tsv",
     log:

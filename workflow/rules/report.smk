@@ -68,6 +68,12 @@ if WITH_PAPERS_LOSS:
         "The paper's loss of an Explainer, beside that of masks that know nothing",
         expand("results/explainers/{explainer}/losses.tsv", explainer=WITH_PAPERS_LOSS),
     )
+if "positions" in config:
+    PAGES["localization"] = (
+        "Controls",
+        "Do the masks point at what is known to matter?",
+        ["results/positions.tsv", *of_explainers("localization.tsv")],
+    )
 if "simulation" in config:
     PAGES["localization"] = (
         "Controls",
@@ -105,7 +111,7 @@ rule summarize_run:
         tables=of_explainers("table1.tsv"),
         controls=of_explainers("controls.tsv"),
         statistics=of_explainers("mask_statistics.tsv"),
-        localizations=if_simulated(of_explainers("localization.tsv")),
+        localizations=if_known(of_explainers("localization.tsv")),
         copies="results/split/copies.tsv",
     output:
         summary="results/summary.md",
@@ -121,7 +127,8 @@ rule summarize_run:
         names=list(EXPLAINERS),
         ranks=RANKS,
         localizations=lambda wildcards, input: option(
-            "--planted --localizations", input.localizations
+            ("--planted " if "simulation" in config else "") + "--localizations",
+            input.localizations,
         ),
     shell:
         'python "$WHATYOUREAD/scripts/summarize_run.py" --names {params.names}'

@@ -33,6 +33,7 @@ def endangered():
         ),
         "labels.file": config["labels"].get("file"),
         "labels.map": config["labels"].get("map"),
+        "positions": config.get("positions"),
     }
     for name, own in SAMPLES.items():
         paths = [*SAMPLE_FILES[name], own.get("annotation")]

@@ -150,7 +150,8 @@ def markdown(table: pd.DataFrame, ranks: list[str], explainer: str, explainers: 
     def cell(row, name: str) -> str:
         return " / ".join(_number(row[f"{name}_{rank}"], ".0f") for rank in ranks)
 
-    extra = [name for name in ("comprehensiveness", "insertion_auc", "auprc") if name in own]
+    measured = ("comprehensiveness", "insertion_auc", "auprc", "auprc_shifted", "base_rate")
+    extra = [name for name in measured if name in own]
     heads = ["method", "top 10 % kept", "shifted", "top 10 % removed", "shifted", *extra]
     heads += ["seconds per sequence", f"× {explainer}"]
     rows = [[head.replace("_", " ") for head in heads]]

@@ -8,8 +8,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from whatyouread.masks.controls import shifted
 from whatyouread.masks.top_tokens import share
 from whatyouread.support.keyed_random import draw
+from whatyouread.support.statistics import average_precision
 
 
 def comprehensiveness(whole: np.ndarray, without: np.ndarray) -> np.ndarray:
@@ -83,24 +85,30 @@ def overlap(one: np.ndarray, other: np.ndarray, content: np.ndarray) -> np.ndarr
 
 
 def planted_precision(
-    scores: np.ndarray, planted: np.ndarray, content: np.ndarray
+    scores: np.ndarray, planted: np.ndarray, content: np.ndarray, keys: np.ndarray, seed: int
 ) -> dict[str, np.ndarray]:
-    """How well scores find planted tokens: average precision and AUROC of each sequence.
+    """How well scores find tokens that are known to matter: average precision and AUROC of each sequence.
 
-    planted: bool (n, length). Also returns the base rate, the average precision of random scores. NaN
-    for sequences whose tokens are all planted or all not planted.
+    planted: bool (n, length); keys: uint64 (n,). Also returns the average precision of the same scores
+    moved along the sequence, as the control `shifted` moves masks, and the base rate, the average precision
+    of random scores. NaN for sequences whose tokens are all planted or all not planted.
     """
-    from sklearn.metrics import average_precision_score, roc_auc_score
+    from sklearn.metrics import roc_auc_score
 
-    made = {name: np.full(len(scores), np.nan) for name in ("auprc", "auroc", "base_rate")}
+    auroc, base_rate = np.full((2, len(scores)), np.nan)
     for row in range(len(scores)):
         truth, own = planted[row, content[row]], scores[row, content[row]]
         if truth.all() or not truth.any():
             continue
-        made["auprc"][row] = average_precision_score(truth, own)
-        made["auroc"][row] = roc_auc_score(truth, own)
-        made["base_rate"][row] = truth.mean()
-    return made
+        auroc[row] = roc_auc_score(truth, own)
+        base_rate[row] = truth.mean()
+    moved = shifted(scores, content, keys, seed)
+    return {
+        "auprc": average_precision(scores, planted, content),
+        "auprc_shifted": average_precision(moved, planted, content),
+        "auroc": auroc,
+        "base_rate": base_rate,
+    }
 
 
 def top_masks(order: np.ndarray, content: np.ndarray, shares: list[float], mask) -> Iterator:
@@ -139,6 +147,7 @@ MEASURES = {
     "stability": "higher",
     "randomised_model": "lower",
     "auprc": "higher",
+    "auprc_shifted": "none",
     "auroc": "higher",
     "base_rate": "none",
     "seed_agreement": "higher",

@@ -6,15 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
+from whatyouread.data.bed import LARGEST, read_bed
 from whatyouread.data.intervals import union
 from whatyouread.data.levels import Level
-from whatyouread.data.packing import open_plain
 from whatyouread.support.cli import UserError
-from whatyouread.support.text import decoded, named
+from whatyouread.support.text import named
 
 TO_THE_END = np.iinfo(np.int64).max
-_HEADER = re.compile(r"(track|browser)(\s|$)")
-_LARGEST = 10**15  # a place beyond all sequences, and far from the end of int64
 
 
 def read_regions(given: Iterable[str]) -> dict[str, np.ndarray]:
@@ -25,7 +23,8 @@ def read_regions(given: Iterable[str]) -> dict[str, np.ndarray]:
     """
     found: dict[str, list[tuple[int, int]]] = {}
     for text in given:
-        lines = _bed(Path(text)) if Path(text).is_file() else [_region(text)]
+        is_file = Path(text).is_file()
+        lines = [line[1:4] for line in read_bed(Path(text))] if is_file else [_region(text)]
         for name, start, stop in lines:
             found.setdefault(name, []).append((start, stop))
     return {
@@ -43,31 +42,8 @@ def _region(text: str) -> tuple[str, int, int]:
             f"--regions: {text!r} is neither a file in BED nor a region like chr1:1001-2000 (the first"
             " and the last base, counted from 1)"
         )
-    start, *stop = (min(number, _LARGEST) for number in numbers)
+    start, *stop = (min(number, LARGEST) for number in numbers)
     return match[1], start - 1, stop[0] if stop else TO_THE_END
-
-
-def _bed(path: Path) -> Iterable[tuple[str, int, int]]:
-    found = False
-    with open_plain(path, str(path)) as stream:
-        for number, line in enumerate(stream, 1):
-            text = decoded(line).rstrip("\r\n").removeprefix("\ufeff")
-            fields = text.split("\t") if "\t" in text else text.split()
-            numbers = fields[1:3]
-            good = len(numbers) == 2 and all(re.fullmatch("[0-9]+", part) for part in numbers)
-            # a sequence may be called "track1", or "track"
-            if not text.strip() or text[0] == "#" or (not good and _HEADER.match(text)):
-                continue
-            start, stop = (min(int(part), _LARGEST) for part in numbers) if good else (0, 0)
-            if start >= stop:
-                raise UserError(
-                    f"{path}, line {number}: not a line of BED (name, start from 0, end above it,"
-                    f" with tabs between): {text[:60]!r}"
-                )
-            found = True
-            yield fields[0], start, stop
-    if not found:
-        raise UserError(f"{path}: no region in it: give a file in BED")
 
 
 def asked_classes(given: Sequence[str], levels: Sequence[Level]) -> np.ndarray:

@@ -65,7 +65,7 @@ def draw_lime(
     sheet.scale(left, 0.9, SIGNED_COLOURS, -1, 1, [-1, 0, 1], label)
     sheet.scale(left + 4.9, 0.9, MASK_COLOURS, 0, 1, [0, 0.5, 1], "mask value")
     if view.planted is not None:
-        sheet.text(left + 7.9, 0.9, "Underlined: planted segments.", fontsize=8)
+        sheet.text(left + 7.9, 0.9, f"Underlined: {view.segments()}s.", fontsize=8)
     on = view.mask > THRESHOLD
     found = (
         f"{counted(int(on.sum()), 'token')} above {THRESHOLD} in {counted(count_runs(on), 'run')}"

@@ -19,7 +19,8 @@ class SequenceView:
     taxa: rank -> (name of the label, None where it is missing, and name of the prediction); tokens: int64
     (n,); mask: float (n,); planted: for each token the name of the planted segment it lies in, "" for
     none, or None where nothing is known of planted segments; places: first character and the one after the
-    last of each token, 0-based, int64 (n,) each, -1 where that is not known.
+    last of each token, 0-based, int64 (n,) each, -1 where that is not known; word: what the segments are
+    called, "planted" or "known".
     """
 
     id: str
@@ -29,6 +30,7 @@ class SequenceView:
     tokenizer: Tokenizer
     planted: list[str] | None = None
     places: tuple[np.ndarray, np.ndarray] | None = None
+    word: str = "planted"
 
     @property
     def is_correct(self) -> bool:
@@ -52,6 +54,10 @@ class SequenceView:
     def underlined(self) -> np.ndarray:
         """Which tokens lie in planted segments, bool (n,)."""
         return np.array([bool(name) for name in self.planted or [""] * len(self.tokens)], bool)
+
+    def segments(self) -> str:
+        """What the underlined tokens lie in."""
+        return {"planted": "planted segment", "known": "known position"}[self.word]
 
     def numbers(self) -> str:
         """The mask in one line: its mean, and how much of it lies above the threshold."""
@@ -101,10 +107,10 @@ def html_page(views: list[SequenceView], chosen_by: str, n: int) -> str:
     correct = sum(view.is_correct for view in views)
     partly = any(label is None for view in views for label, _ in view.taxa.values())
     label = " with a label" if partly else ""
-    knows_planted = any(view.planted is not None for view in views)
+    underlined = next((view.segments() for view in views if view.planted is not None), None)
     key = '<span>mask value 0 <span class="scale"></span> 1</span>'
-    if knows_planted:
-        key += '<span><span class="planted">underlined</span>: a planted segment</span>'
+    if underlined:
+        key += f'<span><span class="planted">underlined</span>: a {underlined}</span>'
     return f"""<!doctype html>
 <html lang="en">
 <head>
@@ -159,7 +165,7 @@ def _spans(view: SequenceView) -> tuple[str, str]:
         title += f": mask {value:.3f}"
         planted = view.planted[i] if view.planted else ""
         if planted:
-            title += f"; planted: {planted}"
+            title += f"; {view.word}: {planted}"
         inner = f'title="{escape_html(title)}">{escape_html(text)}</span>'
         mark = ' class="planted"' if planted else ""
         continuous.append(f'<span{mark} style="--m:{value:.3f}" {inner}')

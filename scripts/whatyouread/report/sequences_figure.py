@@ -23,8 +23,8 @@ def draw_sequences(views: list[SequenceView], choice: str, n: int, longest: int)
     sheet.text(left, 0.15, title, fontsize=11)
     sheet.scale(left, 0.5, MASK_COLOURS, 0, 1, [0, 0.5, 1], "mask value")
     notes = "Each word is a token; the numbers on the left count them, <cls> left out."
-    if any(view.planted is not None for view in views):
-        notes += " Underlined: planted segments."
+    if underlined := next((view.segments() for view in views if view.planted is not None), None):
+        notes += f" Underlined: {underlined}s."
     sheet.text(left + 3, 0.5, notes, fontsize=8)
     top = head
     for i, (view, height) in enumerate(zip(views, heights, strict=True), 1):

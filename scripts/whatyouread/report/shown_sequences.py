@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from whatyouread.data.planted import planted_names
+from whatyouread.data.planted import planted_in, planted_names, word_for
 from whatyouread.data.token_files import TokenFile
 from whatyouread.masks.choices import wrong_at
 from whatyouread.report.sequence_page import SequenceView
@@ -55,11 +55,14 @@ def sequence_view(
     """One sequence of a token file with the mask of its content, float (tokens,).
 
     known: of `taxa`; planted: of `read_planted`, to name the segments in which tokens lie.
+    Raises UserError where it is not known where a piece of a long sequence lies in it.
     """
     batch = file.batch(np.array([row]))
     tokens = batch.ids[0][batch.content[0]]
     name = file.ids[row].as_py()
-    own = None if planted is None else planted[planted["id"] == name]
     starts, ends = (places[0][batch.content[0]] for places in file.spans(np.array([row])))
-    segments = None if own is None else planted_names(starts, ends, own)
-    return SequenceView(name, known, tokens, mask, file.tokenizer, segments, (starts, ends))
+    view = SequenceView(name, known, tokens, mask, file.tokenizer, places=(starts, ends))
+    if planted is not None:
+        view.planted = planted_names(starts, ends, planted_in(file, planted, np.array([row])))
+        view.word = word_for(planted)
+    return view

@@ -30,6 +30,32 @@ def wilson(share: np.ndarray, n: np.ndarray, z: float = 2.0) -> tuple[np.ndarray
     return centre - half, centre + half
 
 
+def average_precision(scores: np.ndarray, truth: np.ndarray, counted: np.ndarray) -> np.ndarray:
+    """How well the scores of each row find what is true: average precision, float64 (n,).
+
+    scores: (n, length); truth, counted: bool (n, length), what is to be found, and what counts at all.
+    The precision at each true element, with all whose score is at least its own, averaged over these: as
+    scikit-learn's `average_precision_score`, ties included. NaN where nothing that counts is true, or all.
+    """
+    width = scores.shape[1]
+    # what counts comes first, the highest score before
+    order = np.lexsort((-scores, ~counted), axis=1)
+    ranked, true, inside = (
+        np.take_along_axis(values, order, 1) for values in (scores, truth & counted, counted)
+    )
+    # the last element of each run of equal scores
+    last = np.ones(scores.shape, bool)
+    last[:, :-1] = (ranked[:, 1:] != ranked[:, :-1]) | (inside[:, 1:] != inside[:, :-1])
+    place = np.where(last, np.arange(width), width)
+    tied = np.minimum.accumulate(place[:, ::-1], axis=1)[:, ::-1]
+    precision = np.take_along_axis(true.cumsum(1), tied, 1) / (tied + 1)
+    found, number = true.sum(1), counted.sum(1)
+    # one by one, so that what does not count makes no difference in rounding
+    total = (precision * true).cumsum(1)[:, -1:].sum(1)
+    both = (found > 0) & (found < number)
+    return np.divide(total, found, out=np.full(len(total), np.nan), where=both)
+
+
 def interval(
     values: np.ndarray, resamples: int, seed: int, level: float = 0.95
 ) -> tuple[float, float]:
