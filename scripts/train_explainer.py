@@ -35,17 +35,22 @@ class Settings(TrainingSettings):
         return NetworkSettings(self.embedding_size, self.hidden_size, self.layers)
 
 
-def divided(given: dict) -> tuple[type, Settings, object]:
-    """Split settings into the objective, the shared settings, and the objective's own settings."""
+def divided(given: dict) -> tuple[type, Settings, object, bool]:
+    """Split settings into the objective, the shared settings, and the objective's own settings.
+
+    And whether what the classifier predicts is explained, in place of the labels (`predicted`).
+    """
     given = dict(given)
+    predicted = given.pop("predicted", False)
     objective = find_objective(given.pop("objective", None))
     shared = {field.name for field in dataclasses.fields(Settings)}
     own = {key: given.pop(key) for key in set(given) - shared}
-    return objective, cli.settings(Settings, given), cli.settings(objective.Settings, own)
+    shared, own = cli.settings(Settings, given), cli.settings(objective.Settings, own)
+    return objective, shared, own, predicted
 
 
 def main(args):
-    objective, settings, own = divided(args.settings)
+    objective, settings, own, predicted = divided(args.settings)
     explanandum = load_model(Explanandum, args.explanandum)
     training, validation = (
         TokenFile(path, explanandum.ranks) for path in (args.train, args.validation)
@@ -59,14 +64,14 @@ def main(args):
             )
     torch.manual_seed(args.seed)
     explainer = objective.make_explainer(own, settings.network, explanandum)
-    task = objective(explainer, explanandum, own, args.seed, args.predicted)
+    task = objective(explainer, explanandum, own, args.seed, predicted)
     stamp = {
         "data": fingerprint(training, validation),
         "explanandum": files.sha256(args.explanandum / "model.safetensors"),
         "seed": args.seed,
         "objective": args.settings["objective"],
         **dataclasses.asdict(own),
-        **({"predicted": True} if args.predicted else {}),
+        **({"predicted": True} if predicted else {}),
     }
     history = train(
         task,
@@ -86,10 +91,5 @@ def main(args):
 if __name__ == "__main__":
     arguments = cli.parser(__doc__)
     arguments.add_argument("--explanandum", type=Path, required=True, help="folder of its model")
-    arguments.add_argument(
-        "--predicted",
-        action="store_true",
-        help="explain the classes that the classifier predicts, not the labels",
-    )
     add_arguments(arguments)
     cli.run(arguments, main, "explainer.batch_size")

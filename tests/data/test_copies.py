@@ -286,8 +286,16 @@ def split(folder, **settings):
         "--settings", json.dumps(sizes | settings), "--splits", "splits.parquet",
         "--summary", "b.tsv",
     )  # fmt: skip
-    table = pd.read_csv(folder / "b.tsv", sep="\t").set_index("quantity")["value"]
-    return done, table
+    counted = run(
+        "count_copies", folder, "--sequences", "sequences.parquet", "--splits", "splits.parquet",
+        "--copies", "copies.parquet", "--classes", "classes.tsv", "--level", RANKS[0],
+        "--table", "c.tsv",
+    )  # fmt: skip
+    assert counted.returncode == 0, counted.stderr
+    tables = [pd.read_csv(folder / name, sep="\t") for name in ("b.tsv", "c.tsv")]
+    whole = pd.concat(tables).drop_duplicates("quantity").set_index("quantity")["value"]
+    done.stderr += counted.stderr
+    return done, whole
 
 
 def test_the_real_fragments(tmp_path, shared):

@@ -78,7 +78,7 @@ def test_another_source_from_the_archive_to_token_files(tmp_path, monkeypatch):
         "label_taxonomy",
         dataset=tmp_path / "x.fa", source="lineages", label_file=None,
         source_settings={"separator": "/"}, sequence_settings={}, ranks=LEVELS,
-        missing="exclude", labels=labels, classes=classes,
+        missing="exclude", classes_of=None, labels=labels, classes=classes,
         summary=tmp_path / "summary.tsv", sequences=sequences, paper=None,
     )  # fmt: skip
     # one name below two parents is two classes

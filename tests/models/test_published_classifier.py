@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from whatyouread.data.batch import Batch
 from whatyouread.data.levels import read_levels
+from whatyouread.data.six_mers import SIX_MERS
 from whatyouread.models.explanandum import Explanandum
 from whatyouread.models.mask_operator import masked_logits
 from whatyouread.models.published_classifier import adopt, write_classes
@@ -181,7 +182,7 @@ PROGRAM = Path(__file__).parents[2] / "scripts" / "adopt_classifier.py"
 
 
 def run_program(folder, out, *more):
-    options = ["--classifier", folder, "--tokenizer", "six_mers", "--output-dir", out]
+    options = ["--classifier", folder, "--output-dir", out]
     options += ["--classes", out.parent / "classes.tsv", *more]
     return subprocess.run(
         [sys.executable, PROGRAM, *map(str, options)], capture_output=True, text=True, check=False
@@ -189,10 +190,10 @@ def run_program(folder, out, *more):
 
 
 def test_the_program(tmp_path):
-    # as large a vocabulary as that of the tokenizer that it names
     config = FAMILIES["bert"] | {"vocab_size": 4107}
     model = transformers_model(config, KIND, id2label=NAMES)
     folder = save(tmp_path / "published", model)
+    (folder / "vocab.txt").write_text("\n".join(SIX_MERS.vocabulary))
     done = run_program(folder, tmp_path / "0", "--level", "answer")
     assert done.returncode == 0, done.stderr
     names = sorted(path.name for path in (tmp_path / "0").iterdir())

@@ -671,7 +671,7 @@ def test_a_given_classifier_is_adopted_and_not_trained(tmp_path):
     [command] = [line for line in done.stdout.splitlines() if "label_taxonomy.py" in line]
     assert "--classes-of results/explanandum/classes.tsv" in command
     trained = [line for line in done.stdout.splitlines() if "train_explainer.py" in line]
-    assert all("--predicted" in line for line in trained)
+    assert all('"predicted": true' in line for line in trained)
     # the folder that is fetched is the classifier's
     [command] = [line for line in done.stdout.splitlines() if "download_backbone.py" in line]
     assert '"path": "published"' in command

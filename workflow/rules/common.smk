@@ -145,7 +145,9 @@ def explainer_settings(wildcards):
     """The settings of an Explainer that enter its training, as JSON."""
     entry = EXPLAINERS[wildcards.explainer]
     unused = UNUSED_IN_TRAINING.get(entry["objective"], GATE_KEYS)
-    return chosen(entry, entry.keys() - unused)
+    # no label taught a classifier that is given; none need be there
+    own = {"predicted": True} if GIVEN else {}
+    return chosen(entry | own, (entry.keys() | own.keys()) - unused)
 
 
 def objective_settings(wildcards):

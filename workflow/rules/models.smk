@@ -58,8 +58,6 @@ rule train_explainer:
         launcher=launcher,
         settings=explainer_settings,
         seed=run_seed,
-        # no label taught a classifier that is given; none need be there
-        predicted="--predicted" if GIVEN else "",
         explanandum=subpath(input.explanandum, parent=True),
         folder=subpath(output.weights, parent=True),
         checkpoints=placed("checkpoints/explainers/{explainer}/{run}"),
@@ -68,7 +66,6 @@ rule train_explainer:
         " --explanandum {params.explanandum} --train {input.train}"
         " --validation {input.validation} --settings {params.settings:q} --seed {params.seed}"
         " --threads {threads} --checkpoints {params.checkpoints} --output-dir {params.folder}"
-        " {params.predicted}"
         " --log {log}"
 
 
