@@ -66,7 +66,7 @@ def test_a_classifier_is_explained_as_it_is(published):
     targets.append("results/explainers/sharp/0/README.md")
     done = snakemake(folder, "--cores", "2", "--", *targets)
     assert done.returncode == 0, done.stderr[-4000:]
-    explanandum = load_model(Explanandum, folder / "results/explanandum/0")
+    explanandum = load_model(Explanandum, folder / "results/explanandum/0").freeze()
     file = TokenFile(folder / "results/tokens/test.arrow", ["kind"])
     batch = file.batch(np.arange(len(file))).to("cpu")
     with torch.inference_mode():

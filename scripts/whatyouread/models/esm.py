@@ -115,5 +115,7 @@ class EsmAdapter(TransformersAdapter):
         # no gradient shows that it is gone. So it is handed an interpolation after its norm, too.
         empty, full = self._empty_and_full(embeddings, batch)
         norm = self.encoder.encoder.layer[0].attention.LayerNorm
-        handed = between(norm(empty), norm(full), mask)
-        return self.layers(between(empty, full, mask), batch, handed=handed)
+        # shared, so that gradients are added in one order, whatever else reads the mask
+        weights = mask.unsqueeze(-1)
+        handed = between(norm(empty), norm(full), weights)
+        return self.layers(between(empty, full, weights), batch, handed=handed)

@@ -95,7 +95,7 @@ class TransformersAdapter(EncoderAdapter):
         # is where nothing else is added. All that the first layer reads, its residual included, is
         # therefore the interpolation between the empty and the full token, both as they come out.
         empty, full = self._empty_and_full(embeddings, batch)
-        return self.layers(between(empty, full, mask), batch)
+        return self.layers(between(empty, full, mask.unsqueeze(-1)), batch)
 
     def _empty_and_full(self, embeddings: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
         self.refuse_longer(batch)
@@ -159,9 +159,9 @@ def counted_positions(batch: Batch, padding: int) -> Tensor:
     return counted.cumsum(1) * counted + padding
 
 
-def between(empty: Tensor, full: Tensor, mask: Tensor) -> Tensor:
-    """The interpolation (batch, length, hidden) of two such tensors; mask: float (batch, length)."""
-    return empty + mask.unsqueeze(-1).to(full.dtype) * (full - empty)
+def between(empty: Tensor, full: Tensor, weights: Tensor) -> Tensor:
+    """The interpolation of two tensors (batch, length, hidden); weights: float (batch, length, 1)."""
+    return empty + weights.to(full.dtype) * (full - empty)
 
 
 @functools.cache
