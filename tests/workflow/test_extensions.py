@@ -231,7 +231,7 @@ def test_a_tokenizer_a_label_source_and_a_model_family_need_no_further_change(tm
     snakefile = copy_checkout(tmp_path / "checkout")
     for added in (
         ("data", "bases", TOKENIZER, "tokenizers", "BASES"),
-        ("data", "lineage", LABELS, "label_sources", "Lineages"),
+        ("data", "piped", LABELS, "label_sources", "Lineages"),
         ("models", "neighbours", FAMILY, "adapters", "NeighboursAdapter"),
     ):
         add(tmp_path / "checkout", *added)
@@ -239,7 +239,7 @@ def test_a_tokenizer_a_label_source_and_a_model_family_need_no_further_change(tm
     (tmp_path / "nothing").mkdir()
     config = TINY | {
         "dataset": {"url": str(tmp_path / "own.fasta")},
-        "labels": {"source": "lineage", "separator": "|", "file": str(tmp_path / "nothing")},
+        "labels": {"source": "piped", "separator": "|", "file": str(tmp_path / "nothing")},
         "tokenizer": "bases",
         "ranks": ["family", "genus"],
         "backbone": {"path": str(neighbours_backbone(tmp_path / "backbone"))},
