@@ -28,21 +28,21 @@ RULES = re.findall(
     "".join(path.read_text() for path in (PROJECT / "workflow" / "rules").glob("*.smk")),
     re.MULTILINE,
 )
+# simulated data or positions of a user; runs that train another classifier; samples; a given classifier
+ABSENT = {
+    "simulate_dataset",
+    "localize_masks",
+    "place_positions",
+    "resplit_tokens",
+    "explain_sequences",
+    "adopt_classifier",
+}
 
 
 def test_the_papers_run_is_planned(papers_folder):
     done = snakemake(papers_folder, *PLAN)
     planned = jobs(done)
-    # simulated data or positions of a user; runs that train another classifier; samples; a given classifier
-    absent = {
-        "simulate_dataset",
-        "localize_masks",
-        "place_positions",
-        "resplit_tokens",
-        "explain_sequences",
-        "adopt_classifier",
-    }
-    assert set(planned) == {"all", *RULES} - absent
+    assert set(planned) == {"all", *RULES} - ABSENT
     assert planned["train_explainer"] == 6  # two Explainers, three seeds
     assert planned["train_explanandum"] == 1
     assert planned["compare_losses"] == 1  # for the objective that has this loss
@@ -486,15 +486,7 @@ def test_labels_of_a_table_need_no_taxonomy(tmp_path):
     done = snakemake(write_config(tmp_path, config), *PLAN)
     planned = jobs(done)
     assert "download_taxdump" not in planned
-    absent = {
-        "simulate_dataset",
-        "localize_masks",
-        "place_positions",
-        "resplit_tokens",
-        "explain_sequences",
-        "adopt_classifier",
-    }
-    assert set(planned) == {"all", *RULES} - absent - {"download_taxdump"}
+    assert set(planned) == {"all", *RULES} - ABSENT - {"download_taxdump"}
     assert "taxdump" not in done.stdout
     words = words_of(done, "label_taxonomy")
     assert "--label-file=my data/labels.csv" in words

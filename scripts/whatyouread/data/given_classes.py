@@ -51,12 +51,13 @@ def classes_of_classifier(
     """
     kept = labels[labels["status"] == KEPT]
     numbers = (kept["sequences"] - kept["empty"]).groupby(kept[level]).sum()
-    return pd.DataFrame(
-        {
-            "rank": level,
-            "class": range(len(names)),
-            path: names,
-            "name": names,
-            "sequences": [int(numbers.get(name, 0)) for name in names],
-        }
-    )
+    return class_frame(level, path, names, [int(numbers.get(name, 0)) for name in names])
+
+
+def class_frame(
+    level: str, path: str, names: Sequence[str], sequences: Sequence[int]
+) -> pd.DataFrame:
+    """A class table (`data.levels`) of one level whose classes are told apart by their names."""
+    numbers = range(len(names))
+    columns = {"rank": level, "class": numbers, path: names, "name": names, "sequences": sequences}
+    return pd.DataFrame(columns)

@@ -27,19 +27,8 @@ ALONE = "label"
 """The column that tells classes apart where a name alone does: the levels do not lie below each other."""
 RESERVED = (
     *("problem", "sequences", "empty", "status"),
-    *(
-        "source",
-        "header",
-        "length",
-        "hash",
-        "split",
-        "explainer",
-        "together",
-        "id",
-        "key",
-        "tokens",
-    ),
-    *("starts", "ends"),
+    *("source", "header", "length", "hash", "split", "explainer", "together"),
+    *("id", "key", "tokens", "starts", "ends"),
     *("condition", "classes", "control", "metric", "epoch", *WORDS),
 )
 """Columns of the tables that also have one per level."""

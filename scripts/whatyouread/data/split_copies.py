@@ -9,12 +9,11 @@ import pyarrow.compute as pc
 
 from whatyouread.data.levels import Level
 from whatyouread.data.split_summary import across
-from whatyouread.data.splitting import SPLITS, TEST, TRAIN, VALIDATION
+from whatyouread.data.splitting import MANY, SPLITS, TEST, TRAIN, VALIDATION
 from whatyouread.support.cli import UserError, log
 
 NEAR = "a near-copy"
 NEAR_COPIED = f"test sequences with {NEAR} in train"
-MANY = 0.05  # of the test sequences
 CLASSES_SHOWN = 20
 
 

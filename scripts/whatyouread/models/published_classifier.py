@@ -9,6 +9,8 @@ from pathlib import Path
 
 import torch
 
+from whatyouread.data.given_classes import class_frame
+from whatyouread.data.levels import ALONE
 from whatyouread.data.tokenizer import Tokenizer
 from whatyouread.models.adapters import ADAPTERS, find_adapter, read_config
 from whatyouread.models.explanandum import Explanandum
@@ -18,8 +20,6 @@ from whatyouread.support.cli import UserError
 
 _KIND = "ForSequenceClassification"
 _SINGLE = "single_label_classification"
-PATH = "label"
-"""The column of the class table that tells the classes apart: their names."""
 
 
 def adopt(
@@ -66,12 +66,7 @@ def write_classes(path: str | Path, level: str, names: Sequence[str]) -> None:
 
     How many sequences of a class it learned from is unknown: 0 stands for it.
     """
-    import pandas as pd
-
-    frame = pd.DataFrame(
-        {"rank": level, "class": range(len(names)), PATH: names, "name": names, "sequences": 0}
-    )
-    files.write_tsv(path, frame)
+    files.write_tsv(path, class_frame(level, ALONE, names, [0] * len(names)))
 
 
 def _check(config: dict, folder: str | Path) -> None:

@@ -12,7 +12,8 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from whatyouread.data.split_copies import MANY, NEAR_COPIED
+from whatyouread.data.split_copies import NEAR_COPIED
+from whatyouread.data.splitting import MANY
 from whatyouread.masks.choices import THRESHOLD
 from whatyouread.report.conditions import CONDITIONS, FEWEST, is_clear
 from whatyouread.support.cli import UserError
