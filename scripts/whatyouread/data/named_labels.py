@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import pandas as pd
 import pyarrow as pa
@@ -24,6 +25,22 @@ NO_ROW = "not in the label file"
 SEPARATOR = ";"
 # what other programs write for a missing label
 _LIKE_NONE = {"na", "n/a", "nan", "none", "null", "-", ".", "?"}
+
+
+COMBINATION = pa.field("combination", pa.string())
+"""The key of records whose labels are columns or fields: the names at the levels, joined."""
+
+
+@dataclass(frozen=True)
+class ColumnSettings:
+    """Of labels that are columns of a table or fields of records.
+
+    hierarchy: the levels lie below each other, in the order in which they are asked for.
+    split: the column or field of given splits (`given_splits`), if any.
+    """
+
+    hierarchy: bool = True
+    split: str = ""
 
 
 class NamedLabels(LabelSource):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,7 @@ import pyarrow.compute as pc
 
 from whatyouread.data.label_source import GIVEN_SPLIT
 from whatyouread.data.levels import ALONE
-from whatyouread.data.named_labels import NamedLabels, joined
+from whatyouread.data.named_labels import COMBINATION, ColumnSettings, NamedLabels, joined
 from whatyouread.data.record_tables import SEVERAL
 from whatyouread.support.cli import UserError
 
@@ -30,19 +29,10 @@ class RecordLabels(NamedLabels):
     Several labels at once, a list or, in `labels`, words divided by blanks, are refused.
     """
 
-    @dataclass(frozen=True)
-    class Settings:
-        """hierarchy: the levels lie below each other, in the order in which they are asked for.
+    Settings = ColumnSettings
+    key = COMBINATION
 
-        split: the field of given splits (`given_splits`), if any.
-        """
-
-        hierarchy: bool = True
-        split: str = ""
-
-    key = pa.field("combination", pa.string())
-
-    def __init__(self, file: Path | None, settings: Settings):
+    def __init__(self, file: Path | None, settings: ColumnSettings):
         if not settings.hierarchy:
             self.path = ALONE
         self._split = settings.split

@@ -13,7 +13,6 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from whatyouread.data.copies import SIMILARITY
 from whatyouread.data.labels import Labelled, label_rows
 from whatyouread.support.cli import UserError, log
 
@@ -30,9 +29,8 @@ class Settings:
     test, validation: fractions of the kept sequences. explainer_train, explainer_validation: the part
     of the training and validation split that the Explainer learns from, a fraction up to 1 or a number.
     group_by: what goes into the same split as a whole (`groups`): "none", "duplicates", "cluster" or a
-    column of the label table. similarity: of near-copies, see `copies`. given: the column that says where
-    each sequence goes (`given_splits`); then `test` is not used, and `validation` only where the column
-    has no validation split.
+    column of the label table. given: the column that says where each sequence goes (`given_splits`); then
+    `test` is not used, and `validation` only where the column has no validation split.
     """
 
     test: float
@@ -40,7 +38,6 @@ class Settings:
     explainer_train: float
     explainer_validation: float
     group_by: str = UNGROUPED
-    similarity: float = SIMILARITY
     given: str = ""
 
     def __post_init__(self):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -12,7 +11,13 @@ import pyarrow.compute as pc
 from whatyouread.data.label_files import columns_of, read_columns
 from whatyouread.data.label_source import GIVEN_SPLIT
 from whatyouread.data.levels import ALONE
-from whatyouread.data.named_labels import NOT_FOUND, SEPARATOR, NamedLabels
+from whatyouread.data.named_labels import (
+    COMBINATION,
+    NOT_FOUND,
+    SEPARATOR,
+    ColumnSettings,
+    NamedLabels,
+)
 from whatyouread.data.row_lookup import RowLookup
 from whatyouread.support.cli import UserError
 
@@ -23,19 +28,10 @@ class TableLabels(NamedLabels):
     The key is the names at the levels that are asked for, and the given split, joined.
     """
 
-    @dataclass(frozen=True)
-    class Settings:
-        """hierarchy: the levels lie below each other, in the order in which they are asked for.
+    Settings = ColumnSettings
+    key = COMBINATION
 
-        split: the column of given splits (`given_splits`), if any.
-        """
-
-        hierarchy: bool = True
-        split: str = ""
-
-    key = pa.field("combination", pa.string())
-
-    def __init__(self, file: Path | None, settings: Settings):
+    def __init__(self, file: Path | None, settings: ColumnSettings):
         if file is None:
             raise UserError("a table of labels is asked for: give --label-file")
         self._file, self._split = Path(file), settings.split
