@@ -187,7 +187,7 @@ class Bench:
         import train_explainer
 
         given = self.config["explainer"] | next(iter(self.config["explainers"].values()))
-        objective, settings, own = train_explainer.divided(given)
+        objective, settings, own, _ = train_explainer.divided(given)
         explainer = objective.make_explainer(own, settings.network, explanandum)
         return explainer, objective(explainer, explanandum, own, 0)
 
