@@ -92,6 +92,18 @@ def only(name: str, **settings) -> dict:
         ({"backbone": {}}, "config: backbone: {}"),
         ({"tokenizer": "bpe"}, "config: tokenizer: 'bpe' is none of six_mers"),
         (
+            {"backbone": TINY["backbone"] | {"family": "gpt"}},
+            "config: backbone.family: 'gpt' is none of esm, bert",
+        ),
+        (
+            {"backbone": TINY["backbone"] | {"tokenizer": "residues"}},
+            "config: backbone.tokenizer: only with backbone.family",
+        ),
+        (
+            {"backbone": TINY["backbone"] | {"family": "bert", "tokenizer": "residues"}},
+            "config: tokenizer: six_mers makes other tokens than backbone.tokenizer: set tokenizer: back",
+        ),
+        (
             {"labels": {"source": "gtbd"}},
             "config: labels.source: 'gtbd' is none of ncbi, table, lineage",
         ),

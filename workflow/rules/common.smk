@@ -199,8 +199,10 @@ def shown(section):
 
 
 def backbone_path(wildcards):
-    """The local folder of a backbone, so that a change in it is seen; else nothing."""
-    return [BACKBONE["path"]] if "path" in BACKBONE else []
+    """The local folders of a backbone, so that a change in them is seen; else nothing."""
+    tokenizer = BACKBONE.get("tokenizer", "six_mers")
+    own = [] if tokenizer in registered("tokenizer") else [tokenizer]
+    return own + ([BACKBONE["path"]] if "path" in BACKBONE else [])
 
 
 def backbone_settings():
@@ -208,8 +210,9 @@ def backbone_settings():
 
     Not of the input: Snakemake does not compare what follows from it with the last run.
     """
-    local = {"path": placed(path) for path in backbone_path(None)}
-    return json.dumps(BACKBONE | local, sort_keys=True)
+    local = backbone_path(None)
+    moved = {key: placed(own) for key, own in BACKBONE.items() if own in local}
+    return json.dumps(BACKBONE | moved, sort_keys=True)
 
 
 def checks(section):

@@ -55,6 +55,7 @@ OLD_RESULTS = (
 # key -> the registry that knows its values
 REGISTRIES = {
     "tokenizer": "data/tokenizers.py",
+    "family": "models/adapters.py",
     "labels.source": "data/label_sources.py",
     "objective": "explainers/objectives.py",
 }
@@ -283,9 +284,21 @@ def contradictions():
     for key in ("explainer_train", "explainer_validation"):
         if split[key] > 1 and split[key] != int(split[key]):
             yield f"split.{key}: {split[key]} is neither a share (up to 1) nor a number of sequences"
+    if "family" in backbone:
+        yield from unknown("family", "backbone.family", backbone["family"])
+        if config["tokenizer"] not in ("backbone", backbone.get("tokenizer", "six_mers")):
+            yield (
+                f"tokenizer: {config['tokenizer']} makes other tokens than backbone.tokenizer: set"
+                " tokenizer: backbone"
+            )
+    elif lone := sorted({"tokenizer", "longest"} & backbone.keys()):
+        yield (
+            f"backbone.{lone[0]}: only with backbone.family; without it the encoder is Nucleotide"
+            " Transformer v2 and reads six-mers"
+        )
     heads = backbone.get("num_attention_heads", 1)
     # rotary positions turn pairs of values
-    if backbone.get("hidden_size", 0) % (2 * heads):
+    if "family" not in backbone and backbone.get("hidden_size", 0) % (2 * heads):
         yield (
             f"backbone.hidden_size: {backbone['hidden_size']} is no multiple of twice the "
             f"{heads} attention heads"

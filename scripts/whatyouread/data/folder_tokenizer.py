@@ -34,7 +34,7 @@ _PROBES = ("a", "1 B", "Ab, c")
 _NO_LIMIT = 1 << 30  # transformers writes 10^30 where a tokenizer has none
 _OTHER_FILES = ("vocab.txt", "vocab.json", "*.model", "merges.txt")
 # their positions count from the pad token on, so that the first ones are never used
-_POSITIONS_AFTER_PAD = ("roberta", "xlm-roberta", "camembert", "esm")
+POSITIONS_AFTER_PAD = ("roberta", "xlm-roberta", "camembert", "esm")
 
 
 class FolderTokenizer(Tokenizer):
@@ -137,7 +137,7 @@ def longest(folder: Path) -> int:
     kind = config.get("position_embedding_type", "absolute")
     positions = config.get("max_position_embeddings")
     if isinstance(positions, int) and kind != "rotary":
-        unused = config.get("model_type") in _POSITIONS_AFTER_PAD
+        unused = config.get("model_type") in POSITIONS_AFTER_PAD
         limits.append(positions - (config.get("pad_token_id") or 0) - 1 if unused else positions)
     own = _json(folder / "tokenizer_config.json").get("model_max_length")
     if isinstance(own, int) and 0 < own < _NO_LIMIT:

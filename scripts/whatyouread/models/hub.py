@@ -20,6 +20,7 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from whatyouread.data.transfer import refuse_full_disk, refuse_page
+from whatyouread.models.fresh import OPTIONAL, SIZES, write_fresh
 from whatyouread.support import files
 from whatyouread.support.cli import ADVICE, RIGHTS, UserError, log
 from whatyouread.support.network import advice, explain, network_errors
@@ -51,8 +52,6 @@ CLASSIFIER_FOLDER = "classifier"
 _MODEL_PATTERNS = [*MODEL_FILES, *(f"{CLASSIFIER_FOLDER}/{name}" for name in MODEL_FILES)]
 _NEWEST = "main"
 _ON_THE_HUB = re.compile(r"(?P<repository>\w[\w.-]*/\w[\w.-]*)(?:@(?P<revision>.*))?", re.ASCII)
-SIZES = {"hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size"}
-DROPOUTS = {"hidden_dropout_prob", "attention_probs_dropout_prob"}
 
 
 class _Asked(NamedTuple):
@@ -100,7 +99,7 @@ def fetch_backbone(settings: dict, folder: Path, record_file: Path | None = None
     """Put the files of the backbone in `settings` into `folder`, all or none.
 
     settings: `{repository, revision}` (a full commit), `{path}`, or the sizes of a fresh encoder
-    (`SIZES`, optionally `DROPOUTS`), which gets a configuration and a vocabulary but no weights.
+    (`fresh.SIZES`, and what is `fresh.OPTIONAL`), which gets a configuration and a tokenizer but no weights.
     Returns the record: the settings, and in `files` the SHA-256 of each file by name; it is written
     to `record_file` before the folder gets its name. Raises `UserError` for any other settings and
     for backbones that cannot be fetched.
@@ -112,13 +111,13 @@ def fetch_backbone(settings: dict, folder: Path, record_file: Path | None = None
             _copy(_download(**settings, asked=_BACKBONE), scratch, settings["repository"])
         elif given == {"path"}:
             _copy(Path(settings["path"]).expanduser(), scratch, settings["path"])
-        elif given >= SIZES and given <= SIZES | DROPOUTS:
-            _write_fresh(settings, scratch)
+        elif given >= SIZES and given <= SIZES | OPTIONAL:
+            write_fresh(settings, scratch)
         else:
             raise UserError(
                 f"backbone: {', '.join(sorted(given)) or 'nothing'} given; expected repository and "
                 f"revision, or path, or {', '.join(sorted(SIZES))} "
-                f"(optionally {', '.join(sorted(DROPOUTS))})"
+                f"(optionally {', '.join(sorted(OPTIONAL))})"
             )
         digests = {file.name: files.sha256(file) for file in sorted(scratch.iterdir())}
         record = {**settings, "files": digests}
@@ -251,49 +250,3 @@ def _check_safetensors(file: Path, shown: str) -> None:
             raise ValueError(f"{size:,} bytes are not what its header announces")
     except (struct.error, ValueError, LookupError, TypeError, AttributeError) as error:
         raise UserError(f"{shown}: {file.name} is damaged ({error}): get it again") from None
-
-
-def _write_fresh(sizes: dict, folder: Path) -> None:
-    """Write the configuration and vocabulary of an encoder in the layout of NT v2.
-
-    The keys are those in the published checkpoints' config.json, except those that point to modelling
-    code.
-    """
-    from whatyouread.data.six_mers import MASK, PAD, VOCABULARY
-
-    for key in sorted(SIZES):
-        if type(sizes[key]) is not int or sizes[key] < 1:
-            raise UserError(f"backbone.{key}: a positive whole number expected, not {sizes[key]!r}")
-    for key in sorted(DROPOUTS & set(sizes)):
-        if type(sizes[key]) not in (int, float) or not 0 <= sizes[key] < 1:
-            raise UserError(f"backbone.{key}: a number from 0 to below 1 expected")
-    hidden, heads = sizes["hidden_size"], sizes["num_attention_heads"]
-    if hidden % (2 * heads):  # rotary positions turn pairs of values
-        raise UserError(
-            f"backbone.hidden_size: {hidden} is not a multiple of twice the {heads} attention heads"
-        )
-    config = {
-        "model_type": "esm",
-        "architectures": ["EsmForMaskedLM"],
-        "vocab_size": len(VOCABULARY),
-        "pad_token_id": PAD,
-        "mask_token_id": MASK,
-        "max_position_embeddings": 2050,
-        "position_embedding_type": "rotary",
-        "emb_layer_norm_before": False,
-        "token_dropout": False,
-        "add_bias_fnn": False,
-        "layer_norm_eps": 1e-12,
-        "initializer_range": 0.02,
-        "hidden_dropout_prob": 0.0,
-        "attention_probs_dropout_prob": 0.0,
-        "tie_word_embeddings": False,
-        "use_cache": False,
-        "is_folding_model": False,
-        "esmfold_config": None,
-        "vocab_list": None,
-        "torch_dtype": "float32",
-        **sizes,
-    }
-    files.write_json(folder / "config.json", config)
-    (folder / "vocab.txt").write_text("\n".join(VOCABULARY), encoding="utf-8")
