@@ -4,16 +4,19 @@ import json
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 from helpers_splitting import rng, settings, tables
 from tests.data.test_table_labels import label, split, write_fasta, write_rows
 
 from whatyouread.data import split_summary, splitting
-from whatyouread.data.given_splits import WORDS, given_splits
+from whatyouread.data.given_splits import WORDS, given_splits, word_of
 from whatyouread.data.label_source import GIVEN_SPLIT
 from whatyouread.data.labels import label_sequences
 from whatyouread.data.splitting import NONE, TEST, TRAIN, VALIDATION
 from whatyouread.support.cli import UserError
+
+TEXTS = ("--sequence-settings", json.dumps({"alphabet": "text"}))
 
 
 def made(rows, used=(), **changed):
@@ -198,7 +201,7 @@ def test_a_field_of_the_records(tmp_path, kind):
         (tmp_path / "x.jsonl").write_text("".join(lines))
     options = (
         *("--source-settings", json.dumps({"split": "split"})),
-        *("--sequence-settings", json.dumps({"alphabet": "text"})),
+        *TEXTS,
     )
     status, said = label(tmp_path, "record", *options, ranks=["letter"], dataset=f"x.{kind}")
     assert status == 0, said
@@ -217,7 +220,111 @@ def test_a_column_that_is_not_there(tmp_path):
     assert status == 1
     assert "t.tsv has no column fold (split.given)" in said
     (tmp_path / "x.csv").write_text("text,label\none,a\n")
-    options = (*options[2:], "--sequence-settings", json.dumps({"alphabet": "text"}))
+    options = (*options[2:], *TEXTS)
     status, said = label(tmp_path, "record", *options, ranks=["x"], dataset="x.csv")
     assert status == 1
     assert "no record has a field fold (split.given), only label" in said
+
+
+# numbers of folds
+
+FOLDS = [("a", "0")] * 4 + [("b", "1")] * 3 + [("a", "2"), ("b", "3"), ("a", " 3 "), ("a", "none")]
+
+
+def test_folds_of_the_test_and_of_validation():
+    index, labels, labelled, sizes = made(FOLDS, folds={"test": [3], "validation": ["2"]})
+    division = divide(index, labels, labelled, sizes)
+    expected = [TRAIN] * 7 + [VALIDATION, TEST, TEST, NONE]
+    assert division.split.tolist() == expected
+
+
+def test_without_a_fold_for_validation_it_is_drawn_from_training():
+    index, labels, labelled, sizes = made(FOLDS, folds={"test": [2, 3]}, validation=0.2)
+    split = divide(index, labels, labelled, sizes).split
+    assert split[7:].tolist() == [TEST, TEST, TEST, NONE]
+    assert (split[:7] == VALIDATION).sum() == 2  # a fifth of ten
+    assert set(split[:7]) == {TRAIN, VALIDATION}
+
+
+@pytest.mark.parametrize(
+    ("folds", "message"),
+    [
+        ({"test": [4]}, "split.folds.test: the column fold .* has no '4', only '0', '1', '2', '3'"),
+        ({"test": [3], "validation": [3]}, "3 is for test and for validation"),
+    ],
+)
+def test_folds_that_cannot_be(folds, message):
+    index, labels, _, sizes = made(FOLDS, folds=folds)
+    with pytest.raises(UserError, match=message):
+        given_splits(index, labels, sizes)
+
+
+def test_folds_are_of_a_column():
+    with pytest.raises(UserError, match=r"split\.folds are of a column"):
+        settings(folds={"test": [1]})
+
+
+@pytest.mark.parametrize(
+    ("name", "word"),
+    [
+        ("train.jsonl", "train"),
+        ("data/swedish_dev.tsv", "dev"),
+        ("x/test-00000-of-00001.jsonl", "test"),
+        (r"C:\sets\Validation.csv", "validation"),
+        ("train_or_test.csv", "train_or_test"),
+        ("training.csv", "training"),
+        ("all.csv", "all"),
+    ],
+)
+def test_the_word_in_the_name_of_a_file(name, word):
+    assert word_of(name) == word
+
+
+def test_files_that_are_splits(tmp_path):
+    (tmp_path / "set").mkdir()
+    for name, number in (("train", 6), ("dev", 2), ("test", 3)):
+        rows = [
+            {"id": f"{name}{i}", "text": f"{name} {i}", "label": "ab"[i % 2]} for i in range(number)
+        ]
+        text = "".join(json.dumps(row) + "\n" for row in rows)
+        (tmp_path / "set" / f"sv_{name}.jsonl").write_text(text)
+    options = ("--source-settings", json.dumps({"split": "file"}), *TEXTS)
+    status, said = label(tmp_path, "record", *options, ranks=["letter"], dataset="set")
+    assert status == 0, said
+    made, summary = split(tmp_path, ["letter"], given="file")
+    headers = pq.read_table(tmp_path / "sequences.parquet")["header"].to_pylist()
+    places = {"train": "train", "dev": "validation", "test": "test"}
+    assert made["split"].tolist() == [places[header[:-1]] for header in headers]
+    assert (summary["train sequences"], summary["test sequences"]) == (6, 3)
+
+
+# groups by a column of one's own
+
+
+@pytest.mark.parametrize("source", ["table", "record"])
+@pytest.mark.parametrize("name", ["patient", "status"])
+def test_a_column_of_ones_own_keeps_groups_together(tmp_path, source, name):
+    # "status" is also a column of the label table, which this is not
+    rows = [(f"s{i}", "ab"[i % 2], f"p{i // 2 % 10}") for i in range(60)]
+    if source == "table":
+        write_fasta(tmp_path / "x.fa", [row[0] for row in rows])
+        write_rows(tmp_path / "t.tsv", rows, ("id", "colour", name))
+        options = ("--label-file", "t.tsv")
+    else:
+        frame = pd.DataFrame(rows, columns=["id", "colour", name])
+        frame.assign(text="some words").to_csv(tmp_path / "x.csv", index=False)
+        options = TEXTS
+    options = (*options, "--source-settings", json.dumps({"group": name}))
+    status, said = label(
+        tmp_path,
+        source,
+        *options,
+        ranks=["colour"],
+        dataset="x.fa" if source == "table" else "x.csv",
+    )
+    assert status == 0, said
+    made, _ = split(tmp_path, ["colour"], group_by=name)
+    of_groups = made.assign(group=[row[2] for row in rows]).groupby("group")["split"]
+    assert of_groups.nunique().tolist() == [1] * 10
+    assert set(made["split"]) == {"train", "validation", "test"}
+    assert made["colour"].tolist() == [0, 1] * 30

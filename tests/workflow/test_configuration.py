@@ -91,6 +91,7 @@ def only(name: str, **settings) -> dict:
         ({"backbone": {"revision": "0" * 40}}, "config: backbone: 'repository' is a required"),
         ({"backbone": {}}, "config: backbone: {}"),
         ({"tokenizer": "bpe"}, "config: tokenizer: 'bpe' is none of six_mers"),
+        ({"split": {"folds": {"test": [1]}}}, "config: split.folds: they are values of a column"),
         (
             {"backbone": TINY["backbone"] | {"family": "gpt"}},
             "config: backbone.family: 'gpt' is none of esm, bert",

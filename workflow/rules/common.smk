@@ -101,6 +101,8 @@ def label_settings(wildcards):
     own = {k: v for k, v in config["labels"].items() if k not in shared}
     if "given" in config["split"]:
         own["split"] = config["split"]["given"]
+    if own_column_of_groups():
+        own["group"] = config["split"]["group_by"]
     return json.dumps(
         own | {"map": placed(path) for path in label_map(wildcards)}, sort_keys=True
     )

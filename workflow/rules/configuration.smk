@@ -267,6 +267,8 @@ def contradictions():
     split, backbone = config["split"], config["backbone"]
     if "given" in split:
         yield from given_splits_that_cannot_be()
+    elif "folds" in split:
+        yield "split.folds: they are values of a column: name it as split.given"
     elif split["test"] + split["validation"] >= 1:
         yield "split.test and split.validation leave nothing to train on: lower one"
     if not LABELLED and not GIVEN:
@@ -286,7 +288,10 @@ def contradictions():
             yield f"split.{key}: {split[key]} is neither a share (up to 1) nor a number of sequences"
     if "family" in backbone:
         yield from unknown("family", "backbone.family", backbone["family"])
-        if config["tokenizer"] not in ("backbone", backbone.get("tokenizer", "six_mers")):
+        if config["tokenizer"] not in (
+            "backbone",
+            backbone.get("tokenizer", "six_mers"),
+        ):
             yield (
                 f"tokenizer: {config['tokenizer']} makes other tokens than backbone.tokenizer: set"
                 " tokenizer: backbone"
@@ -357,6 +362,13 @@ def given_splits_that_cannot_be():
         yield f"split.given: {column} is one of the ranks: a level is no split"
 
 
+def own_column_of_groups():
+    """Whether split.group_by is a column of the user's labels, beside the levels that are asked for."""
+    return config["labels"]["source"] in ("table", "record") and config["split"][
+        "group_by"
+    ] not in ("none", "duplicates", "cluster", *RANKS)
+
+
 def levels_that_cannot_be():
     """Levels that are not in the table of labels, or whose files would overwrite each other, in words."""
     for rank, number in Counter(rank.casefold() for rank in RANKS).items():
@@ -381,8 +393,12 @@ def levels_that_cannot_be():
             f"ranks: {path} has no column {lacking[0]}; give some of its levels, from the highest to "
             f"the lowest: ranks: [{', '.join(columns)}]"
         )
-    if (column := config["split"].get("given", columns[0])) not in columns:
-        yield f"split.given: {path} has no column {column}, only {', '.join(columns)}"
+    asked = {"given": config["split"].get("given")}
+    if own_column_of_groups():
+        asked["group_by"] = config["split"]["group_by"]
+    for key, column in asked.items():
+        if column and column not in columns:
+            yield f"split.{key}: {path} has no column {column}, only {', '.join(columns)}"
 
 
 def stop_at(lines):

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 KEPT = "kept"
 """The status of a key whose sequences are used."""
-GIVEN_SPLIT = "split.given"
+GIVEN_SPLIT, GROUP = "split.given", "split.group_by"
 """The column of the label table for splits that somebody else made; no level can be called so."""
 
 

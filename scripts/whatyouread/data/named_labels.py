@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import pandas as pd
 import pyarrow as pa
 
-from whatyouread.data.label_source import GIVEN_SPLIT, KEPT, LabelSource
+from whatyouread.data.label_source import GIVEN_SPLIT, GROUP, KEPT, LabelSource
 from whatyouread.data.levels import ALONE
 from whatyouread.data.row_lookup import RowLookup
 from whatyouread.support.cli import log
@@ -36,11 +36,19 @@ class ColumnSettings:
     """Of labels that are columns of a table or fields of records.
 
     hierarchy: the levels lie below each other, in the order in which they are asked for.
-    split: the column or field of given splits (`given_splits`), if any.
+    split: the column or field of given splits (`given_splits`), if any. group: that of what stays in one
+    split (`splitting.groups`), if any.
     """
 
     hierarchy: bool = True
     split: str = ""
+    group: str = ""
+
+    @property
+    def carried(self) -> dict[str, str]:
+        """The columns that are no labels; what the label table calls them -> what the user does."""
+        both = {GIVEN_SPLIT: self.split, GROUP: self.group}
+        return {key: name for key, name in both.items() if name}
 
 
 class NamedLabels(LabelSource):
@@ -60,9 +68,9 @@ class NamedLabels(LabelSource):
         their classes apart; "" where there is no name.
         """
 
-    def splits(self, keys: list[str]) -> list[str] | None:
-        """What the records of each key have in the column of given splits; None without such a column."""
-        return None
+    def carried(self, keys: list[str]) -> dict[str, list[str]]:
+        """What the records of each key have in the columns of `ColumnSettings.carried`."""
+        return {}
 
     def labels(self, keys: pa.Array, levels: Sequence[str]) -> pd.DataFrame:
         texts = keys.to_pylist()
@@ -71,8 +79,8 @@ class NamedLabels(LabelSource):
             pd.Series(texts, dtype=object) != NOT_FOUND, NO_ROW
         )
         made = pd.DataFrame({self.key.name: texts})
-        if (splits := self.splits(texts)) is not None:
-            made[GIVEN_SPLIT] = splits
+        for name, values in self.carried(texts).items():
+            made[name] = values
         paths, ambiguous = (
             (names.where(names != ""), pd.Series("", names.index, dtype=object))
             if self.path == ALONE
@@ -86,7 +94,9 @@ class NamedLabels(LabelSource):
 
     def summary(self, table, level_rows):
         known = table[table[self.key.name] != NOT_FOUND]
-        of_splits = ", of labels and given splits" if GIVEN_SPLIT in table else ""
+        others = {GIVEN_SPLIT: "given splits", GROUP: "groups"}
+        others = [said for name, said in others.items() if name in table]
+        of_splits = f", of labels and {' and '.join(others)}" if others else ""
         rows = [
             (f"different {self.key.name}s", len(known), f"in the archive{of_splits}"),
             (f"{self.key.name}s", int((known["status"] == KEPT).sum()), "of kept sequences"),

@@ -10,6 +10,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from whatyouread.data.given_splits import FILE, word_of
 from whatyouread.data.label_source import GIVEN_SPLIT
 from whatyouread.data.levels import ALONE
 from whatyouread.data.named_labels import COMBINATION, ColumnSettings, NamedLabels, joined
@@ -24,8 +25,8 @@ _NOT_YET = "several labels at once are not read yet: give one label to each reco
 class RecordLabels(NamedLabels):
     """The field of a level is called like it; that of a single level also `label` or `labels`.
 
-    The key is the names at the levels that are asked for, and the given split, joined, so that records
-    of other splits have other keys. An empty field is a missing label.
+    The key is the names at the levels that are asked for, and what else is carried, joined, so that records
+    of other splits or groups have other keys. An empty field is a missing label.
     Several labels at once, a list or, in `labels`, words divided by blanks, are refused.
     """
 
@@ -35,7 +36,7 @@ class RecordLabels(NamedLabels):
     def __init__(self, file: Path | None, settings: ColumnSettings):
         if not settings.hierarchy:
             self.path = ALONE
-        self._split = settings.split
+        self._carried = settings.carried
         self._names: dict[str, tuple[str, ...]] = {}
 
     def prepare(self, levels, batches):
@@ -48,8 +49,7 @@ class RecordLabels(NamedLabels):
                 " them: give TSV, CSV or JSONL, or another labels.source"
             )
         columns = [self._labels(batch, level) for level in self._levels]
-        if self._split:
-            columns.append(_column(batch, [self._split], "split.given"))
+        columns += [_carried(batch, name, key) for key, name in self._carried.items()]
         # few different ones, of many records
         table = pa.table(columns, names=[str(i) for i in range(len(columns))])
         frame = table.to_pandas()
@@ -61,11 +61,15 @@ class RecordLabels(NamedLabels):
 
     def names(self, keys, levels):
         rows = [self._names[key] for key in keys]
-        columns = [*self._levels, *([GIVEN_SPLIT] if self._split else [])]
+        columns = [*self._levels, *self._carried]
         return pd.DataFrame(rows, columns=columns)[list(levels)], [""] * len(keys)
 
-    def splits(self, keys):
-        return [self._names[key][-1] for key in keys] if self._split else None
+    def carried(self, keys):
+        first = len(self._levels)
+        return {
+            name: [self._names[key][place] for key in keys]
+            for place, name in enumerate(self._carried, first)
+        }
 
     def doubt(self):
         return "do the records have these fields?"
@@ -74,6 +78,13 @@ class RecordLabels(NamedLabels):
         """The names at a level, "" for none, (n,)."""
         one = len(self._levels) == 1
         return _column(batch, [level, *(ONE_LEVEL if one else ())], "ranks")
+
+
+def _carried(batch, name: str, key: str) -> pa.Array:
+    """The texts of a field that is no label; of given splits also the word in the file's name, (n,)."""
+    if key == GIVEN_SPLIT and name == FILE and FILE not in batch.fields.column_names:
+        return pa.array([word_of(batch.source)]).take(pa.array(np.zeros(len(batch.headers), int)))
+    return _column(batch, [name], key)
 
 
 def _column(batch, fits: list[str], key: str) -> pa.Array:

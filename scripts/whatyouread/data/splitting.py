@@ -5,7 +5,7 @@ over the kept sequences ordered by (hash, source, header).
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +13,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from whatyouread.data.label_source import GROUP
 from whatyouread.data.labels import Labelled, label_rows
 from whatyouread.support.cli import UserError, log
 
@@ -30,7 +31,8 @@ class Settings:
     of the training and validation split that the Explainer learns from, a fraction up to 1 or a number.
     group_by: what goes into the same split as a whole (`groups`): "none", "duplicates", "cluster" or a
     column of the label table. given: the column that says where each sequence goes (`given_splits`); then
-    `test` is not used, and `validation` only where the column has no validation split.
+    `test` is not used, and `validation` only where the column has no validation split. folds: the values of
+    that column, such as numbers of folds, that are for the test and for validation; others are for training.
     """
 
     test: float
@@ -39,8 +41,11 @@ class Settings:
     explainer_validation: float
     group_by: str = UNGROUPED
     given: str = ""
+    folds: dict[str, list[str | int]] = field(default_factory=dict)
 
     def __post_init__(self):
+        if self.folds and not self.given:
+            raise UserError("split.folds are of a column: name it as split.given")
         for name in ("test", "validation"):
             if not 0 < getattr(self, name) < 1:
                 raise UserError(
@@ -112,6 +117,7 @@ def groups(
         if copies is None:
             raise UserError("split.group_by is cluster: give --copies, what find_copies wrote")
         return copies["cluster"].to_numpy().astype(np.int64)
+    by = GROUP if GROUP in labels else by  # the user's own column, whatever it is called
     if by not in labels:
         raise UserError(
             f"split.group_by is {by!r}: give {UNGROUPED}, {DUPLICATES}, {CLUSTER} or a column of the"

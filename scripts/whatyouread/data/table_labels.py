@@ -9,7 +9,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from whatyouread.data.label_files import columns_of, read_columns
-from whatyouread.data.label_source import GIVEN_SPLIT
 from whatyouread.data.levels import ALONE
 from whatyouread.data.named_labels import (
     COMBINATION,
@@ -25,7 +24,7 @@ from whatyouread.support.cli import UserError
 class TableLabels(NamedLabels):
     """`id<TAB>level<TAB>level…`: the first column is a record's id, its first word.
 
-    The key is the names at the levels that are asked for, and the given split, joined.
+    The key is the names at the levels that are asked for, and what else is carried, joined.
     """
 
     Settings = ColumnSettings
@@ -34,7 +33,7 @@ class TableLabels(NamedLabels):
     def __init__(self, file: Path | None, settings: ColumnSettings):
         if file is None:
             raise UserError("a table of labels is asked for: give --label-file")
-        self._file, self._split = Path(file), settings.split
+        self._file, self._carried = Path(file), settings.carried
         if not settings.hierarchy:
             self.path = ALONE
 
@@ -42,8 +41,8 @@ class TableLabels(NamedLabels):
         names = columns_of(self._file)
         places = {level_at(self._file, names, level): level for level in levels}
         wanted = {"": 0} | {level: place for place, level in places.items()}
-        if self._split:
-            wanted[GIVEN_SPLIT] = level_at(self._file, names, self._split, "split.given")
+        for key, column in self._carried.items():
+            wanted[key] = level_at(self._file, names, column, key)
         table = read_columns(self._file, wanted, header=True)
         if not len(table):
             raise UserError(f"{self._file}: a header and no row: give a row for each sequence")
@@ -64,10 +63,9 @@ class TableLabels(NamedLabels):
         names = self._names[list(levels)].reindex(pd.Index(keys, dtype=object), fill_value="")
         return names.reset_index(drop=True), [""] * len(keys)
 
-    def splits(self, keys):
-        if not self._split:
-            return None
-        return self._names[GIVEN_SPLIT].reindex(keys, fill_value="").tolist()
+    def carried(self, keys):
+        found = self._names[list(self._carried)].reindex(keys, fill_value="")
+        return {name: found[name].tolist() for name in found}
 
 
 def level_at(file: Path, columns: list[str], level: str, key: str = "ranks") -> int:
