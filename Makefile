@@ -19,7 +19,7 @@ CONFIG ?= .test
 JOBS = --cores $(CORES) --resources gpu_jobs=$(CORES) $(THREADS)
 THREADS = --max-threads 1
 
-# Tests share the cores by file.
+# Tests share the cores by file; what a test starts gets one thread, as in JOBS.
 WORKERS = --numprocesses $(CORES) --dist loadfile
 QUIET = --quiet rules host
 # by Python, because the functions of make divide a path at its blanks
@@ -78,13 +78,13 @@ demo-all: venv
 	@cat .test/results/summary.md
 	@echo "Everything on one page, with pictures: .test/report.html"
 
+test test-slow: export OMP_NUM_THREADS = 1
+
 test: venv
 	python -m pytest -m "not slow" $(WORKERS) $(PYTEST_OPTIONS)
 
 test-slow: venv
-	python -m pytest -m slow $(PYTEST_OPTIONS)
-	$(MAKE) chaos N=2 CONFIG=
-	$(MAKE) bench-quick
+	python -m pytest -m slow $(WORKERS) --no-loadscope-reorder $(PYTEST_OPTIONS)
 
 lint: venv
 	snakemake --lint
@@ -127,7 +127,7 @@ slurm-test: venv
 bench: venv
 	python tests/bench/bench.py
 
-# without the trainings of the demo in both precisions
+# without the trainings of the demo in both precisions; a test reads the sections
 bench-quick: venv
 	python tests/bench/bench.py --quick --sections tokenization objective data_stages explaining
 
