@@ -193,7 +193,7 @@ def test_the_sections_of_a_target_run(target, tmp_path):
     made = json.loads(output.with_suffix(".json").read_text())
     assert made["quick"]
     text = output.with_suffix(".md").read_text()
-    assert len({figure["section"] for figure in made["figures"]}) == len(sections)
+    assert len({figure["section"] for figure in made["figures"]}) >= len(sections)
     for section in sections:
         for word in WORDS[section]:
             assert any(word in figure["what"] for figure in made["figures"]), word
