@@ -19,7 +19,7 @@ CONFIG ?= .test
 JOBS = --cores $(CORES) --resources gpu_jobs=$(CORES) $(THREADS)
 THREADS = --max-threads 1
 
-# Tests share the cores by file.
+# Tests share the cores by file; what a test starts gets one thread, as in JOBS.
 WORKERS = --numprocesses $(CORES) --dist loadfile
 QUIET = --quiet rules host
 # by Python, because the functions of make divide a path at its blanks
@@ -40,8 +40,8 @@ help:
 	@echo "make real DATASET=FILE TAXDUMP=FILE [RUN=FOLDER]    likewise, on your files"
 	@echo "make explain FASTA=FILE [MODEL=FOLDER] [OUT=FOLDER] [OPTIONS='--offsets 6 ...']    predictions, tracks and"
 	@echo "                 a page of your sequences, by the demo's models or others"
-	@echo "make test        the tests that a contributor runs (under ten minutes)"
-	@echo "make test-slow   whole runs, kills, the quick benchmark"
+	@echo "make test        the tests that a contributor runs (some ten minutes on two cores)"
+	@echo "make test-slow   whole runs, kills, the quick benchmark (some twenty minutes on two cores)"
 	@echo "make lint        snakemake --lint, snakefmt --check, ruff"
 	@echo "make chaos N=20 [CORES=1 AT_ONCE=2] [SIGNALS=KILL]    kill N runs of the demo at random moments"
 	@echo "                 (SIGKILL, then as many by SIGTERM), and compare what they make in the end"
@@ -78,13 +78,13 @@ demo-all: venv
 	@cat .test/results/summary.md
 	@echo "Everything on one page, with pictures: .test/report.html"
 
+test test-slow: export OMP_NUM_THREADS = 1
+
 test: venv
 	python -m pytest -m "not slow" $(WORKERS) $(PYTEST_OPTIONS)
 
 test-slow: venv
-	python -m pytest -m slow $(PYTEST_OPTIONS)
-	$(MAKE) chaos N=2 CONFIG=
-	$(MAKE) bench-quick
+	python -m pytest -m slow $(WORKERS) --no-loadscope-reorder $(PYTEST_OPTIONS)
 
 lint: venv
 	snakemake --lint
@@ -127,7 +127,7 @@ slurm-test: venv
 bench: venv
 	python tests/bench/bench.py
 
-# without the trainings of the demo in both precisions
+# without the trainings of the demo in both precisions; a test reads the sections
 bench-quick: venv
 	python tests/bench/bench.py --quick --sections tokenization objective data_stages explaining
 

@@ -13,6 +13,13 @@ import yaml
 PROJECT = Path(__file__).resolve().parents[1]
 SNAKEFILE = PROJECT / "workflow" / "Snakefile"
 
+_WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1))
+_CORES = max(1, (os.cpu_count() or 1) // _WORKERS)
+JOBS = ("--cores", f"{_CORES}", "--resources", f"gpu_jobs={_CORES}", "--max-threads", "1")
+"""Options for a run on a test's share of the cores: a job on each, in one thread, as in `make demo`."""
+PLAN = ("--quiet", "host", "--dry-run", "--printshellcmds")
+"""Options that print what would be run."""
+
 TINY = {
     "seed": 7,
     "simulation": {

@@ -799,7 +799,7 @@ def test_the_pyramid_agrees_with_the_mask(driver, tmp_path):
 
 @pytest.mark.parametrize("kind", ["genome of 5 Mbp", "1,000 sequences of 1,500 bp"])
 def test_how_long_big_pages_take(driver, tmp_path, kind, capsys):
-    """Measured and printed: a time is nothing to fail on. The size of a page is."""
+    """Measured, and printed in a run of one process: a time is nothing to fail on. The size of a page is."""
     rng = np.random.default_rng(10)
     if kind.startswith("genome"):
         records = [genome(rng, 5_000_000)]

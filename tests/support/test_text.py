@@ -139,6 +139,8 @@ def test_plain_text_is_one_line_of_characters_with_a_width():
 def test_long_lists_are_cut():
     assert named([str(n) for n in range(3)], most=3) == "0, 1, 2"
     assert named([str(n) for n in range(25)]).endswith("18, 19 and 5 more")
+    assert named(["0", "1"], most=2, total=2) == "0, 1"
+    assert named(["0", "1"], most=2, total=3) == "0, 1 and 1 more"
 
 
 def test_counted():

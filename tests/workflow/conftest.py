@@ -1,10 +1,20 @@
-"""One whole tiny run, which the slow tests share."""
+"""What several files of these tests use, and in which order whole runs begin."""
 
 import shutil
+from collections import Counter
 from pathlib import Path
 
 import pytest
-from helpers_workflow import PROJECT, TINY, snakemake, write_config
+from helpers_workflow import PROJECT
+
+
+def pytest_collection_modifyitems(items):
+    """Files of whole runs first, those with most tests in front: xdist gives out files, short ones last."""
+    here = Path(__file__).parent
+    slow = Counter(
+        item.path for item in items if item.path.parent == here and item.get_closest_marker("slow")
+    )
+    items.sort(key=lambda item: -slow[item.path])
 
 
 @pytest.fixture
@@ -12,12 +22,3 @@ def papers_folder(tmp_path) -> Path:
     """A folder with the configuration of the paper's run."""
     shutil.copytree(PROJECT / "config", tmp_path / "config")
     return tmp_path
-
-
-@pytest.fixture(scope="session")
-def tiny_run(tmp_path_factory) -> Path:
-    """A folder in which everything was made with the tiny configuration; not to be changed."""
-    folder = write_config(tmp_path_factory.mktemp("tiny"), TINY)
-    done = snakemake(folder, "--cores", "2")
-    assert done.returncode == 0, done.stderr[-4000:]
-    return folder

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import torch
 import yaml
-from helpers_workflow import PROJECT, TINY, copy_checkout, snakemake, write_config
+from helpers_workflow import JOBS, PROJECT, TINY, copy_checkout, snakemake, write_config
 
 OBJECTIVE = '''
 """Keep the classifier's answer with as little mask as possible."""
@@ -252,8 +252,7 @@ def test_a_tokenizer_a_label_source_and_a_model_family_need_no_further_change(tm
     folder = write_config(tmp_path / "run", config)
     wanted = ("results/table1.tsv", "results/summary.md", "results/comparison.tsv")
     wanted += ("results/explainers/sharp/figures/sequences.svg",)
-    options = ("--cores", "2", "--resources", "gpu_jobs=2", "--", *wanted)
-    done = snakemake(folder, *options, snakefile=snakefile)
+    done = snakemake(folder, *JOBS, "--", *wanted, snakefile=snakefile)
     assert done.returncode == 0, done.stderr[-4000:]
     labels = pd.read_csv(folder / "results/taxonomy/labels.tsv", sep="\t", index_col="lineage")
     assert labels["status"]["Aus"] == "no genus"
@@ -289,8 +288,7 @@ def test_a_new_objective_needs_no_further_change(tmp_path):
     }
     folder = write_config(tmp_path / "run", config)
     wanted = ("results/table1.tsv", "results/summary.md", "results/comparison.tsv")
-    options = ("--cores", "2", "--resources", "gpu_jobs=2", "--", *wanted)
-    done = snakemake(folder, *options, snakefile=snakefile)
+    done = snakemake(folder, *JOBS, "--", *wanted, snakefile=snakefile)
     assert done.returncode == 0, done.stderr[-4000:]
     history = pd.read_csv(folder / "results/explainers/few/0/history.tsv", sep="\t")
     assert {"training_size", "validation_size"} <= set(history.columns)

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import torch
 from helpers_families import FAMILIES, save, transformers_model
-from helpers_workflow import TINY, snakemake, write_config
+from helpers_workflow import JOBS, TINY, snakemake, write_config
 
 from whatyouread.data.residues import RESIDUES
 from whatyouread.data.token_files import TokenFile
@@ -64,7 +64,7 @@ def test_a_classifier_is_explained_as_it_is(published):
     write_config(folder, CONFIG)
     targets = ["results/table1.tsv", "results/summary.md", "results/comparison.tsv"]
     targets.append("results/explainers/sharp/0/README.md")
-    done = snakemake(folder, "--cores", "2", "--", *targets)
+    done = snakemake(folder, *JOBS, "--", *targets)
     assert done.returncode == 0, done.stderr[-4000:]
     explanandum = load_model(Explanandum, folder / "results/explanandum/0").freeze()
     file = TokenFile(folder / "results/tokens/test.arrow", ["kind"])
@@ -94,7 +94,7 @@ def test_explainers_of_a_data_set_without_labels(published):
         "".join(f"{line}\n" for line in ["text", *texts]), encoding="utf-8"
     )
     write_config(other, CONFIG | {"labels": {"source": "none"}})
-    done = snakemake(other, "--cores", "2")
+    done = snakemake(other, *JOBS)
     assert done.returncode == 0, done.stderr[-4000:]
     for name in ("paper", "sharp"):
         record = read_json(other / f"results/explainers/{name}/0/run.json")

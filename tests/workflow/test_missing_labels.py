@@ -5,7 +5,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from helpers_workflow import TINY, snakemake, write_config
+from helpers_workflow import JOBS, TINY, snakemake, write_config
 
 from whatyouread.data.token_files import TokenFile
 
@@ -51,11 +51,10 @@ def blank(path) -> pd.DataFrame:
 def run(tmp_path_factory):
     folder = write_config(tmp_path_factory.mktemp("missing"), CONFIG)
     splits = "results/split/splits.parquet"
-    done = snakemake(folder, "--cores", "2", "--", splits)
+    done = snakemake(folder, *JOBS, "--", splits)
     assert done.returncode == 0, done.stderr[-4000:]
     frame = blank(folder / splits)
-    options = ("--cores", "2", "--rerun-triggers", "mtime")
-    done = snakemake(folder, *options, "--", *TARGETS)
+    done = snakemake(folder, *JOBS, "--rerun-triggers", "mtime", "--", *TARGETS)
     assert done.returncode == 0, done.stderr[-4000:]
     return folder, frame
 

@@ -1,4 +1,4 @@
-"""The workflow from elsewhere: imported by another one, and seen through links."""
+"""The workflow from elsewhere: imported by another one, and without its programs."""
 
 import re
 import shutil
@@ -6,15 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from helpers_workflow import (
-    PROJECT,
-    SNAKEFILE,
-    TINY,
-    copy_checkout,
-    jobs,
-    snakemake,
-    write_config,
-)
+from helpers_workflow import JOBS, PROJECT, SNAKEFILE, TINY, jobs, snakemake, write_config
 
 IMPORTING = """
 configfile: "config.yaml"
@@ -127,28 +119,9 @@ def test_rules_without_the_programs_are_refused(tmp_path):
 @pytest.mark.slow
 def test_an_importing_workflow_runs(importing):
     snakefile = importing / "workflow" / "Snakefile"
-    options = ("--cores", "2", "--resources", "gpu_jobs=2")
-    done = snakemake(importing, *options, snakefile=snakefile)
+    done = snakemake(importing, *JOBS, snakefile=snakefile)
     assert done.returncode == 0, done.stderr[-4000:]
     table = (importing / "results" / "table1.tsv").read_text()
     assert table.count("\n") == 8
     # the two workflows have their own settings of the shell
     assert (importing / "table1_and_scripts.txt").read_text() == table + "mine\n"
-
-
-@pytest.mark.slow
-def test_a_finished_run_seen_through_links_plans_nothing(tiny_run, tmp_path):
-    (tmp_path / "checkout").symlink_to(PROJECT)
-    (tmp_path / "run").symlink_to(tiny_run)
-    snakefile = tmp_path / "checkout" / "workflow" / "Snakefile"
-    for folder in (tiny_run, tmp_path / "run"):
-        done = snakemake(folder, "--dry-run", snakefile=snakefile)
-        assert "Nothing to be done" in done.stdout + done.stderr
-
-
-@pytest.mark.slow
-def test_a_finished_run_moved_with_its_checkout_plans_nothing(tiny_run, tmp_path):
-    snakefile = copy_checkout(tmp_path / "checkout")
-    shutil.copytree(tiny_run, tmp_path / "run")
-    done = snakemake(tmp_path / "run", "--dry-run", snakefile=snakefile)
-    assert "Nothing to be done" in done.stdout + done.stderr

@@ -4,7 +4,6 @@ import json
 import os
 import re
 import shlex
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 from helpers_workflow import (
+    PLAN,
     PROJECT,
     SNAKEFILE,
     TINY,
@@ -22,7 +22,6 @@ from helpers_workflow import (
     write_config,
 )
 
-PLAN = ("--quiet", "host", "--dry-run", "--printshellcmds")
 RULES = re.findall(
     r"^rule (\w+):",
     "".join(path.read_text() for path in (PROJECT / "workflow" / "rules").glob("*.smk")),
@@ -303,87 +302,6 @@ def test_another_backbone_is_got_anew(tmp_path):
     assert jobs(snakemake(tmp_path, *PLAN, "resources/backbone.json")) == {}
     write_config(tmp_path, TINY | {"backbone": TINY["backbone"] | {"hidden_dropout_prob": 0.1}})
     assert jobs(snakemake(tmp_path, *PLAN, "resources/backbone.json")) == {"download_backbone": 1}
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("change", "rerun", "kept"),
-    [
-        (
-            {"backbone": TINY["backbone"] | {"hidden_dropout_prob": 0.1}},
-            {"download_backbone": 1, "train_explanandum": 1, "train_explainer": 4},
-            {"label_taxonomy", "tokenize_sequences"},
-        ),
-        (
-            {"device": "cpu", "checkpoint_minutes": 3, "container": "x.sif"},
-            {"record_run": 1},
-            {"train_explanandum", "train_explainer", "generate_masks", "attribute_tokens"},
-        ),
-        (
-            {"runs": {"number": 3}},
-            {"train_explainer": 2, "set_gate": 1, "score_classes": 1, "measure_faithfulness": 2},
-            {"train_explanandum", "generate_masks", "attribute_tokens", "measure_steering"},
-        ),
-        (
-            {
-                "explainers": {
-                    "paper": {"objective": "paper"},
-                    "sharp": {"objective": "sharp"},
-                    "new": {"objective": "sharp"},
-                }
-            },
-            {"train_explainer": 2, "generate_masks": 1, "attribute_tokens": 1},
-            {"train_explanandum", "score_classes", "compare_losses"},
-        ),
-        (
-            {"blank": {"sequences": 65}, "figures": {"sequences": 3}},
-            {"check_blank": 1, "plot_sequences": 2},
-            {"train_explanandum", "train_explainer", "generate_masks", "attribute_tokens"},
-        ),
-        (
-            {"faithfulness": TINY["faithfulness"] | {"curve_points": 5}},
-            {"measure_faithfulness": 10},
-            {"train_explainer", "generate_masks", "attribute_tokens", "measure_steering"},
-        ),
-        (
-            {"evaluation": {"batch_size": 100}},
-            {"generate_masks": 2, "attribute_tokens": 10},
-            {"train_explanandum", "train_explainer", "compare_losses", "check_blank"},
-        ),
-        (
-            {"explainers": {"paper": {"objective": "paper"}, **SECTION["area"][1]}},
-            {"set_gate": 2, "generate_masks": 1, "attribute_tokens": 1},
-            {"train_explainer", "train_explanandum", "explain_classes"},
-        ),
-        (
-            {"explainer": TINY["explainer"] | {"embedding_size": 7}},
-            {"train_explainer": 2},
-            {"train_explanandum", "set_gate"},
-        ),
-        (
-            {"class_explanations": TINY["class_explanations"] | {"max_q": 0.05}},
-            {"explain_classes": 1},
-            {"score_classes", "train_explainer", "generate_masks"},
-        ),
-        (
-            {"class_explanations": TINY["class_explanations"] | {"steps": 3}},
-            {"score_classes": 1},
-            {"train_explainer", "generate_masks"},
-        ),
-        (
-            {"explanandum": TINY["explanandum"] | {"weight_decay": 0, "max_grad_norm": 0.0}},
-            {},
-            {"train_explanandum", "train_explainer"},
-        ),
-    ],
-)
-def test_a_change_reruns_what_uses_it(tiny_run, tmp_path, change, rerun, kept):
-    run = tmp_path / "run"
-    shutil.copytree(tiny_run, run)
-    done = snakemake(write_config(run, TINY | change), *PLAN)
-    planned = jobs(done)
-    assert {rule: planned.get(rule) for rule in rerun} == rerun
-    assert not kept & set(planned)
 
 
 def test_ranks_with_a_blank_are_one_word_of_every_command(tmp_path):

@@ -1,4 +1,4 @@
-"""A whole tiny run, from simulated archives to the report."""
+"""A whole tiny run, from simulated archives to the report, and what later runs make of it."""
 
 import filecmp
 import re
@@ -6,7 +6,16 @@ import shutil
 
 import pandas as pd
 import pytest
-from helpers_workflow import TINY, snakemake, write_config
+from helpers_workflow import (
+    JOBS,
+    PLAN,
+    PROJECT,
+    TINY,
+    copy_checkout,
+    jobs,
+    snakemake,
+    write_config,
+)
 
 from whatyouread.explainers.saved import load_explainer
 
@@ -24,6 +33,15 @@ CONDITIONS = [
     "irrelevant_chunks",
 ]
 CONTROLS = {"shuffled", "shifted", "other_sequence", "position_mean", "constant"}
+
+
+@pytest.fixture(scope="module")
+def tiny_run(tmp_path_factory):
+    """A folder in which everything was made with the tiny configuration; not to be changed."""
+    folder = write_config(tmp_path_factory.mktemp("tiny"), TINY)
+    done = snakemake(folder, *JOBS)
+    assert done.returncode == 0, done.stderr[-4000:]
+    return folder
 
 
 def read(folder, name: str) -> pd.DataFrame:
@@ -128,7 +146,7 @@ def test_a_second_run_makes_the_same_files(tiny_run, tmp_path):
         *(f"results/explainers/paper/{name}.tsv" for name in ("table1", "controls")),
         "results/explainers/paper/table1.md",
     ]
-    done = snakemake(folder, "--cores", "2", "--", *names)
+    done = snakemake(folder, *JOBS, "--", *names)
     assert done.returncode == 0, done.stderr[-4000:]
     for name in names:
         assert filecmp.cmp(tiny_run / name, folder / name, shallow=False), name
@@ -141,8 +159,7 @@ def test_work_in_parts_makes_the_same_tables(tiny_run, tmp_path):
     results = folder / "results" / "explainers" / "paper"
     for name in ("masks.parquet", "predictions.parquet", "table1.tsv", "controls.tsv"):
         (results / name).unlink()
-    options = ("--cores", "2", "--max-threads", "1", "--resources", "gpu_jobs=2")
-    done = snakemake(folder, *options, "--", "results/table1.tsv")
+    done = snakemake(folder, *JOBS, "--", "results/table1.tsv")
     assert done.returncode == 0, done.stderr[-4000:]
     assert done.stderr.count("rule generate_masks:") == 3
     assert done.stderr.count("rule predict_masked:") == 3
@@ -167,3 +184,104 @@ def test_the_report_holds_every_page_and_figure(tiny_run):
     assert shown >= made
     for category in ("Data", "Models", "Table 1", "Controls", "Masks", "Comparison"):
         assert f'"{category}"' in report, category
+
+
+def test_a_finished_run_seen_through_links_plans_nothing(tiny_run, tmp_path):
+    (tmp_path / "checkout").symlink_to(PROJECT)
+    (tmp_path / "run").symlink_to(tiny_run)
+    snakefile = tmp_path / "checkout" / "workflow" / "Snakefile"
+    for folder in (tiny_run, tmp_path / "run"):
+        done = snakemake(folder, "--dry-run", snakefile=snakefile)
+        assert "Nothing to be done" in done.stdout + done.stderr
+
+
+def test_a_finished_run_moved_with_its_checkout_plans_nothing(tiny_run, tmp_path):
+    snakefile = copy_checkout(tmp_path / "checkout")
+    shutil.copytree(tiny_run, tmp_path / "run")
+    done = snakemake(tmp_path / "run", "--dry-run", snakefile=snakefile)
+    assert "Nothing to be done" in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("change", "rerun", "kept"),
+    [
+        (
+            {"backbone": TINY["backbone"] | {"hidden_dropout_prob": 0.1}},
+            {"download_backbone": 1, "train_explanandum": 1, "train_explainer": 4},
+            {"label_taxonomy", "tokenize_sequences"},
+        ),
+        (
+            {"device": "cpu", "checkpoint_minutes": 3, "container": "x.sif"},
+            {"record_run": 1},
+            {"train_explanandum", "train_explainer", "generate_masks", "attribute_tokens"},
+        ),
+        (
+            {"runs": {"number": 3}},
+            {"train_explainer": 2, "set_gate": 1, "score_classes": 1, "measure_faithfulness": 2},
+            {"train_explanandum", "generate_masks", "attribute_tokens", "measure_steering"},
+        ),
+        (
+            {
+                "explainers": {
+                    "paper": {"objective": "paper"},
+                    "sharp": {"objective": "sharp"},
+                    "new": {"objective": "sharp"},
+                }
+            },
+            {"train_explainer": 2, "generate_masks": 1, "attribute_tokens": 1},
+            {"train_explanandum", "score_classes", "compare_losses"},
+        ),
+        (
+            {"blank": {"sequences": 65}, "figures": {"sequences": 3}},
+            {"check_blank": 1, "plot_sequences": 2},
+            {"train_explanandum", "train_explainer", "generate_masks", "attribute_tokens"},
+        ),
+        (
+            {"faithfulness": TINY["faithfulness"] | {"curve_points": 5}},
+            {"measure_faithfulness": 10},
+            {"train_explainer", "generate_masks", "attribute_tokens", "measure_steering"},
+        ),
+        (
+            {"evaluation": {"batch_size": 100}},
+            {"generate_masks": 2, "attribute_tokens": 10},
+            {"train_explanandum", "train_explainer", "compare_losses", "check_blank"},
+        ),
+        (
+            {
+                "explainers": {
+                    "paper": {"objective": "paper"},
+                    "sharp": {"objective": "sharp", "area": 0.2},
+                }
+            },
+            {"set_gate": 2, "generate_masks": 1, "attribute_tokens": 1},
+            {"train_explainer", "train_explanandum", "explain_classes"},
+        ),
+        (
+            {"explainer": TINY["explainer"] | {"embedding_size": 7}},
+            {"train_explainer": 2},
+            {"train_explanandum", "set_gate"},
+        ),
+        (
+            {"class_explanations": TINY["class_explanations"] | {"max_q": 0.05}},
+            {"explain_classes": 1},
+            {"score_classes", "train_explainer", "generate_masks"},
+        ),
+        (
+            {"class_explanations": TINY["class_explanations"] | {"steps": 3}},
+            {"score_classes": 1},
+            {"train_explainer", "generate_masks"},
+        ),
+        (
+            {"explanandum": TINY["explanandum"] | {"weight_decay": 0, "max_grad_norm": 0.0}},
+            {},
+            {"train_explanandum", "train_explainer"},
+        ),
+    ],
+)
+def test_a_change_reruns_what_uses_it(tiny_run, tmp_path, change, rerun, kept):
+    run = tmp_path / "run"
+    shutil.copytree(tiny_run, run)
+    done = snakemake(write_config(run, TINY | change), *PLAN)
+    planned = jobs(done)
+    assert {rule: planned.get(rule) for rule in rerun} == rerun
+    assert not kept & set(planned)

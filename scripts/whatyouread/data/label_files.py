@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from whatyouread.data.packing import open_plain
+from whatyouread.data.packing import BYTE_ORDER_MARK, WIDE_MARKS, open_plain
 from whatyouread.support.cli import UserError
 from whatyouread.support.text import first_line
 
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _PARQUET = b"PAR1"
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-_WIDE_MARKS = (b"\xff\xfe", b"\xfe\xff")
 _LONGEST_LINE = 1 << 20
 
 
@@ -144,9 +142,9 @@ class _Text:
     def __init__(self, path: Path):
         with open_plain(path, path.name) as stream:
             line = stream.readline(_LONGEST_LINE)
-            if line.startswith(_WIDE_MARKS):
+            if line.startswith(WIDE_MARKS):
                 raise UserError(f"{path}: text in UTF-16: convert it to UTF-8")
-            line = line.removeprefix(_BYTE_ORDER_MARK)
+            line = line.removeprefix(BYTE_ORDER_MARK)
             while line and not line.strip(b"\r\n"):
                 line = stream.readline(_LONGEST_LINE)
         try:

@@ -189,8 +189,8 @@ def summary_table(
     for cause, part in dropped[dropped["cause"] != KEPT].groupby("cause"):
         first = part[:_SHOWN]
         keys = [f"{k} ({n})" for k, n in zip(first["key"], first["number"], strict=True)]
-        more = f" and {len(part) - _SHOWN} more" if len(part) > _SHOWN else ""
-        rows.append((f"{DROPPED}{cause}", int(part["number"].sum()), ", ".join(keys) + more))
+        shown = named(keys, _SHOWN, len(part))
+        rows.append((f"{DROPPED}{cause}", int(part["number"].sum()), shown))
     rows += [(quantity, number, "of all in the archive") for quantity, number in totals.items()]
     rows.append(("files skipped", len(skipped), named(skipped)))
     return beside_paper(rows, paper)

@@ -19,6 +19,8 @@ from pathlib import Path
 from whatyouread.support.cli import UserError
 
 BUFFER = 1 << 18
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"  # which some editors put in front of UTF-8
+WIDE_MARKS = (b"\xff\xfe", b"\xfe\xff")  # in front of UTF-16
 # Deflate cannot exceed 1032:1. A chromosome's run of Ns comes close, but is shorter than what
 # is read ahead at that ratio.
 HIGHEST_MEMBER_RATIO = 1000

@@ -12,7 +12,7 @@ from itertools import chain
 from typing import NamedTuple
 
 from whatyouread.data.archives import ZIP_MAGIC, is_tar, refuse_unsupported
-from whatyouread.data.sequences import BYTE_ORDER_MARK, WIDE_MARKS
+from whatyouread.data.packing import BYTE_ORDER_MARK, WIDE_MARKS
 from whatyouread.support.cli import UserError, log
 from whatyouread.support.text import decoded, first_line
 

@@ -93,9 +93,7 @@ class RowLookup:
         )
 
     def _examples(self, rows: np.ndarray, most: int = _SHOWN) -> str:
-        shown = [repr(text) for text in self._index[rows[:most]]]
-        more = len(rows) - len(shown)
-        return ", ".join(shown) + (f" and {more} more" if more > 0 else "")
+        return named([repr(text) for text in self._index[rows[:most]]], most, len(rows))
 
 
 def _objects(texts: pa.Array) -> np.ndarray:

@@ -30,14 +30,13 @@ from whatyouread.data.normalisation import (
     number_like_dna,
     refuse_other_alphabet,
 )
+from whatyouread.data.packing import BYTE_ORDER_MARK, WIDE_MARKS
 from whatyouread.support.cli import UserError, log
 from whatyouread.support.text import decoded, first_line, named
 
 FASTA_ENDINGS = (".fa", ".fasta", ".fna", ".fas", ".ffn", ".fsa", ".frn", ".mfa")
 FRAGMENTS, PICKED = "_fragments.json", "_species_picked.txt"
-WIDE_MARKS = (b"\xff\xfe", b"\xfe\xff")
 _NEWLINE, _HEADER, _QUOTE, _SPACE, _TAB = b'\n>" \t'
-BYTE_ORDER_MARK = b"\xef\xbb\xbf"  # the byte order mark that some editors put in front of UTF-8
 
 
 class SequenceBatch(NamedTuple):

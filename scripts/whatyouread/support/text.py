@@ -52,9 +52,12 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}" + ("" if number == 1 else "s")
 
 
-def named(items: Sequence[str], most: int = 20) -> str:
-    """The first `most` items in one line, and how many more there are."""
-    more = len(items) - most
+def named(items: Sequence[str], most: int = 20, total: int | None = None) -> str:
+    """The first `most` items in one line, and how many more there are.
+
+    total: how many there are where `items` are but the first of them; default: as many as `items`.
+    """
+    more = (len(items) if total is None else total) - most
     return ", ".join(items[:most]) + (f" and {more} more" if more > 0 else "")
 
 
