@@ -339,8 +339,8 @@ def test_every_sequence_has_the_labels_of_its_record(chain):
     kind, folder = chain
     names = [list(classes) for classes in kind.classes.values()]
     seen = 0
-    for split in ("train", "validation", "test"):
-        file = TokenFile(folder / f"results/tokens/{split}.arrow", kind.levels)
+    for part in ("train", "validation", "test"):
+        file = TokenFile(folder / f"results/tokens/{part}.arrow", kind.levels)
         seen += len(file)
         for name, labels in zip(file.ids.to_pylist(), file.labels, strict=True):
             own = [
@@ -348,7 +348,7 @@ def test_every_sequence_has_the_labels_of_its_record(chain):
                 for known, label in zip(names, labels, strict=True)
             ]
             assert own == kind.truth(word_of(name)), name
-        if split == "test":
+        if part == "test":
             known = (file.labels >= 0).sum(0)
             assert (len(file), *known.tolist()) == kind.tested
             lowest = file.labels[:, -1]
