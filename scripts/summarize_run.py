@@ -29,7 +29,9 @@ def main(args):
         )
         explainers.append(Measured(name, table, controls, localization, above))
     copies = read_tsv(args.copies, ["quantity", "value"]) if args.copies else None
-    text = summary(explainers, args.ranks, args.planted, copies)
+    columns = ["quantity", "value", "detail"]
+    splits = read_tsv(args.given_splits, columns) if args.given_splits else None
+    text = summary(explainers, args.ranks, args.planted, copies, splits)
     with files.atomic(args.summary) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
@@ -50,5 +52,8 @@ if __name__ == "__main__":
     )
     arguments.add_argument("--ranks", nargs="+", required=True)
     arguments.add_argument("--copies", type=Path, help="of count_copies")
+    arguments.add_argument(
+        "--given-splits", type=Path, help="summary of split_dataset, where splits are given"
+    )
     arguments.add_argument("--summary", type=Path, required=True, help="text to write")
     cli.run(arguments, main)

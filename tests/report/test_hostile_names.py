@@ -68,6 +68,24 @@ def test_pictures_of_classes(tmp_path):
         check_picture(draw(items(names), list(range(len(names))), "motifs"), tmp_path)
 
 
+def test_classes_of_one_name_have_two_names_in_pictures(tmp_path):
+    """A genus in two kingdoms of one domain: where its name is cut, the kingdoms are still there."""
+    kingdoms = ("Animalia", "Plantae")
+    names = [f"Morus (path Eukaryota;no clade;{kingdom};Morus)" for kingdom in kingdoms]
+    labels = np.arange(2).repeat(2)
+    text = check_picture(
+        draw_confusion(labels, {"explanandum": labels}, None, names, "genus", 99), tmp_path
+    )
+    shown = [f"Morus (pa…{kingdom};Morus)" for kingdom in kingdoms]
+    for name in shown:
+        assert f"<!-- {name} -->" in text
+        assert f"<!-- {name} (2) -->" in text
+    for draw, more in ((draw_bars, " (n = 10)"), (draw_logos, " (1 motifs)")):
+        text = check_picture(draw(items(names), [1, 0], "motifs"), tmp_path)
+        assert [text.count(f"<!-- {name}{more} -->") for name in shown] == [1, 1]
+        assert text.index(shown[1]) < text.index(shown[0])  # each over its own class
+
+
 def test_pictures_of_sequences(tmp_path):
     views = [view(name) for name in [*HOSTILE[::3], *random_names(0, 4)]]
     check_picture(draw_sequences(views, "labels", 9, 3), tmp_path)

@@ -160,11 +160,17 @@ PROGRAMS = {
 }
 # what must be readable in each figure; SVG files say their texts in comments
 TEXTS = {
-    "sequences": ["mask value", "3 of 12 test sequences", "kingdom A &amp; B", "planted segments"],
+    "sequences": [
+        "mask value",
+        "3 of 12 test sequences",
+        "kingdom A &amp; B",
+        "planted segments",
+        "count them, special ones left out.",
+    ],
     "masks": [
         "mask value",
         "tokens (% of 480",
-        "position (tokens from the start",
+        "position (tokens from the start, special ones not counted)",
         "12 test sequences",
     ],
     "chunks": [

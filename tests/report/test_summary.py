@@ -197,6 +197,28 @@ def test_near_copies_are_said(copied, expected, warned):
     assert "near-copy" not in summary([measured()], RANKS, False)
 
 
+def splits(drawn=False):
+    rows = {"train sequences": 1200, "validation sequences": 30, "test sequences": 400}
+    rows |= {"sequences in no split": 7, "sequences whose split is given": 1630}
+    detail = "by the column fold (split.given)"
+    detail += "; the validation split is drawn from train" if drawn else ""
+    details = ["", "", "", "excluded", detail]
+    return pd.DataFrame({"quantity": list(rows), "value": list(rows.values()), "detail": details})
+
+
+@pytest.mark.parametrize("drawn", [False, True])
+def test_splits_that_are_given_are_said(drawn):
+    text = summary([measured()], RANKS, False, copies(0), splits(drawn))
+    more = "; the validation split is drawn from train" if drawn else ""
+    expected = (
+        f"The splits are given by the column fold (split.given){more}: 1,200 train, 30 validation,"
+        " 400 test sequences, and 7 in no split."
+    )
+    assert expected in text.replace("\n", " ")
+    assert max(map(len, text.splitlines())) <= WIDTH
+    assert "given" not in summary([measured()], RANKS, False, copies(0))
+
+
 def run_program(folder: Path, monkeypatch, *options: str) -> int | None:
     command = [str(PROGRAM), "--ranks", *RANKS, "--log", str(folder / "log"), *options]
     monkeypatch.setattr(sys, "argv", [*command, "--summary", str(folder / "summary.md")])
@@ -226,6 +248,11 @@ def test_the_program_reads_and_writes(tmp_path, monkeypatch):
     assert run_program(tmp_path, monkeypatch, "--names", "sharp", *more) is None
     text = (tmp_path / "summary.md").read_text(encoding="utf-8")
     assert text == summary([expected], RANKS, True, copies(7))
+    splits().to_csv(tmp_path / "splits.tsv", sep="\t", index=False)
+    more += ["--given-splits", f"{tmp_path}/splits.tsv"]
+    assert run_program(tmp_path, monkeypatch, "--names", "sharp", *more) is None
+    text = (tmp_path / "summary.md").read_text(encoding="utf-8")
+    assert text == summary([expected], RANKS, True, copies(7), splits())
     assert run_program(tmp_path, monkeypatch, "--names", "sharp", "paper", *options) == 1
     assert "--tables: 1 files for 2 --names" in (tmp_path / "log").read_text()
 

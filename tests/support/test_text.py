@@ -19,6 +19,7 @@ from whatyouread.support.text import (
     markdown_table,
     named,
     plain,
+    told_apart,
     without_controls,
 )
 
@@ -147,3 +148,35 @@ def test_counted():
     assert counted(1, "token") == "1 token"
     assert counted(0, "token") == "0 tokens"
     assert counted(1204, "token") == "1,204 tokens"
+
+
+MORUS = ["Morus (path Eukaryota;Animalia;Morus)", "Morus (path Eukaryota;Plantae;Morus)"]
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (["Bos", "Rosa"], ["Bos", "Rosa"]),
+        # 20 letters: six of the beginning, and from the word in which they differ
+        (MORUS, ["Morus …Animalia;Mor…", "Morus …Plantae;Morus)"[:21]]),
+        # one of them, beside others, is cut as it is alone
+        (["Bos", MORUS[0]], ["Bos", "Morus (path Eukaryo…"]),
+        # the same name twice is no other name
+        ([MORUS[0]] * 2, ["Morus (path Eukaryo…"] * 2),
+        # the word itself is too long: numbers, in the order of the names
+        (["x" * 40 + "b", "x" * 40 + "a"], ["xxxxxx…xxxxxxxxxx… 2", "xxxxxx…xxxxxxxxxx… 1"]),
+    ],
+)
+def test_names_that_are_cut_stay_different(names, expected):
+    assert told_apart(names, 20) == [plain(text, 20) for text in expected]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_cut_names_are_as_many_as_whole_ones(seed):
+    random = np.random.default_rng(seed)
+    names = ["Morus (path " + ";".join(random.choice(list("ABC"), 12)) for _ in range(60)]
+    names = [*names, *EVERY[seed::20]]
+    short = told_apart(names, 20)
+    whole = [plain(name) for name in names]
+    assert max(map(len, short)) <= 20
+    assert len(set(zip(whole, short, strict=True))) == len(set(whole)) == len(set(short))

@@ -113,6 +113,7 @@ rule summarize_run:
         statistics=of_explainers("mask_statistics.tsv"),
         localizations=if_known(of_explainers("localization.tsv")),
         copies="results/split/copies.tsv",
+        splits=["results/split/summary.tsv"] if "given" in config["split"] else [],
     output:
         summary="results/summary.md",
     log:
@@ -130,11 +131,12 @@ rule summarize_run:
             ("--planted " if "simulation" in config else "") + "--localizations",
             input.localizations,
         ),
+        splits=lambda wildcards, input: option("--given-splits", input.splits),
     shell:
         'python "$WHATYOUREAD/scripts/summarize_run.py" --names {params.names}'
         " --tables {input.tables} --controls {input.controls}"
         " --mask-statistics {input.statistics} {params.localizations} --ranks {params.ranks:q}"
-        " --copies {input.copies} --summary {output.summary} --log {log}"
+        " --copies {input.copies} {params.splits} --summary {output.summary} --log {log}"
 
 
 rule record_run:

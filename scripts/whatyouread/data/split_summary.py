@@ -19,6 +19,7 @@ from whatyouread.data.splitting import (
 )
 from whatyouread.support.text import named
 
+GIVEN = "sequences whose split is given"
 _NOT_USED = "that are not used"
 _UNTRAINED = "that training has none of"
 
@@ -107,7 +108,7 @@ def _given_rows(division: Division, labelled: Labelled) -> Iterator[tuple[str, i
     split, used = division.split, labelled.used
     drawn = not (given.split == VALIDATION).any()
     detail = f"by {given.by}" + ("; the validation split is drawn from train" if drawn else "")
-    yield "sequences whose split is given", int((split != NONE).sum()), detail
+    yield GIVEN, int((split != NONE).sum()), detail
     none = used & (given.split == NONE)
     yield f"{DROPPED}no split", int(none.sum()), f"none or nothing in {given.by}"
     for part in (TRAIN, VALIDATION, TEST):

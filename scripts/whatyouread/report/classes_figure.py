@@ -18,7 +18,7 @@ from whatyouread.report.style import (
     VERMILION,
     new_figure,
 )
-from whatyouread.support.text import plain
+from whatyouread.support.text import told_apart
 
 COLUMNS = 4
 BARS = 8
@@ -45,6 +45,7 @@ def grid(count: int, height: float, title: str):
 
 def draw_bars(items: pd.DataFrame, classes: list[int], title: str):
     """The best items of each class, blue where no other class of the rank has them."""
+    names = _titles(items, classes)
     figure, panels = grid(len(classes), 2.0, title)
     alone = items.groupby("item")["class"].transform("nunique") == 1
     for axes, number in zip(panels, classes, strict=True):
@@ -55,9 +56,7 @@ def draw_bars(items: pd.DataFrame, classes: list[int], title: str):
         axes.set_ylim(BARS - 0.4, -0.6)
         axes.grid(axis="y", visible=False)
         first = own.iloc[0]
-        axes.set_title(
-            f"{plain(first['name'], LONGEST_NAME)} (n = {first['class_sequences']:,})", fontsize=9
-        )
+        axes.set_title(f"{names[number]} (n = {first['class_sequences']:,})", fontsize=9)
         axes.set_xlabel("mean score ± sd", fontsize=8)
     return figure
 
@@ -66,14 +65,18 @@ def draw_logos(items: pd.DataFrame, classes: list[int], title: str):
     """The motif of each class that has the most k-mers behind it, letters by information in bits."""
     figure, panels = grid(len(classes), 1.5, title)
     motifs = {key[2]: made for key, made in class_motifs(items).items()}
-    names = items.drop_duplicates("class").set_index("class")["name"]
+    names = _titles(items, classes)
     for axes, number in zip(panels, classes, strict=True):
         counts = max(motifs[number], key=lambda motif: (len(motif), motif.sum()))
         logo(axes, counts)
-        axes.set_title(
-            f"{plain(names[number], LONGEST_NAME)} ({len(motifs[number])} motifs)", fontsize=9
-        )
+        axes.set_title(f"{names[number]} ({len(motifs[number])} motifs)", fontsize=9)
     return figure
+
+
+def _titles(items: pd.DataFrame, classes: list[int]) -> dict[int, str]:
+    """The names of classes, short enough for a panel."""
+    names = items.drop_duplicates("class").set_index("class")["name"]
+    return dict(zip(classes, told_apart(names[classes].tolist(), LONGEST_NAME), strict=True))
 
 
 def logo(axes, counts: np.ndarray) -> None:

@@ -9,7 +9,7 @@ from whatyouread.report.conditions import CONDITIONS
 from whatyouread.report.confusion import REST, confusion, order_classes, parents_of, row_percentages
 from whatyouread.report.style import BLUE, new_figure, panel_title
 from whatyouread.support.statistics import balanced_accuracy
-from whatyouread.support.text import plain
+from whatyouread.support.text import told_apart
 
 MOST_WITH_NUMBERS = 16  # classes for which there is room for a number in a cell
 LONGEST_NAME = 28  # letters
@@ -40,7 +40,8 @@ def draw_confusion(
     sizes = np.array([size[c] if c != REST else len(labels) - size[known].sum() for c in classes])
     others = int((size > 0).sum()) - len(known)
     rest = f"{others} others" if others else "others"
-    text = [plain(names[c], LONGEST_NAME) if c != REST else rest for c in classes]
+    called = dict(zip(known, told_apart([names[c] for c in known], LONGEST_NAME), strict=True))
+    text = [called.get(c, rest) for c in classes]
 
     cell = 0.42 if len(classes) <= MOST_WITH_NUMBERS else 0.165
     panel = max(cell * len(classes), 1.8)

@@ -71,6 +71,6 @@ def _by_position(axes, statistics: MaskStatistics) -> None:
     axes.set_ylim(0, 1.02)
     left_out = len(table) - len(shown)
     note = f"; {left_out} that under {_LEAST_SHARE:.0%} reach left out" if left_out else ""
-    axes.set_xlabel(f"position (tokens from the start, <cls> not counted{note})")
+    axes.set_xlabel(f"position (tokens from the start, special ones not counted{note})")
     axes.set_ylabel("mask value")
     panel_title(axes, "b", "By position")

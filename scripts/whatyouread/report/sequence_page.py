@@ -124,7 +124,7 @@ def html_page(views: list[SequenceView], chosen_by: str, n: int) -> str:
 <h1>Sequences and their masks</h1>
 <p>{len(views)} of {n:,} test sequences, drawn with a seed; {correct} of them classified correctly in
 every rank{label}. Each word is a token. The greener it is, the more of it the mask lets through; masks are
-chosen by {escape_html(chosen_by)}. &lt;cls&gt; is left out. Point at a token to see its value.</p>
+chosen by {escape_html(chosen_by)}. Special tokens are left out. Point at a token to see its value.</p>
 <div class="key">{key}</div>
 {"".join(_section(i, view) for i, view in enumerate(views, 1))}</body>
 </html>

@@ -22,7 +22,7 @@ def draw_sequences(views: list[SequenceView], choice: str, n: int, longest: int)
     title = f"{len(views)} of {n:,} test sequences and their masks, chosen by {CHOSEN_BY[choice]}"
     sheet.text(left, 0.15, title, fontsize=11)
     sheet.scale(left, 0.5, MASK_COLOURS, 0, 1, [0, 0.5, 1], "mask value")
-    notes = "Each word is a token; the numbers on the left count them, <cls> left out."
+    notes = "Each word is a token; the numbers on the left count them, special ones left out."
     if underlined := next((view.segments() for view in views if view.planted is not None), None):
         notes += f" Underlined: {underlined}s."
     sheet.text(left + 3, 0.5, notes, fontsize=8)

@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 
 from whatyouread.data.split_copies import NEAR_COPIED
-from whatyouread.data.splitting import MANY
+from whatyouread.data.split_summary import GIVEN
+from whatyouread.data.splitting import MANY, SPLITS, TEST, TRAIN, VALIDATION
 from whatyouread.masks.choices import THRESHOLD
 from whatyouread.report.conditions import CONDITIONS, FEWEST, is_clear
 from whatyouread.support.cli import UserError
@@ -79,12 +80,17 @@ class Measured:
 
 
 def summary(
-    explainers: list[Measured], ranks: list[str], planted: bool, copies: pd.DataFrame | None = None
+    explainers: list[Measured],
+    ranks: list[str],
+    planted: bool,
+    copies: pd.DataFrame | None = None,
+    splits: pd.DataFrame | None = None,
 ) -> str:
     """The summary as Markdown that also reads well in a terminal, its lines within 110 letters.
 
     planted: whether the tokens that are known to matter are planted segments of simulated data. copies:
-    across the splits (`split_copies.copies_table`).
+    across the splits (`split_copies.copies_table`). splits: what came of splits that are given
+    (`split_summary.summary_table`).
     """
     n, labelled = sequences(explainers[0].row("explanandum"), ranks)
     known = "planted" if planted else "known"
@@ -113,6 +119,8 @@ def summary(
             f"AUPRC: how well high mask values find the tokens that {what}; 1 at best. Masks that know"
             " nothing reach the base rate."
         )
+    if splits is not None:
+        lines += ["", *_paragraph(given_splits(splits))]
     if copies is not None:
         lines += ["", *_paragraph(near_copies(copies))]
     return "\n".join(lines) + "\n"
@@ -127,6 +135,19 @@ def sequences(row: pd.Series, ranks: list[str]) -> tuple[int, str]:
         f"{int(row[name]):,}" for name in (f"sequences_{rank}" for rank in ranks) if name in row
     ]
     return int(row["sequences"]), f" (with a label: {' / '.join(counts)})" if counts else ""
+
+
+def given_splits(splits: pd.DataFrame) -> str:
+    """A sentence about splits that somebody else made: the column's name, and the sequences in each."""
+    rows = splits.set_index("quantity")
+    numbers = [
+        f"{int(rows.loc[f'{SPLITS[part]} sequences', 'value']):,} {SPLITS[part]}"
+        for part in (TRAIN, VALIDATION, TEST)
+    ]
+    return (
+        f"The splits are given {rows.loc[GIVEN, 'detail']}: {', '.join(numbers)} sequences, and"
+        f" {int(rows.loc['sequences in no split', 'value']):,} in no split."
+    )
 
 
 def near_copies(copies: pd.DataFrame) -> str:

@@ -10,6 +10,7 @@ _CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\
 # an underscore within a word is no markup
 _MARKDOWN = re.compile(r"[\\`*~\[\]|]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+_BEFORE_WORD = re.compile(r"^|\W")
 _LINE_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
@@ -26,6 +27,43 @@ def plain(text: str, longest: int | None = None) -> str:
     )
     kept = " ".join(kept.split())
     return kept if longest is None or len(kept) <= longest else kept[: longest - 1] + "…"
+
+
+def told_apart(names: Sequence[str], longest: int) -> list[str]:
+    """`plain` for each of some names; different ones that it would cut to the same text stay different.
+
+    Of these the middle is cut: they begin as they do, and after "…" comes the word in which they differ.
+    Where that does not help, they are numbered.
+    """
+    whole = [plain(name) for name in names]
+    short = [plain(text, longest) for text in whole]
+    for rows in _merged(short, whole):
+        for row in rows:
+            text, others = whole[row], {whole[i] for i in rows} - {whole[row]}
+            alike = max(_alike(text, other) for other in others)
+            word = max(m.end() for m in _BEFORE_WORD.finditer(text[:alike]))
+            short[row] = plain(f"{text[: longest // 3]}…{text[word:]}", longest)
+    for rows in _merged(short, whole):
+        order = sorted({whole[row] for row in rows})
+        for row in rows:
+            number = f"… {order.index(whole[row]) + 1}"
+            short[row] = short[row][: longest - len(number)] + number
+    return short
+
+
+def _alike(one: str, other: str) -> int:
+    """With how many of the same characters two texts begin."""
+    pairs = zip(one, other, strict=False)
+    shorter = min(len(one), len(other))
+    return next((place for place, (a, b) in enumerate(pairs) if a != b), shorter)
+
+
+def _merged(short: list[str], whole: list[str]) -> list[list[int]]:
+    """The rows of each text in `short` that stands for different texts in `whole`."""
+    rows: dict[str, list[int]] = {}
+    for row, text in enumerate(short):
+        rows.setdefault(text, []).append(row)
+    return [own for own in rows.values() if len({whole[row] for row in own}) > 1]
 
 
 def has_controls(text: str) -> bool:
