@@ -30,6 +30,8 @@ def main(args):
         explainers.append(Measured(name, table, controls, localization, above))
     copies = read_tsv(args.copies, ["quantity", "value"]) if args.copies else None
     text = summary(explainers, args.ranks, args.planted, copies)
+    if args.evidence:
+        text += "\n" + args.evidence.read_text(encoding="utf-8")
     with files.atomic(args.summary) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
@@ -50,5 +52,8 @@ if __name__ == "__main__":
     )
     arguments.add_argument("--ranks", nargs="+", required=True)
     arguments.add_argument("--copies", type=Path, help="of count_copies")
+    arguments.add_argument(
+        "--evidence", type=Path, help="Markdown of score_evidence, to go behind it"
+    )
     arguments.add_argument("--summary", type=Path, required=True, help="text to write")
     cli.run(arguments, main)

@@ -74,6 +74,11 @@ if "positions" in config:
         "Do the masks point at what is known to matter?",
         ["results/positions.tsv", *of_explainers("localization.tsv")],
     )
+    PAGES["evidence"] = (
+        "Comparison",
+        "All methods against what is known to matter",
+        ["results/evidence.tsv"],
+    )
 if "simulation" in config:
     PAGES["localization"] = (
         "Controls",
@@ -113,6 +118,7 @@ rule summarize_run:
         statistics=of_explainers("mask_statistics.tsv"),
         localizations=if_known(of_explainers("localization.tsv")),
         copies="results/split/copies.tsv",
+        evidence=evidence_summary,
     output:
         summary="results/summary.md",
     log:
@@ -130,11 +136,12 @@ rule summarize_run:
             ("--planted " if "simulation" in config else "") + "--localizations",
             input.localizations,
         ),
+        evidence=lambda wildcards, input: option("--evidence", input.evidence),
     shell:
         'python "$WHATYOUREAD/scripts/summarize_run.py" --names {params.names}'
         " --tables {input.tables} --controls {input.controls}"
         " --mask-statistics {input.statistics} {params.localizations} --ranks {params.ranks:q}"
-        " --copies {input.copies} --summary {output.summary} --log {log}"
+        " --copies {input.copies} {params.evidence} --summary {output.summary} --log {log}"
 
 
 rule record_run:
