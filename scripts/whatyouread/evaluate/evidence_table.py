@@ -130,8 +130,9 @@ def markdown(table: pd.DataFrame, ranks: Sequence[str]) -> str:
     about = (
         f"{int(first['sequences']):,} of {int(whole['sequences']):,} compared test sequences have evidence,"
         f" on average {100 * first['share']:.1f} % of their tokens. AUPRC: how well high scores find it;"
-        f" scores that know nothing reach {_number(first['base_rate'])}. Token F1 and IOU F1: of as many of"
-        " the best tokens as people mark on average, or (mask) of the tokens whose mask is above"
+        f" scores that know nothing reach {_number(first['base_rate'])} (in the"
+        f" {int(first['auprc_sequences']):,} whose tokens are not all evidence). Token F1 and IOU F1: of as"
+        " many of the best tokens as people mark on average, or (mask) of the tokens whose mask is above"
         f" {THRESHOLD:g}. Means over the sequences with 95 % bootstrap intervals. Moved: the same scores"
         " moved along the sequence. A method finds evidence only where it beats them."
     )
