@@ -32,6 +32,8 @@ def main(args):
     columns = ["quantity", "value", "detail"]
     splits = read_tsv(args.given_splits, columns) if args.given_splits else None
     text = summary(explainers, args.ranks, args.planted, copies, splits)
+    if args.evidence:
+        text += "\n" + args.evidence.read_text(encoding="utf-8")
     with files.atomic(args.summary) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
@@ -54,6 +56,9 @@ if __name__ == "__main__":
     arguments.add_argument("--copies", type=Path, help="of count_copies")
     arguments.add_argument(
         "--given-splits", type=Path, help="summary of split_dataset, where splits are given"
+    )
+    arguments.add_argument(
+        "--evidence", type=Path, help="Markdown of score_evidence, to go behind it"
     )
     arguments.add_argument("--summary", type=Path, required=True, help="text to write")
     cli.run(arguments, main)

@@ -1,10 +1,14 @@
-"""Attention rollout against the matrix products of its definition."""
+"""Attention and its rollout against the model's own weights and the products of their definition."""
 
 import pytest
 import torch
+from helpers_families import FAMILIES, Ids, ids_batch, save, transformers_model
 
 from whatyouread.data.six_mers import PAD
-from whatyouread.methods.without_captum import attention_rollout
+from whatyouread.methods.without_captum import attention, attention_rollout
+from whatyouread.models.adapters import read_config
+from whatyouread.models.explanandum import Explanandum
+from whatyouread.support.cli import UserError
 
 LENGTHS = [7, 4]
 
@@ -17,8 +21,8 @@ def by_matrices(explanandum, tokens):
         made = encoder(inputs_embeds=explanandum.embed(tokens), output_attentions=True)
     encoder.set_attn_implementation("sdpa")
     rolled = torch.eye(tokens.shape[1])
-    for attention in made.attentions:
-        layer = (attention[0].mean(0) + torch.eye(tokens.shape[1])) / 2
+    for weights in made.attentions:
+        layer = (weights[0].mean(0) + torch.eye(tokens.shape[1])) / 2
         rolled = layer @ rolled
     return rolled
 
@@ -44,3 +48,48 @@ def test_the_encoder_is_left_as_it_was(tiny_explanandum, token_batch):
     assert tiny_explanandum.encoder.config._attn_implementation == kind
     for one, other in zip(before, tiny_explanandum(batch), strict=True):
         assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("pooling", ["mean", "cls"])
+@pytest.mark.parametrize("name", ["bert", "xlm_roberta", "nt_v1", "esm2"])
+def test_attention_is_that_of_the_models_own_last_layer(name, pooling, tmp_path):
+    config = FAMILIES[name]
+    model = transformers_model(config, "Model")
+    explanandum = Explanandum(read_config(save(tmp_path, model)), {"c": 2}, pooling, Ids(config))
+    explanandum.adapter.load(tmp_path)
+    explanandum.eval()
+    batch = ids_batch(config, [9, 4, 12])
+    made = attention(explanandum, batch)
+    model.set_attn_implementation("eager")
+    for row, length in enumerate([9, 4, 12]):
+        with torch.no_grad():
+            own = model(input_ids=batch.ids[row : row + 1, :length], output_attentions=True)
+        heads = own.attentions[-1][0]  # (heads, from, to)
+        expected = heads.mean(0)[0] if pooling == "cls" else heads.mean(0).mean(0)
+        torch.testing.assert_close(made[row, :length], expected, atol=1e-5, rtol=1e-4)
+        assert not made[row, length:].any()
+        other = own.attentions[0][0].mean(0)
+        other = other[0] if pooling == "cls" else other.mean(0)
+        assert not torch.allclose(made[row, :length], other, atol=1e-3)
+    torch.testing.assert_close(made.sum(1), torch.ones(3))
+
+
+@pytest.mark.parametrize("method", [attention, attention_rollout])
+@pytest.mark.parametrize("given", [None, (), (None, None)])
+def test_a_family_without_attention_weights_is_refused(
+    method, given, make_explanandum, token_batch, monkeypatch
+):
+    explanandum = make_explanandum("mean")
+    forward = explanandum.encoder.forward
+
+    def silent(**options):
+        made = forward(**options)
+        made.attentions = given
+        return made
+
+    monkeypatch.setattr(explanandum.encoder, "forward", silent)
+    kind = explanandum.encoder.config._attn_implementation
+    with pytest.raises(UserError, match=r"type esm give no attention weights: leave out") as error:
+        method(explanandum, token_batch(LENGTHS))
+    assert "\n" not in str(error.value)
+    assert explanandum.encoder.config._attn_implementation == kind

@@ -253,6 +253,11 @@ def test_the_program_reads_and_writes(tmp_path, monkeypatch):
     assert run_program(tmp_path, monkeypatch, "--names", "sharp", *more) is None
     text = (tmp_path / "summary.md").read_text(encoding="utf-8")
     assert text == summary([expected], RANKS, True, copies(7), splits())
+    (tmp_path / "evidence.md").write_text("# Against é\n", encoding="utf-8")
+    more += ["--evidence", f"{tmp_path}/evidence.md"]
+    assert run_program(tmp_path, monkeypatch, "--names", "sharp", *more) is None
+    behind = (tmp_path / "summary.md").read_text(encoding="utf-8")
+    assert behind == text + "\n# Against é\n"
     assert run_program(tmp_path, monkeypatch, "--names", "sharp", "paper", *options) == 1
     assert "--tables: 1 files for 2 --names" in (tmp_path / "log").read_text()
 

@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest, bootstrap, norm
 
-from whatyouread.support.statistics import interval, wilson
+from whatyouread.support.statistics import (
+    balanced_accuracy,
+    balanced_accuracy_interval,
+    interval,
+    wilson,
+)
 
 
 def test_a_constant_has_no_spread():
@@ -48,3 +53,36 @@ def test_wilsons_interval_against_scipy(n):
             other = binomtest(int(k), n).proportion_ci(level, method="wilson")
             assert (below, above) == pytest.approx((other.low, other.high), abs=1e-12)
             assert below < above
+
+
+def resampled_by_loops(labels, predicted, resamples, rng):
+    """Balanced accuracy of sequences drawn anew, one resample after the other."""
+    values = []
+    for _ in range(resamples):
+        rows = rng.integers(len(labels), size=len(labels))
+        values.append(balanced_accuracy(labels[rows], predicted[rows]))
+    return np.quantile(values, [0.025, 0.975])
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_interval_of_balanced_accuracy_against_loops(seed):
+    rng = np.random.default_rng(seed)
+    labels = rng.choice(4, 90, p=[0.6, 0.3, 0.07, 0.03]) * 5
+    predicted = np.where(rng.random(90) < 0.6, labels, rng.integers(0, 4, 90) * 5)
+    made = balanced_accuracy_interval(labels, predicted, 4000, 1)
+    assert made == pytest.approx(resampled_by_loops(labels, predicted, 4000, rng), abs=0.025)
+    assert made[0] < balanced_accuracy(labels, predicted) < made[1]
+    missing = np.append(labels, [-1, -1]), np.append(predicted, [0, -1])
+    assert balanced_accuracy_interval(*missing, 4000, 1) == made
+    assert made == balanced_accuracy_interval(labels, predicted, 4000, 1)
+    assert made != balanced_accuracy_interval(labels, predicted, 4000, 2)
+
+
+def test_a_constant_answer_has_no_spread_and_a_single_sequence_no_known_one():
+    labels = np.repeat([0, 1, 2], 30)
+    assert balanced_accuracy_interval(labels, np.ones(90, int), 500, 1) == pytest.approx(
+        [1 / 3] * 2
+    )
+    assert balanced_accuracy_interval(labels, labels, 500, 1) == (1, 1)
+    assert np.isnan(balanced_accuracy_interval(labels[:1], labels[:1], 500, 1)).all()
+    assert np.isnan(balanced_accuracy_interval(np.full(5, -1), np.zeros(5), 500, 1)).all()

@@ -30,8 +30,10 @@ RULES = re.findall(
 # simulated data or positions of a user; runs that train another classifier; samples; a given classifier
 ABSENT = {
     "simulate_dataset",
+    "simulate_texts",
     "localize_masks",
     "place_positions",
+    "score_evidence",
     "resplit_tokens",
     "explain_sequences",
     "adopt_classifier",
@@ -428,13 +430,20 @@ def test_positions_of_a_user_stand_for_planted_segments(tmp_path):
     words = words_of(done, "place_positions")
     assert words[words.index("--positions") + 1] == "known to matter.bed"
     commands = re.findall(r"^.*--planted.*$", done.stdout, re.MULTILINE)
-    assert len(commands) == 2 + 2 + planned["measure_faithfulness"] + planned["plot_lime"]
+    assert len(commands) == 2 + 2 + 1 + planned["measure_faithfulness"] + planned["plot_lime"]
     for command in commands:
         words = shlex.split(command)
         assert words[words.index("--planted") + 1] == "results/positions.parquet"
     words = words_of(done, "summarize_run")
     assert words[words.index("--localizations") + 1].endswith("paper/localization.tsv")
-    assert "results/report/localization.html" in done.stdout
+    assert words[words.index("--evidence") + 1] == "results/evidence.md"
+    words = words_of(done, "score_evidence")
+    masks = words.index("--masks")
+    assert words[masks + 1 : masks + 3] == ["explainer_paper", "explainer_sharp"]
+    scores = [word for word in words if word.startswith("results/attributions/")]
+    assert len(scores) == planned["attribute_tokens"] + 1
+    for page in ("localization", "evidence"):
+        assert f"results/report/{page}.html" in done.stdout
     assert "planted" not in " ".join(words_of(done, "explain_classes"))
 
 
@@ -442,7 +451,7 @@ def test_simulated_data_are_planned_as_ever_and_know_their_positions(tmp_path):
     done = snakemake(write_config(tmp_path, TINY), *PLAN)
     planned = jobs(done)
     assert planned["localize_masks"] == 2
-    assert "place_positions" not in planned
+    assert not {"place_positions", "score_evidence"} & planned.keys()
     assert "--planted --localizations" in done.stdout
     assert "--planted resources/simulated/planted.parquet" in done.stdout
     (tmp_path / "x.bed").write_text("s1\t0\t3\ta\n")

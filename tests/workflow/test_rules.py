@@ -97,6 +97,7 @@ def test_no_torch_for_data_tables_and_pictures(blocks):
         "evaluate_masks",
         "localize_masks",
         "place_positions",
+        "score_evidence",
     }
     light |= {
         "write_model_card",

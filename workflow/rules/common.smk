@@ -410,6 +410,11 @@ def user_positions(wildcards):
     return [config["positions"]] if "positions" in config else []
 
 
+def evidence_summary(wildcards):
+    """All methods against a user's positions, as a list; nothing where there are none."""
+    return ["results/evidence.md"] if "positions" in config else []
+
+
 def if_compared(method):
     """The scores of a method, where the configuration has it; else nothing."""
     return [f"results/attributions/{method}.parquet"] if method in METHODS else []

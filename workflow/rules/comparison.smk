@@ -182,3 +182,31 @@ rule measure_steering:
         " --explainers {params.explainers} --resamples {params.resamples}"
         " --batch-size {params.batch_size} --seed {params.seed} --threads {threads}"
         " --table {output.table} --markdown {output.markdown} --log {log}"
+
+
+rule score_evidence:
+    input:
+        sequences="results/attributions/sequences.arrow",
+        scores=expand("results/attributions/{method}.parquet", method=METHODS),
+        planted=known_positions(),
+    output:
+        table="results/evidence.tsv",
+        markdown="results/evidence.md",
+    log:
+        "logs/score_evidence.log",
+    localrule: True
+    conda:
+        "../../envs/score_evidence.yaml"
+    resources:
+        mem_mb=memory(8000),
+        runtime=minutes(60),
+    params:
+        masks=EXPLAINER_METHODS,
+        ranks=RANKS,
+        resamples=config["faithfulness"]["resamples"],
+        seed=config["seed"],
+    shell:
+        'python "$WHATYOUREAD/scripts/score_evidence.py" --attributions {input.scores}'
+        " --sequences {input.sequences} --planted {input.planted} --masks {params.masks}"
+        " --ranks {params.ranks:q} --resamples {params.resamples} --seed {params.seed}"
+        " --table {output.table} --markdown {output.markdown} --log {log}"

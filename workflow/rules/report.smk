@@ -74,6 +74,11 @@ if "positions" in config:
         "Do the masks point at what is known to matter?",
         ["results/positions.tsv", *of_explainers("localization.tsv")],
     )
+    PAGES["evidence"] = (
+        "Comparison",
+        "All methods against what is known to matter",
+        ["results/evidence.tsv"],
+    )
 if "simulation" in config:
     PAGES["localization"] = (
         "Controls",
@@ -114,6 +119,7 @@ rule summarize_run:
         localizations=if_known(of_explainers("localization.tsv")),
         copies="results/split/copies.tsv",
         splits=["results/split/summary.tsv"] if "given" in config["split"] else [],
+        evidence=evidence_summary,
     output:
         summary="results/summary.md",
     log:
@@ -132,11 +138,13 @@ rule summarize_run:
             input.localizations,
         ),
         splits=lambda wildcards, input: option("--given-splits", input.splits),
+        evidence=lambda wildcards, input: option("--evidence", input.evidence),
     shell:
         'python "$WHATYOUREAD/scripts/summarize_run.py" --names {params.names}'
         " --tables {input.tables} --controls {input.controls}"
         " --mask-statistics {input.statistics} {params.localizations} --ranks {params.ranks:q}"
-        " --copies {input.copies} {params.splits} --summary {output.summary} --log {log}"
+        " --copies {input.copies} {params.splits} {params.evidence} --summary {output.summary}"
+        " --log {log}"
 
 
 rule record_run:

@@ -28,6 +28,7 @@ from whatyouread.methods.with_captum import (
     lime_samples,
 )
 from whatyouread.methods.without_captum import (
+    attention,
     attention_rollout,
     explainer_masks,
     occlusion_gradients,
@@ -58,6 +59,12 @@ def _linear(method: Callable[..., Tensor]):
     return lambda question, explainer, **settings: summed(method(question, **settings))
 
 
+def _of_attention(method: Callable[..., Tensor]):
+    return lambda question, explainer: same_for_all(
+        question, method(question.explanandum, question.batch)
+    )
+
+
 # name -> the method, (question, explainer, **settings) -> float32 (batch, length, ranks + 3), and the
 # function whose parameters define the settings
 METHODS: dict[str, tuple[Callable[..., Tensor], Callable]] = {
@@ -68,12 +75,8 @@ METHODS: dict[str, tuple[Callable[..., Tensor], Callable]] = {
     "occlusion_gradients": (_linear(occlusion_gradients), occlusion_gradients),
     "lime": (_linear(lime), lime),
     "kernel_shap": (_linear(kernel_shap), kernel_shap),
-    "attention_rollout": (
-        lambda question, explainer: same_for_all(
-            question, attention_rollout(question.explanandum, question.batch)
-        ),
-        attention_rollout,
-    ),
+    "attention": (_of_attention(attention), attention),
+    "attention_rollout": (_of_attention(attention_rollout), attention_rollout),
     "random": (
         lambda question, explainer: same_for_all(question, random_scores(question)),
         random_scores,

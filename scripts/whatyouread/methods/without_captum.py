@@ -1,4 +1,4 @@
-"""Methods that do not need captum: attention rollout, random scores, occlusion gradients, Explainer."""
+"""Methods that do not need captum: attention, random scores, occlusion gradients, Explainer."""
 
 from collections.abc import Sequence
 
@@ -26,15 +26,36 @@ def attention_rollout(explanandum: Explanandum, batch: Batch) -> Tensor:
     `pooling: cls`. The scores do not depend on classes.
     """
     # going backwards from the output avoids products of two length x length matrices
+    share = _read_by_heads(explanandum, batch)
+    for layer in reversed(explanandum.adapter.attentions(batch)):
+        share = (share + _passed_on(share, layer)) / 2
+    return share
+
+
+@torch.no_grad()
+def attention(explanandum: Explanandum, batch: Batch) -> Tensor:
+    """The attention that each token gets in the last layer from what the classifier's heads read.
+
+    Returns float32 (batch, length); rows sum to 1. The mean over the attention heads. With `pooling: cls` it
+    is the attention of the first token, else the mean of that of all tokens. The scores do not depend on
+    classes.
+    """
+    [*_, last] = explanandum.adapter.attentions(batch)
+    return _passed_on(_read_by_heads(explanandum, batch), last)
+
+
+def _read_by_heads(explanandum: Explanandum, batch: Batch) -> Tensor:
+    """The share of each token's last state in what the classifier reads, float32 (batch, length)."""
     if explanandum.pooling == "cls":
         share = torch.zeros(batch.ids.shape, device=batch.device)
         share[:, 0] = 1.0
-    else:
-        share = batch.valid.float() / batch.valid.sum(1, keepdim=True)
-    for attention in reversed(explanandum.adapter.attentions(batch)):
-        passed = torch.einsum("bq,bqk->bk", share, attention.float().mean(1))
-        share = (share + passed) / 2
-    return share
+        return share
+    return batch.valid.float() / batch.valid.sum(1, keepdim=True)
+
+
+def _passed_on(share: Tensor, layer: Tensor) -> Tensor:
+    """The shares of the tokens that these attend to, by the mean over the attention heads."""
+    return torch.einsum("bq,bqk->bk", share, layer.float().mean(1))
 
 
 def random_scores(question: Question) -> Tensor:

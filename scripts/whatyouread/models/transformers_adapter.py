@@ -134,7 +134,10 @@ def build_model(name: str, config: dict) -> nn.Module:
 
 
 def attentions(encoder: nn.Module, embeddings: Tensor, batch: Batch) -> list[Tensor]:
-    """The attention of each layer; embeddings: what the encoder is handed."""
+    """The attention of each layer; embeddings: what the encoder is handed.
+
+    Raises UserError for a family that has none to show.
+    """
     usual = encoder.config._attn_implementation
     encoder.set_attn_implementation("eager")  # the only one that returns its weights
     try:
@@ -147,7 +150,13 @@ def attentions(encoder: nn.Module, embeddings: Tensor, batch: Batch) -> list[Ten
             )
     finally:
         encoder.set_attn_implementation(usual)
-    return list(made.attentions)
+    layers = list(getattr(made, "attentions", None) or [None])
+    if any(layer is None for layer in layers):
+        raise UserError(
+            f"models of type {encoder.config.model_type} give no attention weights: leave out the methods"
+            " attention and attention_rollout"
+        )
+    return layers
 
 
 def counted_positions(batch: Batch, padding: int) -> Tensor:

@@ -19,6 +19,30 @@ def balanced_accuracy(labels: np.ndarray, predicted: np.ndarray) -> float:
     return float((hits / np.bincount(member, minlength=len(present))).mean())
 
 
+def balanced_accuracy_interval(
+    labels: np.ndarray, predicted: np.ndarray, resamples: int, seed: int, level: float = 0.95
+) -> tuple[float, float]:
+    """Percentile bootstrap interval of the balanced accuracy over sequences drawn anew.
+
+    labels, predicted: integers (n,); sequences with a label below 0 do not count. In a resample without a
+    class the mean is over the others. NaN where fewer than two sequences count.
+    """
+    counted = labels >= 0
+    labels, predicted = labels[counted], predicted[counted]
+    if len(labels) < 2:
+        return float("nan"), float("nan")
+    present, member = np.unique(labels, return_inverse=True)
+    # what matters of a sequence is its class and whether that is hit: n draws of these
+    kinds = np.bincount(2 * member + (labels == predicted), minlength=2 * len(present))
+    generator = np.random.default_rng(seed)
+    drawn = generator.multinomial(len(labels), kinds / len(labels), size=resamples)
+    missed, hit = drawn[:, ::2], drawn[:, 1::2]
+    recall = np.divide(hit, hit + missed, out=np.zeros(hit.shape), where=hit + missed > 0)
+    means = recall.sum(1) / (hit + missed > 0).sum(1)
+    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
 def wilson(share: np.ndarray, n: np.ndarray, z: float = 2.0) -> tuple[np.ndarray, np.ndarray]:
     """Wilson's score interval of shares of n sequences, z standard errors to either side.
 

@@ -1,0 +1,44 @@
+"""Score all methods and their controls against evidence that somebody marked in the sequences."""
+
+from pathlib import Path
+
+import numpy as np
+
+from whatyouread.support import cli, files
+
+
+def main(args):
+    from whatyouread.data.planted import read_planted
+    from whatyouread.data.token_files import TokenFile
+    from whatyouread.evaluate.evidence_table import evidence_table, markdown
+    from whatyouread.methods.files import read_attributions
+
+    file = TokenFile(args.sequences, args.ranks)
+    methods = {
+        path.stem: read_attributions(path, args.ranks)["plain"] for path in args.attributions
+    }
+    for path, made in zip(args.attributions, methods.values(), strict=True):
+        if not np.array_equal(made.keys, file.keys):
+            raise cli.UserError(
+                f"{path} is not of the sequences in {args.sequences}: make it again"
+            )
+    planted = read_planted(args.planted)
+    table = evidence_table(file, methods, planted, args.masks, args.resamples, args.seed)
+    files.write_tsv(args.table, table, float_format="%.5g")
+    with files.atomic(args.markdown) as temporary:
+        temporary.write_text(markdown(table, args.ranks), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    arguments = cli.parser(__doc__)
+    add = arguments.add_argument
+    add("--attributions", type=Path, nargs="+", required=True, help="of attribute_tokens")
+    add("--sequences", type=Path, required=True, help="token file of these sequences")
+    add("--planted", type=Path, required=True, help="of place_positions or simulate_dataset")
+    add("--masks", nargs="*", default=[], help="the methods whose scores are masks")
+    add("--ranks", nargs="+", required=True)
+    add("--resamples", type=int, required=True, help="bootstrap samples, for the intervals")
+    add("--seed", type=int, required=True)
+    add("--table", type=Path, required=True, help="TSV to write")
+    add("--markdown", type=Path, required=True, help="text to write")
+    cli.run(arguments, main)
