@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from helpers_evaluation import write_tokens
-from helpers_tokenizers import tokenizer_folder
+from helpers_tokenizers import text_file
 
 from whatyouread.classes.words import (
     JOINERS,
@@ -15,8 +15,6 @@ from whatyouread.classes.words import (
     spelled,
     word_scores,
 )
-from whatyouread.data.token_files import TokenFile, lists, schema, write_token_files
-from whatyouread.data.tokenizers import tokenizer_of
 from whatyouread.support.cli import UserError
 
 
@@ -161,26 +159,6 @@ def test_how_words_are_spelled():
     assert spelled("É", True) == spelled("e\u0301", True) == "é"
     assert spelled("ex\u00adtra", True) == "extra"
     assert spelled("É", False) == "É"
-
-
-def text_file(folder, kind: str, texts: list[str], longest: int | None = None) -> TokenFile:
-    """A token file of some texts by a small tokenizer of a kind, with the places of tokens."""
-    tokenizer = tokenizer_of(tokenizer_folder(folder / kind, kind))
-    tokens, offsets, places = tokenizer.located(*tokenizer.characters(texts))
-    import pyarrow as pa
-
-    columns = [
-        pa.array([f"t.tsv:{i}" for i in range(len(texts))]),
-        pa.array(np.arange(1, len(texts) + 1, dtype=np.uint64)),
-        lists(tokens, offsets, pa.from_numpy_dtype(tokenizer.dtype)),
-        *(lists(part, offsets, pa.int32()) for part in places),
-        pa.array([0] * len(texts), pa.int32()),
-    ]
-    path = folder / f"{kind}.arrow"
-    with write_token_files([path], ["register"], tokenizer) as (writer,):
-        own = schema(["register"], tokenizer)
-        writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=own))
-    return TokenFile(path, ["register"])
 
 
 TEXTS = ["The quick Foxs, the DOG!", "café jumper 12; the end"]

@@ -50,52 +50,60 @@ def stability_curve(
         runs = np.sort(looked_at["run"].unique())
         groups = selections.loc[selections["source"] == source, GROUP].drop_duplicates()
         classes = looked_at.groupby("rank")["class"].nunique()
-        values = {}
-        for name, (chosen, seen) in frames.items():
-            chosen, seen = (part[part["source"] == source] for part in (chosen, seen))
-            whole = _lists(chosen, seen, runs, thresholds) if len(runs) > 1 else None
+        values: dict[tuple, dict[str, list[float]]] = {}
+        for name, frame in frames.items():
+            lists = _Lists(*(part[part["source"] == source] for part in frame), thresholds)
             for n in sizes(len(runs)):
                 for number in range(DRAWS):
                     drawn = draw(seed, f"halves {n} {number}", runs.astype(np.uint64))
                     order = runs[np.argsort(drawn, kind="stable")]
-                    pair = [
-                        _lists(chosen, seen, own, thresholds)
-                        for own in (order[:n], order[n : 2 * n])
-                    ]
+                    sets = [order[:n], order[n : 2 * n], *([] if name else [runs])]
+                    found = [lists.of(own) for own in sets]
                     for group in groups.itertuples(index=False, name=None):
-                        found = values.setdefault((group, n), {})
-                        for key, value in _compared(group, pair, whole, classes[group[2]]).items():
-                            found.setdefault(key + name, []).append(value)
-        for (group, n), found in values.items():
-            means = {key: _mean(part) for key, part in found.items()}
+                        own = values.setdefault((group, n), {})
+                        for key, value in _compared(group, found, classes[group[2]]).items():
+                            own.setdefault(key + name, []).append(value)
+        for (group, n), own in values.items():
+            means = {key: _mean(part) for key, part in own.items()}
             rows.append(dict(zip(GROUP, group, strict=True)) | {"runs": n} | means)
     columns = ["items", "halves", "kept", "items_shuffled", "halves_shuffled"]
     made = pd.DataFrame(rows, columns=[*GROUP, "runs", *columns])
     return made.sort_values([*GROUP, "runs"]).reset_index(drop=True)
 
 
-def _lists(
-    selections: pd.DataFrame, sequences: pd.DataFrame, runs: np.ndarray, thresholds: Thresholds
-) -> pd.DataFrame:
-    """The stable items of some runs alone: source, kind, rank, class, item."""
-    chosen, seen = (part[part["run"].isin(runs)] for part in (selections, sequences))
-    return stable_items(candidates(chosen, seen, thresholds), thresholds)[[*GROUP, "class", "item"]]
+class _Lists:
+    """The stable items of some runs alone: source, kind, rank, class, item; each made once."""
+
+    def __init__(self, selections: pd.DataFrame, sequences: pd.DataFrame, thresholds: Thresholds):
+        self.frames, self.thresholds = (selections, sequences), thresholds
+        self.made: dict[frozenset, pd.DataFrame] = {}
+
+    def of(self, runs: np.ndarray) -> pd.DataFrame:
+        own = frozenset(runs.tolist())
+        if own not in self.made:
+            frames = (part[part["run"].isin(own)] for part in self.frames)
+            found = stable_items(candidates(*frames, self.thresholds), self.thresholds)
+            self.made[own] = found[[*GROUP, "class", "item"]]
+        return self.made[own]
 
 
-def _compared(group: tuple, pair: list, whole: pd.DataFrame, classes: int) -> dict[str, float]:
-    one, other, total = (
-        part[(part[GROUP] == group).all(axis=1)][["class", "item"]] for part in (*pair, whole)
+def _compared(group: tuple, lists: list[pd.DataFrame], classes: int) -> dict[str, float]:
+    """lists: of two sets of runs, and of all runs where their items are looked up there."""
+    one, other, *whole = (
+        part[(part[GROUP] == list(group)).all(axis=1)][["class", "item"]] for part in lists
     )
     both = one.merge(other, on=["class", "item"]).groupby("class").size()
-    sizes_of = [part.groupby("class").size() for part in (one, other)]
-    either = sizes_of[0].add(sizes_of[1], fill_value=0).sub(both, fill_value=0)
-    staying = pd.concat([part.merge(total, on=["class", "item"]) for part in (one, other)])
+    lengths = [part.groupby("class").size() for part in (one, other)]
+    either = lengths[0].add(lengths[1], fill_value=0).sub(both, fill_value=0)
     listed = len(one) + len(other)
-    return {
+    made = {
         "items": listed / (2 * classes),
         "halves": (both.reindex(either.index, fill_value=0) / either).mean(),
-        "kept": len(staying) / listed if listed else np.nan,
     }
+    for total in whole:
+        kept = sum(len(part.merge(total, on=["class", "item"])) for part in (one, other))
+        made["kept"] = kept / listed if listed else np.nan
+    return made
 
 
 def _mean(values: list[float]) -> float:
