@@ -15,7 +15,7 @@ from whatyouread.classes.stable_items import (
     summary,
     with_names,
 )
-from whatyouread.classes.truth import TOP, planted_table
+from whatyouread.classes.truth import TOP, planted_table, planted_words
 from whatyouread.data.levels import read_classes
 from whatyouread.data.planted import planted_segments, read_planted
 from whatyouread.data.token_files import TokenFile
@@ -70,6 +70,15 @@ def main(args):
                 source, rank, TOP, (five["planted"] == TOP).sum(), len(five),
             )  # fmt: skip
         files.write_tsv(args.planted_table, with_names(table, classes), float_format="%.4g")
+    if args.keywords:
+        keywords = files.read_tsv(args.keywords, ["class", "keyword"])
+        table = planted_words(items[items["kind"] == "word"], classes, keywords)
+        for source, part in table.groupby("source"):
+            cli.log.info(
+                "%s: the best word is a planted one in %d of %d classes",
+                source, part["first"].sum(), len(part),
+            )  # fmt: skip
+        files.write_tsv(args.planted_table, with_names(table, classes))
 
 
 if __name__ == "__main__":
@@ -88,5 +97,6 @@ if __name__ == "__main__":
     add("--motifs", type=Path, help="MEME file to write, of k-mers")
     add("--planted", type=Path, help="of simulate_dataset")
     add("--test", type=Path, help="token file with the planted segments")
+    add("--keywords", type=Path, help="of simulate_texts")
     add("--planted-table", type=Path, help="TSV to write")
     cli.run(arguments, main)

@@ -47,6 +47,7 @@ rule explain_classes:
         classes="results/taxonomy/classes.tsv",
         planted=if_simulated("resources/simulated/planted.parquet"),
         test=if_simulated("results/tokens/test.arrow"),
+        keywords=if_simulated_words("resources/simulated/keywords.tsv"),
     output:
         table="results/class_explanations.tsv",
         summary="results/class_explanations_summary.tsv",
@@ -54,7 +55,10 @@ rule explain_classes:
         stability="results/class_explanations_stability.tsv",
         agreement="results/class_explanations_agreement.tsv",
         motifs=if_kmers("results/class_explanations.meme"),
-        planted=if_simulated("results/class_explanations_planted.tsv"),
+        planted=[
+            *if_simulated("results/class_explanations_planted.tsv"),
+            *if_simulated_words("results/class_explanations_planted.tsv"),
+        ],
     log:
         "logs/explain_classes.log",
     benchmark:
@@ -71,10 +75,11 @@ rule explain_classes:
         motifs=lambda wildcards, output: option("--motifs", output.motifs),
         planted=lambda wildcards, input: option("--planted", input.planted),
         test=lambda wildcards, input: option("--test", input.test),
+        keywords=lambda wildcards, input: option("--keywords", input.keywords),
         table=lambda wildcards, output: option("--planted-table", output.planted),
     shell:
         'python "$WHATYOUREAD/scripts/explain_classes.py" --selections {input.selections}'
         " --classes {input.classes} --ranks {params.ranks:q} --settings {params.settings:q}"
         " --seed {params.seed} --table {output.table} --summary {output.summary}"
         " --null {output.null} --stability {output.stability} --agreement {output.agreement}"
-        " {params.motifs} {params.planted} {params.test} {params.table} --log {log}"
+        " {params.motifs} {params.planted} {params.test} {params.keywords} {params.table} --log {log}"

@@ -425,6 +425,11 @@ def if_words(paths):
     return paths if "word" in ITEMS else []
 
 
+def if_simulated_words(paths):
+    """The files, where it is known which words speak for simulated texts; else nothing."""
+    return if_words(paths) if "simulated_texts" in config else []
+
+
 def if_kmers(paths):
     """The files, where the items of classes are k-mers, too; else nothing."""
     paths = [paths] if isinstance(paths, str) else paths

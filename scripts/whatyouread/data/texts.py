@@ -12,10 +12,8 @@ import pyarrow.compute as pc
 from whatyouread.data.normalisation import Settings
 from whatyouread.data.sequences import read_sequences
 from whatyouread.data.token_files import TokenFile
+from whatyouread.data.token_limit import PIECE
 from whatyouread.support.cli import UserError
-
-WINDOW_OF_TOKENS = r" tokens [0-9]+-[0-9]+$"
-"""What `token_limit` puts behind the id of a text that has more tokens than the model reads."""
 
 
 def read_texts(dataset: Path, settings: Settings, file: TokenFile, rows: np.ndarray) -> list[str]:
@@ -25,7 +23,7 @@ def read_texts(dataset: Path, settings: Settings, file: TokenFile, rows: np.ndar
     Raises UserError where a text is not there, or two records with an id of these differ.
     """
     ids = file.ids.take(pa.array(rows)).combine_chunks()
-    bases = pc.replace_substring_regex(ids, WINDOW_OF_TOKENS, "")
+    bases = pc.coalesce(pc.struct_field(pc.extract_regex(ids, PIECE), "id"), ids)
     wanted = pc.unique(pa.concat_arrays([ids, bases]))
     texts: dict[str, str] = {}
     for batch in read_sequences(dataset, settings=settings):
@@ -56,11 +54,9 @@ def read_texts(dataset: Path, settings: Settings, file: TokenFile, rows: np.ndar
 
 def document_numbers(file: TokenFile) -> np.ndarray:
     """Which text each row is of, int64 (n,), from 0; windows of one text follow each other."""
-    windows, first_windows = (
-        np.asarray(pc.match_substring_regex(file.ids, pattern)).astype(bool)
-        for pattern in (WINDOW_OF_TOKENS, r" tokens 1-[0-9]+$")
-    )
-    return np.maximum(np.cumsum(~windows | first_windows) - 1, 0)
+    number = pc.struct_field(pc.extract_regex(file.ids.combine_chunks(), PIECE), "first")
+    goes_on = pc.not_equal(pc.fill_null(number, "1"), "1").to_numpy(zero_copy_only=False)
+    return np.maximum(np.cumsum(~goes_on) - 1, 0)
 
 
 def document_keys(file: TokenFile) -> np.ndarray:
