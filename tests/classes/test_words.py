@@ -201,3 +201,18 @@ def test_six_mers_have_places_too(tmp_path):
     _row, code, score = items.items(np.array([0]), batch, np.array([[9.0, 1.0, 2.0]]))
     assert items.names(code) == ["abcdef", "ghijk"]
     assert score.tolist() == [1.0, 2.0]
+
+
+def test_no_texts_have_no_words(tmp_path):
+    assert len(find_words([]).words) == 0
+    file = text_file(tmp_path, "word_pieces", TEXTS)
+    rows, batch = np.array([], np.int64), file.batch(np.array([0])).take(np.array([], np.int64))
+    items = Words(file, {}, "largest", True)
+    row, code, score = items.items(rows, batch, np.zeros((0, batch.ids.shape[1])))
+    assert len(row) == len(code) == len(score) == 0
+    assert items.names(code) == []
+    assert items.counts == dict.fromkeys(items.counts, 0)
+    silent = Words(file, {0: "...", 1: "12 3"}, "largest", True)
+    rows = np.array([0, 1])
+    row, _, _ = silent.items(rows, file.batch(rows), np.zeros(file.batch(rows).ids.shape))
+    assert len(row) == 0

@@ -32,6 +32,7 @@ RULES = re.findall(
 ABSENT = {
     "plot_keywords",
     "simulate_dataset",
+    "simulate_texts",
     "localize_masks",
     "place_positions",
     "resplit_tokens",
@@ -635,8 +636,9 @@ def commands(done, program: str) -> list[str]:
 
 def test_words_speak_for_classes_of_texts(tmp_path):
     """Each run has documents of its own, which its classifier and its Explainers have never seen."""
-    done = snakemake(text_config(tmp_path), *PLAN)
+    done = snakemake(text_config(tmp_path, explanandum={"patience": 2}), *PLAN)
     planned = jobs(done)
+    assert all('"patience": 2' in command for command in commands(done, "train_explanandum"))
     assert planned["score_classes"] == 6  # three runs, two sources
     assert planned["plot_keywords"] == 2
     for command in commands(done, "score_classes"):
@@ -662,15 +664,16 @@ def test_words_speak_for_classes_of_texts(tmp_path):
             assert f"{option} {files}" in command
     [command] = commands(done, "explain_classes")
     assert "--motifs" not in command
-    assert all(
-        "--kind word  --log" in c.replace("--logo-svg", "") for c in commands(done, "plot_classes")
-    )
+    for command in commands(done, "plot_classes"):
+        assert " --kind word " in command
+        assert "--logo" not in command
     assert "--kind word" in commands(done, "plot_stability")[0]
 
 
 def test_the_plan_of_six_mers_says_nothing_of_words(tmp_path):
     done = snakemake(write_config(tmp_path, TINY), *PLAN)
     assert "plot_keywords" not in jobs(done)
+    assert '"patience"' not in commands(done, "train_explanandum")[0]
     for command in commands(done, "score_classes"):
         assert not {"--dataset", "--documents", "words", "items"} & set(
             re.findall(r"-*\w+", command)
