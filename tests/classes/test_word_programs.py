@@ -87,7 +87,7 @@ def made(tmp_path_factory):
         " --stability stability.tsv --agreement agreement.tsv"
     )
     jobs += [
-        f"plot_keywords --table table.tsv --summary summary.tsv --rank register --source {source}"
+        f"render_keywords --table table.tsv --summary summary.tsv --rank register --source {source}"
         f" --documents 0_{source}_documents.parquet --html {source}.html"
         for source in SOURCES
     ]

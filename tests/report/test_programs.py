@@ -386,10 +386,10 @@ for path in sys.argv[1:]:
 def test_help_imports_nothing_heavy():
     programs = [
         *SCRIPTS.glob("plot_*.py"),
-        SCRIPTS / "render_table.py",
+        *SCRIPTS.glob("render_*.py"),
         SCRIPTS / "summarize_run.py",
     ]
-    assert len(programs) == len(PROGRAMS) + 2
+    assert len(programs) == len(PROGRAMS) + 3
     command = [sys.executable, "-c", HELP, *map(str, programs)]
     environment = {"PYTHONPATH": str(SCRIPTS), "PATH": ""}
     done = subprocess.run(command, env=environment, capture_output=True, text=True)

@@ -30,7 +30,7 @@ RULES = re.findall(
 # simulated data or positions of a user; runs that train another classifier; samples; a given classifier;
 # words of texts
 ABSENT = {
-    "plot_keywords",
+    "render_keywords",
     "simulate_dataset",
     "simulate_texts",
     "localize_masks",
@@ -640,7 +640,7 @@ def test_words_speak_for_classes_of_texts(tmp_path):
     planned = jobs(done)
     assert all('"patience": 2' in command for command in commands(done, "train_explanandum"))
     assert planned["score_classes"] == 6  # three runs, two sources
-    assert planned["plot_keywords"] == 2
+    assert planned["render_keywords"] == 2
     for command in commands(done, "score_classes"):
         run = re.search(r"--run (\d)", command)[1]
         own = "" if run == "0" else f"{run}/"
@@ -672,7 +672,7 @@ def test_words_speak_for_classes_of_texts(tmp_path):
 
 def test_the_plan_of_six_mers_says_nothing_of_words(tmp_path):
     done = snakemake(write_config(tmp_path, TINY), *PLAN)
-    assert "plot_keywords" not in jobs(done)
+    assert "render_keywords" not in jobs(done)
     assert '"patience"' not in commands(done, "train_explanandum")[0]
     for command in commands(done, "score_classes"):
         assert not {"--dataset", "--documents", "words", "items"} & set(

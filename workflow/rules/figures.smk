@@ -336,7 +336,7 @@ rule plot_stability:
         " --svg {output.svg} --png {output.png} --log {log}"
 
 
-rule plot_keywords:
+rule render_keywords:
     input:
         table="results/class_explanations.tsv",
         summary="results/class_explanations_summary.tsv",
@@ -344,18 +344,18 @@ rule plot_keywords:
     output:
         html=report(
             "results/figures/keywords_{source}_{rank}.html",
-            caption="../report/plot_keywords.rst",
+            caption="../report/render_keywords.rst",
             category="Class explanations",
             labels={"what": "keywords in texts: {rank}, {source}", "as": "page"},
         ),
     log:
-        "logs/plot_keywords/{source}_{rank}.log",
+        "logs/render_keywords/{source}_{rank}.log",
     conda:
-        "../../envs/plot_keywords.yaml"
+        "../../envs/render_keywords.yaml"
     resources:
         mem_mb=memory(4000),
         runtime=minutes(30),
     shell:
-        'python "$WHATYOUREAD/scripts/plot_keywords.py" --table {input.table}'
+        'python "$WHATYOUREAD/scripts/render_keywords.py" --table {input.table}'
         " --summary {input.summary} --documents {input.documents} --rank {wildcards.rank:q}"
         " --source {wildcards.source} --html {output.html:q} --log {log:q}"
