@@ -1,4 +1,4 @@
-"""Draw the best k-mers of each class at a rank, and the motifs that they form."""
+"""Draw the best items of each class at a rank: k-mers, and the motifs that they form, or words."""
 
 from pathlib import Path
 
@@ -17,19 +17,20 @@ def main(args):
     items, summary = (
         frame[
             (frame["source"] == args.source)
-            & (frame["kind"] == "kmer")
+            & (frame["kind"] == args.kind)
             & (frame["rank"] == args.rank)
         ]
         for frame in (items, summary)
     )
     classes = shown_classes(items, summary, args.classes_shown)
     about = f"{args.rank}, by {args.source.replace('_', ' ')}"
+    names = {"kmer": "k-mers"}.get(args.kind, f"{args.kind}s")
     with_items, total = items["class"].nunique(), len(summary)
-    what = f"{len(classes)} of {with_items} classes with stable k-mers, of {total} in all"
-    bars = f"Best k-mers, {about}: {what}; blue: in no other class's list"
+    what = f"{len(classes)} of {with_items} classes with stable {names}, of {total} in all"
+    bars = f"Best {names}, {about}: {what}; blue: in no other class's list"
     save(draw_bars(items, classes, bars), [args.svg, args.png])
-    logos = draw_logos(items, classes, f"Longest motif, {about}: {what}")
-    save(logos, [args.logo_svg, args.logo_png])
+    if logos := [path for path in (args.logo_svg, args.logo_png) if path]:
+        save(draw_logos(items, classes, f"Longest motif, {about}: {what}"), logos)
 
 
 if __name__ == "__main__":
@@ -38,7 +39,9 @@ if __name__ == "__main__":
     arguments.add_argument("--summary", type=Path, required=True, help="of explain_classes")
     arguments.add_argument("--rank", required=True)
     arguments.add_argument("--source", required=True)
+    arguments.add_argument("--kind", default="kmer", help="the kind of items to draw")
     arguments.add_argument("--classes-shown", type=int, required=True)
     add_output_options(arguments)
-    add_output_options(arguments, "logo-")
+    for ending in ("svg", "png"):
+        arguments.add_argument(f"--logo-{ending}", type=Path, help="motifs of k-mers, to write")
     cli.run(arguments, main)

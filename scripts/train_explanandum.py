@@ -27,6 +27,7 @@ class Settings(TrainingSettings):
     reverse_complement: bool
     reading_offset: bool
     occlusion: float
+    patience: int | None = None
 
 
 def main(args):
@@ -61,6 +62,7 @@ def main(args):
         stamp,
         seed=args.seed,
         threads=args.threads,
+        patience=settings.patience,
     )
     write_results(args, explanandum, history, [args.classes, *weights])
 

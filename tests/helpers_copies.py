@@ -1,4 +1,8 @@
-"""Texts of DNA for the tests of sketches and copies."""
+"""Texts of DNA for the tests of sketches and copies, and programs as they are."""
+
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 
@@ -17,3 +21,12 @@ def random_dna(rng, length, letters=b"ACGT"):
 
 def other_strand(text):
     return text.translate(COMPLEMENT)[::-1]
+
+
+def run(program, folder, *options):
+    """A program in a folder, without a traceback."""
+    path = Path(__file__).resolve().parents[1] / "scripts" / f"{program}.py"
+    command = [sys.executable, path, *map(str, options), "--log", "log"]
+    made = subprocess.run(command, capture_output=True, text=True, cwd=folder)
+    assert "Traceback" not in made.stderr
+    return made

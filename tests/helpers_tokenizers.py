@@ -3,8 +3,13 @@
 import json
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
 import tokenizers
 from tokenizers import models, normalizers, pre_tokenizers, processors
+
+from whatyouread.data.token_files import TokenFile, lists, schema, write_token_files
+from whatyouread.data.tokenizers import tokenizer_of
 
 PIECES = (
     *("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "the", "quick", "brown", "fox", "jump", "##s"),
@@ -78,3 +83,26 @@ def tokenizer_folder(folder: Path, kind: str = "word_pieces", **config) -> Path:
     (folder / "tokenizer_config.json").write_text(json.dumps(settings))
     (folder / "config.json").write_text(json.dumps(config))
     return folder
+
+
+def text_file(
+    folder: Path, kind: str, texts: list[str], labels: list[int] | None = None
+) -> TokenFile:
+    """A token file of some texts by a tokenizer of a kind, with the places of tokens: FOLDER/KIND.arrow.
+
+    The level is `register`; ids are "t.tsv:0", "t.tsv:1", ..., keys count from 1.
+    """
+    tokenizer = tokenizer_of(tokenizer_folder(folder / kind, kind))
+    tokens, offsets, places = tokenizer.located(*tokenizer.characters(texts))
+    columns = [
+        pa.array([f"t.tsv:{i}" for i in range(len(texts))]),
+        pa.array(np.arange(1, len(texts) + 1, dtype=np.uint64)),
+        lists(tokens, offsets, pa.from_numpy_dtype(tokenizer.dtype)),
+        *(lists(part, offsets, pa.int32()) for part in places),
+        pa.array(labels or [0] * len(texts), pa.int32()),
+    ]
+    path = folder / f"{kind}.arrow"
+    with write_token_files([path], ["register"], tokenizer) as (writer,):
+        own = schema(["register"], tokenizer)
+        writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=own))
+    return TokenFile(path, ["register"])

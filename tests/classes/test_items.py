@@ -6,9 +6,12 @@ import pytest
 from helpers_batches import batch_of
 
 from whatyouread.classes.items import (
-    item_names,
+    Kmers,
+    Tokens,
+    best_of_documents,
     kmers,
     normalised,
+    read_counts,
     read_selections,
     select_items,
     write_selections,
@@ -32,10 +35,11 @@ def tokenized(sequences: list[str]) -> Batch:
 
 def select(batch, scores, kind="kmer", keys=None, k=4, best=1000, min_score=0.0, seed=1):
     keys = np.arange(len(batch), dtype=np.uint64) if keys is None else keys
+    items, rows = Kmers(k) if kind == "kmer" else Tokens(), np.arange(len(batch))
     row, code, score = select_items(
-        batch, scores, keys, kind=kind, k=k, best=best, min_score=min_score, seed=seed
+        items, rows, batch, scores, keys, best=best, min_score=min_score, seed=seed
     )
-    return row, item_names(code, kind, k), score
+    return row, items.names(code), score
 
 
 def test_the_norm_leaves_out_cls_and_padding():
@@ -52,7 +56,7 @@ def test_kmers_are_canonical_and_skip_other_letters(k):
     starts, codes = kmers(np.frombuffer(text.encode(), np.uint8), k)
     expected = [i for i in range(len(text) - k + 1) if "N" not in text[i : i + k]]
     assert starts.tolist() == expected
-    assert item_names(codes, "kmer", k) == [canonical(text[i : i + k]) for i in expected]
+    assert Kmers(k).names(codes) == [canonical(text[i : i + k]) for i in expected]
 
 
 def test_a_sequence_and_its_reverse_complement_have_the_same_kmers():
@@ -160,9 +164,39 @@ def test_selections_are_kept(tmp_path):
         read_selections([path])
 
 
+def test_what_was_left_out_is_kept_beside_the_selections(tmp_path):
+    about = {"run": 0, "source": "s", "rank": "genus", "class": 3, "key": np.uint64(7)}
+    chosen = pd.DataFrame([about | {"kind": "word", "item": "hus", "score": np.float32(0.5)}])
+    paths = [tmp_path / f"{number}.parquet" for number in range(3)]
+    for path, words in zip(paths, (2, 5, None), strict=True):
+        counts = words and {"source": "s", "kind": "word", "words": words, "numbers": 1}
+        write_selections(path, chosen, pd.DataFrame([about]), counts)
+    total = read_counts(paths)
+    assert total.to_dict("records") == [{"source": "s", "kind": "word", "words": 7, "numbers": 2}]
+    assert read_counts(paths[2:]) is None
+
+
+def test_the_best_items_of_a_text_in_windows():
+    """Key 1 has two windows: b counts once, with its higher score, and the best two are b and c."""
+    about = {"rank": "register", "class": 0, "kind": "word"}
+    rows = [
+        (1, "a", 0.1),
+        (1, "b", 0.2),
+        (1, "c", 0.4),
+        (1, "b", 0.5),
+        (2, "a", 0.1),
+        (2, "d", 0.05),
+    ]
+    frame = pd.DataFrame([about | {"key": k, "item": i, "score": s} for k, i, s in rows])
+    kept = best_of_documents(frame, {"word": 2})
+    assert list(zip(kept["key"], kept["item"], kept["score"], strict=True)) == [
+        (1, "c", 0.4), (1, "b", 0.5), (2, "a", 0.1), (2, "d", 0.05)
+    ]  # fmt: skip
+    other = frame.assign(**{"class": [0, 0, 0, 1, 0, 0]})
+    assert len(best_of_documents(other, {"word": 9})) == 6
+
+
 def test_wrong_settings_are_errors():
     batch = tokenized(["ATCGATGGGGGG"])
     with pytest.raises(UserError, match="1 to 31"):
         select(batch, np.ones(batch.ids.shape), k=40)
-    with pytest.raises(UserError, match="codon"):
-        select(batch, np.ones(batch.ids.shape), kind="codon")

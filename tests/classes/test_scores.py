@@ -5,7 +5,7 @@ import pytest
 import torch
 from helpers_evaluation import CLASSES, CPU, random_file, small_explainer, small_explanandum
 
-from whatyouread.classes.scores import class_scores, convincing
+from whatyouread.classes.scores import class_scores, explained_classes
 from whatyouread.methods.question import Question
 from whatyouread.methods.with_captum import integrated_gradients
 from whatyouread.models.inference import Passes
@@ -14,14 +14,14 @@ from whatyouread.support.cli import UserError
 STEPS, LEAST = 4, 0.6
 
 
-def test_convincing_by_hand():
+def test_which_classes_are_explained_by_hand():
     model = small_explanandum()
     kingdom = torch.tensor([[0.9, 0.1], [0.4, 0.6], [0.5, 0.5]])
     genus = torch.tensor([[0.7, 0.1, 0.1, 0.1], [0.1, 0.1, 0.65, 0.15], [0.2, 0.2, 0.2, 0.4]])
     labels = np.array([[0, 1], [1, 2], [0, 3]])
-    made = convincing(model, (kingdom.log(), genus.log()), labels, 0.61)
+    made = explained_classes(model, (kingdom.log(), genus.log()), labels, 0.61)
     # right and sure; right and not sure enough; sure and wrong
-    assert made.tolist() == [[True, False], [False, True], [False, False]]
+    assert made.tolist() == [[[0], [-1]], [[-1], [2]], [[-1], [-1]]]
 
 
 @pytest.fixture
@@ -38,16 +38,17 @@ ROWS = np.array([20, 3, 7, 1, 11, 0, 19, 24, 15, 8])
 
 
 def scored(passes, file, source, explainer=None):
-    """Row -> (ids, scores, which ranks are convincing), from batches."""
+    """Row -> (ids, scores, at which ranks it speaks for its class), from batches."""
     made = {}
-    for rows, batch, scores, good in class_scores(
+    for rows, batch, scores, classes in class_scores(
         source, passes, explainer, file, ROWS, steps=STEPS, min_probability=LEAST, seed=1
     ):
         assert isinstance(batch.ids, np.ndarray)
         assert scores.shape == (*batch.ids.shape, len(CLASSES))
         for i, row in enumerate(rows):
             n = batch.lengths[i]
-            made[int(row)] = batch.ids[i, :n].tolist(), scores[i, :n], good[i].tolist()
+            made[int(row)] = batch.ids[i, :n].tolist(), scores[i, :n], (classes[i] >= 0).tolist()
+            assert ((classes[i] < 0) | (classes[i] == file.labels[row])).all()
             assert (scores[i, n:] == 0).all()
     return made
 

@@ -7,7 +7,12 @@ import pandas as pd
 import pytest
 
 from whatyouread.classes.items import kmers
-from whatyouread.classes.truth import number_of_kmers, planted_kmers, planted_table
+from whatyouread.classes.truth import (
+    number_of_kmers,
+    planted_kmers,
+    planted_table,
+    planted_words,
+)
 from whatyouread.data.planted import planted_segments
 from whatyouread.data.six_mers import encode
 from whatyouread.data.token_files import TokenFile
@@ -80,3 +85,29 @@ def test_classes_are_judged_by_their_own_segments_and_those_above(world):
     assert table.loc[("phylum", 0), ["listed", "planted"]].tolist() == [1, 0]
     assert table.loc[("genus", 0), "chance"] == pytest.approx(10 / 2080)
     assert table.loc[("phylum", 0), "chance"] == pytest.approx(5 / 2080)
+
+
+def test_planted_words_by_hand():
+    """Class 0 lists its own, one of class 1, a free word and its own; class 1 nothing at all."""
+    words = ["sol", "regn", "och", "hav", "x", "strand"]
+    items = pd.DataFrame(
+        {
+            "source": "s",
+            "kind": "word",
+            "rank": "r",
+            "class": 0,
+            "item": words,
+            "position": range(1, 7),
+        }
+    )
+    classes = pd.DataFrame({"rank": "r", "class": [0, 1, 2], "name": ["A", "B", "C"]})
+    keywords = pd.DataFrame(
+        {"class": ["A", "A", "A", "B"], "keyword": ["sol", "hav", "strand", "regn"]}
+    )
+    made = planted_words(items, classes, keywords)
+    assert made[["class", "listed", "planted", "others", "first"]].values.tolist() == [
+        [0, 5, 2, 1, True],  # strand is the sixth
+        [1, 0, 0, 0, False],
+    ]
+    turned = items.assign(position=items["position"].replace({1: 3, 3: 1}))
+    assert planted_words(turned, classes, keywords)["first"].tolist() == [False, False]

@@ -1,16 +1,13 @@
 import itertools
 import json
 import logging
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from helpers_copies import other_strand, random_dna, together
+from helpers_copies import other_strand, random_dna, run, together
 
 from whatyouread.data import copies, sketches
 from whatyouread.data.sequences import SequenceBatch, read_sequences
@@ -251,16 +248,6 @@ def test_from_files_with_lower_case(tmp_path):
 def test_a_similarity_out_of_range(similarity):
     with pytest.raises(UserError, match=r"split\.similarity is"):
         copies.find_copies([], similarity)
-
-
-SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
-
-
-def run(program, folder, *options):
-    command = [sys.executable, SCRIPTS / f"{program}.py", *map(str, options), "--log", "log"]
-    made = subprocess.run(command, capture_output=True, text=True, cwd=folder)
-    assert "Traceback" not in made.stderr
-    return made
 
 
 def real_copies(shared, folder):

@@ -135,6 +135,11 @@ def write_comparison(folder: Path) -> None:
         for place, item in enumerate(["ACGTAC", "CGTACG"])
     ]  # fmt: skip
     pd.DataFrame(items).to_csv(folder / "items.tsv", sep="\t", index=False)
+    rows = [
+        about | {"runs": n, "items": 4, "halves": n / 20, "kept": n / 10, "halves_shuffled": np.nan}
+        for n in (1, 2, 5, 10)
+    ]
+    pd.DataFrame(rows).to_csv(folder / "stability.tsv", sep="\t", index=False)
     classes = [about | {"class": number, "sequences": 3} for number in range(4)]
     pd.DataFrame(classes).to_csv(folder / "classes_summary.tsv", sep="\t", index=False)
 
@@ -157,6 +162,7 @@ PROGRAMS = {
     " --explainers explainer_paper explainer_sharp --cost-svg OUT/cost.svg --cost-png OUT/cost.png",
     "classes": "--table items.tsv --summary classes_summary.tsv --rank phylum --source lime"
     " --classes-shown 2 --logo-svg OUT/logos.svg --logo-png OUT/logos.png",
+    "stability": "--table stability.tsv --kind kmer",
 }
 # what must be readable in each figure; SVG files say their texts in comments
 TEXTS = {
@@ -202,6 +208,11 @@ TEXTS = {
         "controls of the Explainers",
     ],
     "comparison": ["12 test sequences", "the same scores, shifted", "explainer paper", "random"],
+    "stability": [
+        "How stable are the k-mers of the classes?",
+        "phylum, by lime",
+        "runs behind a list",
+    ],
     "classes": [
         "Best k-mers, phylum, by lime: 2 of 2 classes",
         "of 4 in all",
@@ -375,10 +386,10 @@ for path in sys.argv[1:]:
 def test_help_imports_nothing_heavy():
     programs = [
         *SCRIPTS.glob("plot_*.py"),
-        SCRIPTS / "render_table.py",
+        *SCRIPTS.glob("render_*.py"),
         SCRIPTS / "summarize_run.py",
     ]
-    assert len(programs) == len(PROGRAMS) + 2
+    assert len(programs) == len(PROGRAMS) + 3
     command = [sys.executable, "-c", HELP, *map(str, programs)]
     environment = {"PYTHONPATH": str(SCRIPTS), "PATH": ""}
     done = subprocess.run(command, env=environment, capture_output=True, text=True)

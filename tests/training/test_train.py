@@ -115,6 +115,18 @@ def test_the_best_explanandum_is_kept(explanandum_run, inputs):
         assert history[column][best] == pytest.approx(expected, abs=1e-5)
 
 
+def test_the_explanandum_runs_out_of_patience(explanandum_run, inputs, tmp_path):
+    """The same training, until the validation loss has not improved for one epoch."""
+    values = arguments("train_explanandum", inputs, tmp_path, epochs=6, patience=1)
+    values["validation"] = inputs / "contrary.arrow"
+    program("train_explanandum").main(Namespace(**values))
+    whole, short = (read_history(folder) for folder in (explanandum_run, tmp_path / "out"))
+    losses = whole["validation_loss"].to_numpy()
+    first = int(np.argmax(np.diff(losses) >= 0)) + 2  # the first epoch that is no better
+    assert first < 6
+    pd.testing.assert_frame_equal(short, whole.head(first))
+
+
 def test_what_the_programs_write(explanandum_run, explainer_run):
     for folder in (explanandum_run, explainer_run):
         names = ["config.json", "history.tsv", "model.safetensors", "run.json"]

@@ -27,8 +27,10 @@ RULES = re.findall(
     "".join(path.read_text() for path in (PROJECT / "workflow" / "rules").glob("*.smk")),
     re.MULTILINE,
 )
-# simulated data or positions of a user; runs that train another classifier; samples; a given classifier
+# simulated data or positions of a user; runs that train another classifier; samples; a given classifier;
+# words of texts
 ABSENT = {
+    "render_keywords",
     "simulate_dataset",
     "simulate_texts",
     "localize_masks",
@@ -617,3 +619,103 @@ def test_without_labels_the_explainers_are_all_that_is_made(tmp_path):
 )
 def test_what_a_given_classifier_cannot_have_is_refused(tmp_path, changed, said):
     assert said in complaint(given_config(tmp_path, **changed))
+
+
+TEXTS = {
+    "ranks": ["register"],
+    "labels": {"source": "record"},
+    "sequences": {"alphabet": "text", "longer": "window"},
+    "tokenizer": "backbone",
+    "backbone": {"path": "model"},
+    "dataset": {"url": "texts.tsv"},
+    "runs": {"kind": "explanandum", "divide": "all", "number": 3},
+}
+
+
+def text_config(folder: Path, **changed) -> Path:
+    (folder / "texts.tsv").write_text("text\tregister\nhello\tnews\n", encoding="utf-8")
+    (folder / "model").mkdir(exist_ok=True)
+    return write_config(folder, TEXTS | changed)
+
+
+def commands(done, program: str) -> list[str]:
+    return [line for line in done.stdout.splitlines() if f"{program}.py" in line]
+
+
+def test_words_speak_for_classes_of_texts(tmp_path):
+    """Each run has documents of its own, which its classifier and its Explainers have never seen."""
+    done = snakemake(text_config(tmp_path, explanandum={"patience": 2}), *PLAN)
+    planned = jobs(done)
+    assert all('"patience": 2' in command for command in commands(done, "train_explanandum"))
+    assert planned["score_classes"] == 6  # three runs, two sources
+    assert planned["render_keywords"] == 2
+    for command in commands(done, "score_classes"):
+        run = re.search(r"--run (\d)", command)[1]
+        own = "" if run == "0" else f"{run}/"
+        assert f"--test results/tokens/{own}test.arrow " in command
+        assert '"items": ["word"]' in command
+        assert '"words": {"fold_case": true, "score": "largest"}' in command
+        assert '"k"' not in command
+        assert "--dataset resources/dataset --sequence-settings '{" in command
+        assert re.search(rf"--documents results/classes/{run}/\w+_documents.parquet", command)
+    trained = [
+        line for line in commands(done, "train_explainer") if " results/explanandum/2 " in line
+    ]
+    assert len(trained) == 2
+    for command in trained:
+        assert "--train results/tokens/2/explainer_train.arrow" in command
+        assert "--validation results/tokens/2/explainer_validation.arrow" in command
+    splits = ("test", "explainer_train", "explainer_validation")
+    for run, command in zip((1, 2), sorted(resplits(done), key=lambda c: c[-9:]), strict=True):
+        for option, folder in (("--whole", ""), ("--new-whole", f"{run}/")):
+            files = " ".join(f"results/tokens/{folder}{split}.arrow" for split in splits)
+            assert f"{option} {files}" in command
+    [command] = commands(done, "explain_classes")
+    assert "--motifs" not in command
+    for command in commands(done, "plot_classes"):
+        assert " --kind word " in command
+        assert "--logo" not in command
+    assert "--kind word" in commands(done, "plot_stability")[0]
+
+
+def test_the_plan_of_six_mers_says_nothing_of_words(tmp_path):
+    done = snakemake(write_config(tmp_path, TINY), *PLAN)
+    assert "render_keywords" not in jobs(done)
+    assert '"patience"' not in commands(done, "train_explanandum")[0]
+    for command in commands(done, "score_classes"):
+        assert not {"--dataset", "--documents", "words", "items"} & set(
+            re.findall(r"-*\w+", command)
+        )
+        assert '"k": 8' in command
+    for command in commands(done, "plot_classes"):
+        assert "--logo-svg results/figures/logos_" in command
+        assert "--kind" not in command
+    assert "--motifs results/class_explanations.meme" in commands(done, "explain_classes")[0]
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        (
+            {"class_explanations": {"items": ["kmer"]}},
+            "k-mers are made of six-mers: leave kmer out",
+        ),
+        ({"class_explanations": {"items": ["words"]}}, "class_explanations.items"),
+        ({"class_explanations": {"words": {"score": "mean"}}}, "class_explanations.words.score"),
+        (
+            {"sequences": {}, "class_explanations": {"items": ["word"]}},
+            "dna has no words: leave word",
+        ),
+        ({"tokenizer": "residues"}, "words need tokens whose places in the text are known"),
+        ({"runs": {"divide": "all"}}, "all needs a classifier for each run: set runs.kind"),
+        ({"split": {"given": "fold"}}, "runs.divide: the splits are given"),
+    ],
+)
+def test_what_words_and_divisions_cannot_be_is_refused(tmp_path, changed, said):
+    assert said in complaint(text_config(tmp_path, **changed))
+
+
+def test_tokens_speak_for_classes_of_anything_else(tmp_path):
+    known = understood(text_config(tmp_path, sequences={"alphabet": "protein"}))
+    assert known["ITEMS"] == ["token"]
+    assert known["SHOWN_ITEMS"] == "token"

@@ -104,6 +104,7 @@ def test_no_torch_for_data_tables_and_pictures(blocks):
         "explain_classes",
         "summarize_run",
         "render_table",
+        "render_keywords",
         "record_run",
         "copy_table1",
     }

@@ -1,4 +1,4 @@
-# What speaks for a class as a whole: tokens and k-mers that are the same over several runs.
+# What speaks for a class as a whole: tokens, k-mers or words that are the same over several runs.
 
 
 rule score_classes:
@@ -6,9 +6,11 @@ rule score_classes:
         explanandum=explanandum_of_run,
         explainer=explainer_of_source,
         gate=gate_of_source,
-        test="results/tokens/test.arrow",
+        test=tokens_of_run("test"),
+        dataset=if_words("resources/dataset"),
     output:
         selections="results/classes/{run}/{source}.parquet",
+        documents=if_words("results/classes/{run}/{source}_documents.parquet"),
     log:
         "logs/score_classes/{run}_{source}.log",
     benchmark:
@@ -29,11 +31,14 @@ rule score_classes:
         explainer=lambda wildcards, input: option(
             "--explainer", folders(input.explainer)
         ),
+        texts=texts_options,
+        documents=lambda wildcards, output: option("--documents", output.documents),
     shell:
         'python "$WHATYOUREAD/scripts/score_classes.py" --run {wildcards.run}'
         " --source {wildcards.source} --explanandum {params.explanandum} {params.explainer}"
         " --test {input.test} --settings {params.settings:q} --batch-size {params.batch_size}"
-        " --seed {params.seed} --threads {threads} --selections {output.selections} --log {log}"
+        " --seed {params.seed} --threads {threads} {params.texts}"
+        " --selections {output.selections} {params.documents} --log {log}"
 
 
 rule explain_classes:
@@ -42,12 +47,18 @@ rule explain_classes:
         classes="results/taxonomy/classes.tsv",
         planted=if_simulated("resources/simulated/planted.parquet"),
         test=if_simulated("results/tokens/test.arrow"),
+        keywords=if_simulated_words("resources/simulated/keywords.tsv"),
     output:
         table="results/class_explanations.tsv",
         summary="results/class_explanations_summary.tsv",
         null="results/class_explanations_null.tsv",
-        motifs="results/class_explanations.meme",
-        planted=if_simulated("results/class_explanations_planted.tsv"),
+        stability="results/class_explanations_stability.tsv",
+        agreement="results/class_explanations_agreement.tsv",
+        motifs=if_kmers("results/class_explanations.meme"),
+        planted=[
+            *if_simulated("results/class_explanations_planted.tsv"),
+            *if_simulated_words("results/class_explanations_planted.tsv"),
+        ],
     log:
         "logs/explain_classes.log",
     benchmark:
@@ -61,12 +72,14 @@ rule explain_classes:
         ranks=RANKS,
         settings=stability_settings,
         seed=config["seed"],
+        motifs=lambda wildcards, output: option("--motifs", output.motifs),
         planted=lambda wildcards, input: option("--planted", input.planted),
         test=lambda wildcards, input: option("--test", input.test),
+        keywords=lambda wildcards, input: option("--keywords", input.keywords),
         table=lambda wildcards, output: option("--planted-table", output.planted),
     shell:
         'python "$WHATYOUREAD/scripts/explain_classes.py" --selections {input.selections}'
         " --classes {input.classes} --ranks {params.ranks:q} --settings {params.settings:q}"
         " --seed {params.seed} --table {output.table} --summary {output.summary}"
-        " --null {output.null} --motifs {output.motifs} {params.planted} {params.test}"
-        " {params.table} --log {log}"
+        " --null {output.null} --stability {output.stability} --agreement {output.agreement}"
+        " {params.motifs} {params.planted} {params.test} {params.keywords} {params.table} --log {log}"

@@ -4,6 +4,7 @@ import importlib.util
 import json
 import os
 import re
+import shlex
 import shutil
 import sys
 from pathlib import Path
@@ -59,6 +60,8 @@ def final_outputs(wildcards):
     if "lime" in METHODS:
         overall.append("lime")
     overall += expand("classes_{source}_{rank}", source=CLASS_SOURCES, rank=RANKS)
+    overall.append("stability")
+    keywords = "results/figures/keywords_{source}_{rank}.html"
     return [
         "results/table1.tsv",
         "results/table1.md",
@@ -72,6 +75,7 @@ def final_outputs(wildcards):
             figure=figures,
         ),
         *expand("results/figures/{figure}.svg", figure=overall),
+        *if_words(expand(keywords, source=CLASS_SOURCES, rank=RANKS)),
         *samples,
     ]
 
@@ -172,11 +176,25 @@ def method_settings(wildcards):
 
 
 def selection_settings(wildcards):
-    """What decides which tokens and k-mers of a sequence are selected, as JSON."""
-    keys = {"sequences", "k", "best", "min_probability"}
+    """What decides which items of a sequence are selected, as JSON."""
+    keys = {"sequences", "best", "min_probability"}
+    if "kmer" in ITEMS:
+        keys.add("k")
+    if "word" in ITEMS:
+        keys.add("words")
     if wildcards.source == "integrated_gradients":
         keys.add("steps")
-    return chosen(config["class_explanations"], keys)
+    # six-mers, and no other items, are what older versions had
+    own = {} if ITEMS == ["token", "kmer"] else {"items": ITEMS}
+    return chosen(config["class_explanations"] | own, keys | own.keys())
+
+
+def texts_options(wildcards, input):
+    """The options to read the texts behind the tokens again, where words are made of them; else nothing."""
+    if not input.dataset:
+        return ""
+    own = shlex.quote(settings("sequences"))
+    return f"--dataset {input.dataset} --sequence-settings {own}"
 
 
 def stability_settings(wildcards):
@@ -269,13 +287,17 @@ def run_seed(wildcards):
 
 
 def tokens_of_run(split):
-    """The file that the classifier of a run is trained or validated on; run 0 has the split itself."""
+    """The file of a split that the models of a run are trained on or explained for; run 0 has the split itself.
+
+    Further runs divide training and validation anew, or everything (`runs.divide`).
+    """
 
     def path(wildcards):
         run = int(wildcards.run)
+        own = DIVIDED_ANEW or split in ("train", "validation")
         return (
             f"results/tokens/{run}/{split}.arrow"
-            if run
+            if run and own
             else f"results/tokens/{split}.arrow"
         )
 
@@ -392,6 +414,28 @@ def if_simulated(paths):
     return paths if "simulation" in config else []
 
 
+def if_divided_anew(paths):
+    """The files, where each run divides all sequences anew; else nothing."""
+    return paths if DIVIDED_ANEW else []
+
+
+def if_words(paths):
+    """The files, where the items of classes are words; else nothing."""
+    paths = [paths] if isinstance(paths, str) else paths
+    return paths if "word" in ITEMS else []
+
+
+def if_simulated_words(paths):
+    """The files, where it is known which words speak for simulated texts; else nothing."""
+    return if_words(paths) if "simulated_texts" in config else []
+
+
+def if_kmers(paths):
+    """The files, where the items of classes are k-mers, too; else nothing."""
+    paths = [paths] if isinstance(paths, str) else paths
+    return paths if "kmer" in ITEMS else []
+
+
 def if_known(paths):
     """The files, where positions that matter are known: of simulated data, or a user's; else nothing."""
     paths = [paths] if isinstance(paths, str) else paths
@@ -424,6 +468,11 @@ def option(name, values):
     """An option with its values for a command line; nothing where there are none."""
     values = [values] if isinstance(values, str) else values
     return f"{name} {' '.join(map(str, values))}" if values else ""
+
+
+def quoted(paths):
+    """Paths as words of a command, in which a name may have a blank."""
+    return [shlex.quote(str(path)) for path in paths]
 
 
 def folders(paths):

@@ -339,6 +339,20 @@ def contradictions():
             f"class_explanations.sources: there is no {source}, only integrated_gradients, "
             f"{', '.join(EXPLAINER_METHODS)}"
         )
+    if "kmer" in ITEMS and not SIX_MERS:
+        yield "class_explanations.items: k-mers are made of six-mers: leave kmer out"
+    if "word" in ITEMS and ALPHABET != "text":
+        yield f"class_explanations.items: {ALPHABET} has no words: leave word out"
+    if "word" in ITEMS and config["tokenizer"] != "backbone":
+        yield (
+            "class_explanations.items: words need tokens whose places in the text are known: set "
+            "tokenizer: backbone"
+        )
+    if DIVIDED_ANEW:
+        if config["runs"]["kind"] != "explanandum":
+            yield "runs.divide: all needs a classifier for each run: set runs.kind: explanandum"
+        if "given" in split:
+            yield "runs.divide: the splits are given, and all would make others: leave one out"
     for name, own in SAMPLES.items():
         if own["explainer"] not in EXPLAINERS:
             yield f"explain.{name}: there is no Explainer {own['explainer']}, only {', '.join(EXPLAINERS)}"
@@ -445,10 +459,22 @@ WITH_PAPERS_LOSS = [
 ]
 RUNS = range(config["runs"]["number"])
 CLASSIFIERS = RUNS if config["runs"]["kind"] == "explanandum" else [0]
+# whether the classifier of each run has its own test sequences, too
+DIVIDED_ANEW = config["runs"]["divide"] == "all"
+SPLITS_DIVIDED_ANEW = ["test", "explainer_train", "explainer_validation"]
 PARTS = [f"{number}-of-{config['parts']}" for number in range(1, config["parts"] + 1)]
 CLASS_SOURCES = config["class_explanations"].get(
     "sources", ["integrated_gradients", f"explainer_{MAIN}"]
 )
+# what speaks for a class: k-mers of DNA in six-mers, words of texts, else whatever a token is
+SIX_MERS = config["tokenizer"] in ("six_mers", "six_mers_v1")
+ALPHABET = config["sequences"]["alphabet"]
+ITEMS = config["class_explanations"].get(
+    "items",
+    ["word"] if ALPHABET == "text" else ["token", "kmer"] if SIX_MERS else ["token"],
+)
+SHOWN_ITEMS = next((kind for kind in ("kmer", "word") if kind in ITEMS), ITEMS[0])
+NAMES_OF_ITEMS = {"kmer": "k-mers", "word": "words", "token": "tokens"}[SHOWN_ITEMS]
 # the sharp objective is the one whose masks beat their controls (FINDINGS.md)
 EXPLAINS = next(
     (name for name, entry in EXPLAINERS.items() if entry["objective"] == "sharp"), MAIN

@@ -214,11 +214,15 @@ rule tokenize_sequences:
         " --log {log}"
 
 
-# Another division into training and validation, for the classifiers of further runs.
+# Another division into training and validation, for the classifiers of further runs; with
+# `runs.divide: all` the test sequences and those of the Explainers are others, too.
 rule resplit_tokens:
     input:
         train="results/tokens/train.arrow",
         validation="results/tokens/validation.arrow",
+        whole=if_divided_anew(
+            expand("results/tokens/{split}.arrow", split=SPLITS_DIVIDED_ANEW)
+        ),
         splits=lambda wildcards: (
             []
             if config["split"]["group_by"] == "none"
@@ -227,6 +231,9 @@ rule resplit_tokens:
     output:
         train="results/tokens/{run}/train.arrow",
         validation="results/tokens/{run}/validation.arrow",
+        whole=if_divided_anew(
+            [f"results/tokens/{{run}}/{split}.arrow" for split in SPLITS_DIVIDED_ANEW]
+        ),
     log:
         "logs/resplit_tokens/{run}.log",
     wildcard_constraints:
@@ -240,7 +247,10 @@ rule resplit_tokens:
         ranks=RANKS,
         seed=run_seed,
         splits=lambda wildcards, input: option("--splits", input.splits),
+        whole=lambda wildcards, input: option("--whole", input.whole),
+        new_whole=lambda wildcards, output: option("--new-whole", output.whole),
     shell:
         'python "$WHATYOUREAD/scripts/resplit_tokens.py" --train {input.train}'
         " --validation {input.validation} {params.splits} --ranks {params.ranks:q} --seed {params.seed}"
-        " --new-train {output.train} --new-validation {output.validation} --log {log}"
+        " {params.whole} --new-train {output.train} --new-validation {output.validation}"
+        " {params.new_whole} --log {log}"

@@ -274,16 +274,19 @@ rule plot_classes:
             "results/figures/classes_{source}_{rank}.svg",
             caption="../report/plot_classes.rst",
             category="Class explanations",
-            labels={"what": "best k-mers: {rank}, {source}", "as": "figure"},
+            labels={
+                "what": f"best {NAMES_OF_ITEMS}: {{rank}}, {{source}}",
+                "as": "figure",
+            },
         ),
         png="results/figures/classes_{source}_{rank}.png",
         logo_svg=report(
-            "results/figures/logos_{source}_{rank}.svg",
+            if_kmers("results/figures/logos_{source}_{rank}.svg"),
             caption="../report/plot_classes.rst",
             category="Class explanations",
             labels={"what": "motifs: {rank}, {source}", "as": "figure"},
         ),
-        logo_png="results/figures/logos_{source}_{rank}.png",
+        logo_png=if_kmers("results/figures/logos_{source}_{rank}.png"),
     log:
         "logs/plot_classes/{source}_{rank}.log",
     conda:
@@ -293,8 +296,66 @@ rule plot_classes:
         runtime=minutes(30),
     params:
         shown=config["figures"]["classes"],
+        # k-mers are what older versions drew
+        kind="" if SHOWN_ITEMS == "kmer" else f"--kind {SHOWN_ITEMS}",
+        logos=lambda wildcards, output: " ".join(
+            [
+                option("--logo-svg", quoted(output.logo_svg)),
+                option("--logo-png", quoted(output.logo_png)),
+            ]
+        ),
     shell:
         'python "$WHATYOUREAD/scripts/plot_classes.py" --table {input.table}'
         " --summary {input.summary} --rank {wildcards.rank:q} --source {wildcards.source}"
         " --classes-shown {params.shown} --svg {output.svg:q} --png {output.png:q}"
-        " --logo-svg {output.logo_svg:q} --logo-png {output.logo_png:q} --log {log:q}"
+        " {params.kind} {params.logos} --log {log:q}"
+
+
+rule plot_stability:
+    input:
+        table="results/class_explanations_stability.tsv",
+    output:
+        svg=report(
+            "results/figures/stability.svg",
+            caption="../report/plot_stability.rst",
+            category="Class explanations",
+            labels={"what": "how stable the lists are", "as": "figure"},
+        ),
+        png="results/figures/stability.png",
+    log:
+        "logs/plot_stability.log",
+    conda:
+        "../../envs/plot_stability.yaml"
+    resources:
+        mem_mb=memory(4000),
+        runtime=minutes(30),
+    params:
+        kind=SHOWN_ITEMS,
+    shell:
+        'python "$WHATYOUREAD/scripts/plot_stability.py" --table {input.table} --kind {params.kind}'
+        " --svg {output.svg} --png {output.png} --log {log}"
+
+
+rule render_keywords:
+    input:
+        table="results/class_explanations.tsv",
+        summary="results/class_explanations_summary.tsv",
+        documents="results/classes/0/{source}_documents.parquet",
+    output:
+        html=report(
+            "results/figures/keywords_{source}_{rank}.html",
+            caption="../report/render_keywords.rst",
+            category="Class explanations",
+            labels={"what": "keywords in texts: {rank}, {source}", "as": "page"},
+        ),
+    log:
+        "logs/render_keywords/{source}_{rank}.log",
+    conda:
+        "../../envs/render_keywords.yaml"
+    resources:
+        mem_mb=memory(4000),
+        runtime=minutes(30),
+    shell:
+        'python "$WHATYOUREAD/scripts/render_keywords.py" --table {input.table}'
+        " --summary {input.summary} --documents {input.documents} --rank {wildcards.rank:q}"
+        " --source {wildcards.source} --html {output.html:q} --log {log:q}"

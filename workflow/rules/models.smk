@@ -33,8 +33,8 @@ rule check_blank:
 rule train_explainer:
     input:
         explanandum=explanandum_of_run,
-        train="results/tokens/explainer_train.arrow",
-        validation="results/tokens/explainer_validation.arrow",
+        train=tokens_of_run("explainer_train"),
+        validation=tokens_of_run("explainer_validation"),
     output:
         weights="results/explainers/{explainer}/{run}/model.safetensors",
         config="results/explainers/{explainer}/{run}/config.json",
@@ -97,7 +97,7 @@ rule record_classifier:
             str(Path(explanandum_of_run(wildcards)).with_name("config.json"))
         ),
         classes="results/taxonomy/classes.tsv",
-        train="results/tokens/explainer_train.arrow",
+        train=tokens_of_run("explainer_train"),
     output:
         classes="results/explainers/{explainer}/{run}/classes.tsv",
         classifier="results/explainers/{explainer}/{run}/classifier.json",

@@ -56,6 +56,14 @@ PAGES = {
             "results/class_explanations_summary.tsv",
         ],
     ),
+    "class_agreement": (
+        "Class explanations",
+        "How stable the lists are, and how far two sources agree",
+        [
+            "results/class_explanations_stability.tsv",
+            "results/class_explanations_agreement.tsv",
+        ],
+    ),
     "run": (
         "Provenance",
         "Configuration, versions, seeds and digests",
@@ -85,9 +93,10 @@ if "simulation" in config:
         "Do the masks point at what was planted?",
         of_explainers("localization.tsv"),
     )
+if if_simulated("planted") or if_simulated_words("planted"):
     PAGES["planted_classes"] = (
         "Class explanations",
-        "Do the k-mers come from what was planted?",
+        f"Do the {NAMES_OF_ITEMS} come from what was planted?",
         ["results/class_explanations_planted.tsv"],
     )
 

@@ -18,16 +18,20 @@ from whatyouread.support.cli import UserError
 from whatyouread.support.progress import progress
 
 
-def convincing(
+def explained_classes(
     explanandum: Explanandum, logits: tuple[Tensor, ...], labels: np.ndarray, min_probability: float
 ) -> np.ndarray:
-    """True for sequences classified correctly with a probability above `min_probability`.
+    """The classes that each sequence speaks for: it has that label, and the classifier says so, too.
 
-    logits: (n, classes) per level; labels: int64 (n, levels). Returns bool (n, levels).
+    The one place that decides which sequences count, and for what: those classified correctly with a
+    probability above `min_probability`. logits: (n, classes) per level; labels: int64 (n, levels).
+    Returns class numbers, int64 (n, levels, rounds), -1 for none; a level of one right class has one
+    round.
     """
     highest = [p.amax(-1) for p in probabilities(explanandum.levels, logits)]
     correct = explanandum.predictions(logits).cpu().numpy() == labels
-    return correct & (torch.stack(highest, 1).cpu().numpy() > min_probability)
+    sure = torch.stack(highest, 1).cpu().numpy() > min_probability
+    return np.where(correct & sure, labels, -1)[:, :, None]
 
 
 def class_scores(
@@ -41,12 +45,13 @@ def class_scores(
     min_probability: float,
     seed: int,
 ) -> Iterator[tuple[np.ndarray, Batch, np.ndarray, np.ndarray]]:
-    """Yield rows, their batch of numpy arrays, scores (n, length, ranks), and `convincing` per batch.
+    """Yield rows, their batch of numpy arrays, scores (n, length, ranks), and classes (n, ranks).
 
-    source: "integrated_gradients" explains the log-probability of each rank separately;
-    "explainer_NAME" takes the mask for the class of each rank from `explainer`, which only this source
-    needs. Leaves out sequences that are not convincing at any rank. Raises UserError for any other
-    source.
+    The classes are those that are explained (`explained_classes`), -1 where a sequence speaks for none;
+    one that speaks for several classes of a rank comes several times. source: "integrated_gradients"
+    explains the log-probability of each rank separately; "explainer_NAME" takes the mask for the class of
+    each rank from `explainer`, which only this source needs. Leaves out sequences that speak for no class
+    at any rank. Raises UserError for any other source.
     """
     explanandum, by_explainer = passes.explanandum, source.startswith("explainer_")
     if not by_explainer and source != "integrated_gradients":
@@ -61,25 +66,31 @@ def class_scores(
         for places, batch in batches(file, passes.batch_size, passes.device, rows):
             own = rows[places]
             logits = passes.logits(batch)
-            good = convincing(explanandum, logits, file.labels[own], min_probability)
-            kept = np.flatnonzero(good.any(1))
+            found = explained_classes(explanandum, logits, file.labels[own], min_probability)
             bar.update(len(places))
-            if not len(kept):
-                continue
-            chosen = file.batch(own[kept])
-            question = Question(
-                explanandum,
-                chosen.to(passes.device),
-                explanandum.predictions(logits)[torch.from_numpy(kept).to(passes.device)],
-                None,
-                file.keys[own[kept]],
-                seed,
-                at_once(passes.batch_size, chosen.ids.shape[1]),
-            )
-            if by_explainer:
-                with torch.inference_mode():
-                    sets = question.predicted.unsqueeze(1)
-                    scores = explainer.class_masks(question.batch, sets)[:, :, 0]
-            else:
-                scores = integrated_gradients(question, steps)
-            yield own[kept], chosen, scores.float().cpu().numpy(), good[kept]
+            for classes in np.moveaxis(found, 2, 0):
+                kept = np.flatnonzero((classes >= 0).any(1))
+                if not len(kept):
+                    continue
+                chosen = file.batch(own[kept])
+                predicted = explanandum.predictions(logits)[
+                    torch.from_numpy(kept).to(passes.device)
+                ]
+                # where it speaks for no class its scores are those of the prediction, and not used
+                asked = torch.from_numpy(classes[kept]).to(passes.device)
+                question = Question(
+                    explanandum,
+                    chosen.to(passes.device),
+                    torch.where(asked >= 0, asked, predicted),
+                    None,
+                    file.keys[own[kept]],
+                    seed,
+                    at_once(passes.batch_size, chosen.ids.shape[1]),
+                )
+                if by_explainer:
+                    with torch.inference_mode():
+                        sets = question.predicted.unsqueeze(1)
+                        scores = explainer.class_masks(question.batch, sets)[:, :, 0]
+                else:
+                    scores = integrated_gradients(question, steps)
+                yield own[kept], chosen, scores.float().cpu().numpy(), classes[kept]

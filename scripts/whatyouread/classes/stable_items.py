@@ -1,4 +1,4 @@
-"""Items (tokens, k-mers) that speak for a class as a whole: several runs select them in its sequences.
+"""Items (tokens, k-mers, words) that speak for a class as a whole: several runs select them in its sequences.
 
 Stable Attribution Class Explanation (Rönnqvist et al. 2022) pools the best items of each sequence over
 runs, keeps items that enough runs and enough sequences select, and orders them by mean score. This
@@ -144,13 +144,17 @@ def shuffled_labels(frame: pd.DataFrame, seed: int) -> pd.DataFrame:
     """Permute the classes among the sequences of each source and rank.
 
     frame: selections or sequences, with source, rank, class and key. All rows of a sequence get the
-    same new class, and every class keeps its number of sequences.
+    same new class, or the same new ones where sequences have several, and every class keeps its number
+    of sequences. Returns source, rank, key and class.
     """
-    known = frame.drop_duplicates(["source", "rank", "key"])[["source", "rank", "class", "key"]]
+    classes = frame[["source", "rank", "class", "key"]].drop_duplicates()
+    known = classes[["source", "rank", "key"]].drop_duplicates()
     drawn = draw(seed, "shuffled labels", known["key"].to_numpy())
     known = known.assign(drawn=drawn).sort_values(["source", "rank", "key"])
-    mixed = known.sort_values(["source", "rank", "drawn"])["class"].to_numpy()
-    return known.drop(columns="drawn").assign(**{"class": mixed})
+    giver = known.sort_values(["source", "rank", "drawn"])["key"].to_numpy()
+    known = known.drop(columns="drawn").assign(giver=giver)
+    own = classes.rename(columns={"key": "giver"})
+    return known.merge(own, on=["source", "rank", "giver"])[["source", "rank", "key", "class"]]
 
 
 def relabelled(frame: pd.DataFrame, labels: pd.DataFrame) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""Simulated data only: how many k-mers of a class come from the segments planted for it."""
+"""Simulated data only: how many of a class's k-mers, or words, are those that were planted for it."""
 
 import numpy as np
 import pandas as pd
@@ -59,4 +59,34 @@ def planted_table(
                         "chance": len(true) / number_of_kmers(k),
                     }
                 )
+    return pd.DataFrame(rows)
+
+
+def planted_words(
+    items: pd.DataFrame, classes: pd.DataFrame, keywords: pd.DataFrame
+) -> pd.DataFrame:
+    """Count the five best words of each class that were planted for it.
+
+    items: the stable items of kind "word"; classes: rank, class, name; keywords: `class` (its name) and
+    `keyword`. One row per source and class that has keywords: `listed`, the number of words up to five;
+    `planted`, those planted for the class; `others`, those planted for other classes; `first`, whether the
+    best word was planted for it.
+    """
+    rows = []
+    best = items[items["position"] <= TOP].sort_values("position")
+    everywhere = set(keywords["keyword"])
+    for source in items["source"].unique():
+        for rank, number, name in classes[["rank", "class", "name"]].itertuples(index=False):
+            own = set(keywords.loc[keywords["class"] == name, "keyword"])
+            if not own:
+                continue
+            words = best.loc[
+                (best["source"] == source) & (best["rank"] == rank) & (best["class"] == number),
+                "item",
+            ].tolist()
+            planted = [word in own for word in words]
+            about = {"source": source, "rank": rank, "class": number, "listed": len(words)}
+            others = sum(word in everywhere - own for word in words)
+            found = {"planted": sum(planted), "others": others, "first": planted[:1] == [True]}
+            rows.append(about | found)
     return pd.DataFrame(rows)

@@ -9,10 +9,9 @@ import pyarrow.compute as pc
 
 from whatyouread.data.six_mers import COMPLEMENT, LETTERS, decode
 from whatyouread.data.token_files import TokenFile
+from whatyouread.data.token_limit import PIECE
 from whatyouread.support.cli import UserError, log
 from whatyouread.support.files import read_parquet
-
-_PIECE = r"(?s)^(?P<id>.*) tokens (?P<first>[0-9]{1,15})-[0-9]+$"  # of data.token_limit
 
 
 def planted_segments(file: TokenFile, planted: pd.DataFrame) -> pd.DataFrame:
@@ -99,7 +98,7 @@ def planted_in(file: TokenFile, planted: pd.DataFrame, rows: np.ndarray | None =
     rows = np.arange(len(file)) if rows is None else rows
     ids = file.ids.take(pa.array(rows)).combine_chunks()
     wanted = pa.array(planted["id"].unique(), pa.string())
-    pieces = pc.extract_regex(ids, _PIECE)
+    pieces = pc.extract_regex(ids, PIECE)
     # the header of a record may end like the name of a piece
     whole = pc.or_(pc.is_in(ids, wanted), pc.is_null(pieces))
     own = pd.DataFrame(

@@ -19,6 +19,9 @@ from whatyouread.support.keyed_random import spread
 DONE = {CUT: "cut", WINDOW: "divided into windows", LEAVE_OUT: "left out"}
 """What became of sequences with too many tokens, by `sequences.longer`."""
 
+PIECE = r"(?s)^(?P<id>.*) tokens (?P<first>[0-9]{1,15})-[0-9]+$"
+"""The id of a window (`named_pieces`): that of its sequence, and its first token, from 1."""
+
 
 class Limited(NamedTuple):
     """What is left of a batch of n sequences, m pieces of them.

@@ -49,7 +49,9 @@ def train(
     settings.check_machine()
     seconds = 60 * checkpoint_minutes()
     loop = Loop(task, settings, training, validation, checkpoints, seed, threads, seconds)
-    stamp = stamp | dataclasses.asdict(settings) | {"processes": loop.processes.count}
+    # a setting that is not given is none of the stamp, which older versions wrote without it
+    given = {k: v for k, v in dataclasses.asdict(settings).items() if v is not None}
+    stamp = stamp | given | {"processes": loop.processes.count}
     main = loop.processes.number == 0
     try:
         steps = 0
