@@ -2,14 +2,16 @@
 
 import numpy as np
 import pytest
+from helpers_explain import Letters
 from helpers_tokenizers import tokenizer_folder
 
 from whatyouread.data.normalisation import PROTEIN, TEXT
 from whatyouread.data.residues import CLS, EOS, RESIDUES
 from whatyouread.data.tokenizers import tokenizer_of
-from whatyouread.explain.intake import blocks
+from whatyouread.explain.intake import Records, blocks
 from whatyouread.explain.token_records import TOKEN, TokenRecord, TokenRecords, letters_of, text_of
 from whatyouread.explain.windows import Layout
+from whatyouread.support.cli import UserError
 
 LAYOUT = Layout(4, 2, 1, strands="forward")
 
@@ -80,3 +82,12 @@ def test_what_is_cut_off_is_a_gap():
     assert one.gaps().tolist() == [[5, 7]]
     assert record("a", "MKVLA", RESIDUES, PROTEIN, room=5).gaps().shape == (0, 2)
     assert record("a", "MKVLA", RESIDUES, PROTEIN).gaps().shape == (0, 2)
+
+
+def test_widths_that_a_token_does_not_tell_are_no_large_numbers(tmp_path):
+    with Records(tmp_path / "bases") as kept:
+        [windows] = blocks(iter([Letters("a", "MKJJVL")]), LAYOUT, kept)
+        with pytest.raises(
+            UserError, match="residues tokens do not tell how many bases they cover"
+        ):
+            kept.read(windows, RESIDUES)

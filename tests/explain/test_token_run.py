@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from helpers_readers import write_reader
+from helpers_saved import write_models
 
 from whatyouread.explain.requests import Request
 from whatyouread.explain.run import explain
@@ -441,3 +442,57 @@ def test_classes_that_are_asked_for_choose_the_masks(run):
     _, folder = run("residues", ">a\nMKVLAAGIV\n", "p.fa", classes=["genus=Rosa"])
     [row] = pq.read_table(folder / "s.masks.parquet").to_pylist()
     assert row["genus"] == "Rosa"
+
+
+def test_the_alphabet_of_the_training_says_what_is_read_whatever_the_tokenizer(tmp_path):
+    """DNA and proteins in the byte pieces of a folder's tokenizer: a row per base or residue."""
+    texts = {"dna": "acgtnRUthe", "protein": "mkvtheLJ"}
+    read = {"dna": "ACGTNRTTHE", "protein": "MKVTHELJ"}
+    for alphabet, text in texts.items():
+        model = write_reader(tmp_path / alphabet, "bytes", alphabet=alphabet)
+        assert load_explainer(model).alphabet == alphabet
+        (tmp_path / "g.fa").write_text(f">a x\n{text}\n>b\nTTT\n")
+        out = tmp_path / f"out {alphabet}"
+        explain(Request(str(model), [str(tmp_path / "g.fa")], out), write_sample_page)
+        name = {"dna": "base", "protein": "residue"}[alphabet]
+        rows = table(out / f"g.{name}s.tsv")
+        assert "".join(rows[name][rows["sequence"] == "a"]) == read[alphabet]
+        assert rows["mask"].notna().all()
+        assert not list(out.glob("*.bw"))
+    # another token may cover several letters
+    model = write_reader(tmp_path / "text", "bytes", alphabet="text")
+    (tmp_path / "g.tsv").write_text("text\nthe fox\n")
+    explain(Request(str(model), [str(tmp_path / "g.tsv")], tmp_path / "out"))
+    assert table(tmp_path / "out/g.tokens.tsv")["text"].tolist() == ["the", " ", "f", "o", "x"]
+
+
+def test_a_model_of_an_older_version_is_read_by_its_tokens(tmp_path, models):
+    assert "alphabet" not in (models("residues") / "classifier.json").read_text()
+    found = [load_explainer(models(kind)).alphabet for kind in ("residues", "unigram", "bytes")]
+    assert found == ["protein", "text", "text"]
+    assert load_explainer(write_models(tmp_path / "dna")).alphabet == "dna"
+
+
+def test_several_files_and_standard_input(models, tmp_path, monkeypatch):
+    (tmp_path / "one.tsv").write_text("id\ttext\na\tthe fox\n")
+    (tmp_path / "two.jsonl").write_text('{"id": 7, "text": "the dog"}\n')
+    paths = [str(tmp_path / name) for name in ("one.tsv", "two.jsonl")]
+    summary = explain(Request(str(models("word_pieces")), paths, tmp_path / "out"))
+    assert (summary["sample"], summary["sequences"]["read"]) == ("one", 2)
+    assert set(table(tmp_path / "out/one.tokens.tsv")["sequence"].astype(str)) == {"a", "7"}
+    given = tmp_path / "given"
+    given.write_bytes(gzip.compress(b'id,text\nb,"the, fox"\n'))
+    with given.open() as stream:
+        monkeypatch.setattr("sys.stdin", stream)
+        summary = explain(Request(str(models("word_pieces")), ["-"], tmp_path / "stdin"))
+    assert summary["sequences"]["explained"] == 1
+    assert table(tmp_path / "stdin/sequences.tokens.tsv")["text"].tolist() == ["the", ",", "fox"]
+
+
+def test_a_page_says_what_it_does_not_show(run, monkeypatch):
+    monkeypatch.setattr("whatyouread.report.token_page.MOST_LETTERS", 16)
+    _, folder = run("word_pieces", jsonl(["the fox"] * 4), "t.jsonl", page=write_sample_page)
+    page = (folder / "index.html").read_text(encoding="utf-8")
+    assert page.count("<section") == 2
+    assert "shows 2 of 4 sequences, and 14 of 28 characters" in page
+    assert len(table(folder / "s.tokens.tsv")) == 8

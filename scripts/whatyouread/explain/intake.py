@@ -121,7 +121,12 @@ class Records:
         bases = self.bases(first, int(windows.stop.max()))
         ids, offsets = tokenizer.tokenize(*texts(bases, windows.moved(-first)))
         told = ~tokenizer.is_special[ids]
-        return Read(ids, offsets, told, tokenizer.widths(ids[told]).astype(np.uint8))
+        widths = tokenizer.widths(ids[told])
+        if not ((widths >= 0) & (widths < 256)).all():
+            raise UserError(
+                f"{tokenizer.name} tokens do not tell how many bases they cover: no mask has a place"
+            )
+        return Read(ids, offsets, told, widths.astype(np.uint8))
 
     def sizes(self) -> dict[str, int]:
         """Name -> bases, in the order of the records."""
