@@ -4,7 +4,9 @@ import bz2
 import gzip
 import html
 import json
+import os
 import re
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +16,15 @@ import pytest
 import torch
 from helpers_readers import write_reader
 from helpers_saved import write_models
+from helpers_tokenizers import tokenizer_folder
 
+from whatyouread.data.records import Meter
+from whatyouread.data.tokenizers import tokenizer_of
 from whatyouread.explain.requests import Request
 from whatyouread.explain.run import explain
 from whatyouread.explain.scoring import Scorer
+from whatyouread.explain.token_records import text_of
+from whatyouread.explain.token_stream import Limit, read_token_records
 from whatyouread.explainers.saved import load_explainer
 from whatyouread.report.explained import write_sample_page
 from whatyouread.support.cli import UserError
@@ -487,6 +494,38 @@ def test_several_files_and_standard_input(models, tmp_path, monkeypatch):
         summary = explain(Request(str(models("word_pieces")), ["-"], tmp_path / "stdin"))
     assert summary["sequences"]["explained"] == 1
     assert table(tmp_path / "stdin/sequences.tokens.tsv")["text"].tolist() == ["the", ",", "fox"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b'{"text": "'
+        + b"the fox " * 9000
+        + b'"}\n{"text": "last"}\n',  # a line longer than the start
+        b"id\ttext\n" + b"".join(b"r%d\tthe fox\n" % i for i in range(7000)),
+        b"\xef\xbb\xbfid,text\r\n" + b"".join(b"r%d,the fox\r\n" % i for i in range(7000)),
+    ],
+)
+def test_a_file_that_comes_in_small_pieces_is_read_as_a_whole(content, tmp_path):
+    tokenizer = tokenizer_of(tokenizer_folder(tmp_path / "t"))
+    read, write = os.pipe()
+
+    def slowly():
+        with os.fdopen(write, "wb", buffering=0) as stream:
+            for start in (*range(12), *range(12, len(content), 5000)):
+                stream.write(content[start : start + (1 if start < 12 else 5000)])
+
+    thread = threading.Thread(target=slowly)
+    thread.start()
+    path = tmp_path / "pipe"
+    path.symlink_to(f"/dev/fd/{read}")
+    records = read_token_records(str(path), "text", tokenizer, Meter(), Limit(30))
+    found = [text_of(record.letters) for record in records]
+    thread.join()
+    os.close(read)
+    lines = content.decode("utf-8-sig").splitlines()
+    assert len(found) == (2 if lines[0][0] == "{" else len(lines) - 1)
+    assert set(found) == {"the fox"} or [len(text) for text in found] == [72000, 4]
 
 
 def test_a_page_says_what_it_does_not_show(run, monkeypatch):

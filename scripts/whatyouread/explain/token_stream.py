@@ -4,6 +4,7 @@ Formats are known by content. What a valid sequence is says `data.normalisation`
 training leaves out has no tokens here, and is counted.
 """
 
+import io
 from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
@@ -76,10 +77,10 @@ def _check(alphabet: str, strange: int, like_dna: int, characters: int, label: s
 
 def _batches(stream, label: str, alphabet: str) -> Iterator[SequenceBatch]:
     """What a file holds, as it is there."""
-    start = stream.peek(_START)[:_START]
+    start = stream.read(_START)
     refuse_others(start, label)
-    if start.startswith(BYTE_ORDER_MARK):
-        start = start[len(stream.read(len(BYTE_ORDER_MARK))) :]
+    start = start.removeprefix(BYTE_ORDER_MARK)
+    stream = io.BufferedReader(_Again(start, stream))
     text = start.lstrip()
     if not text:
         return
@@ -103,6 +104,22 @@ def _batches(stream, label: str, alphabet: str) -> Iterator[SequenceBatch]:
     for headers, bases, offsets, numbers, fields in made:
         yield SequenceBatch(label, first, headers, bases, offsets, numbers, fields=fields)
         first += len(headers)
+
+
+class _Again(io.RawIOBase):
+    """A stream of which `start` is already read, from its start. A pipe cannot go back."""
+
+    def __init__(self, start: bytes, stream):
+        self._start, self._stream = start, stream
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer) -> int:
+        data = self._start[: len(buffer)] or self._stream.read(len(buffer))
+        self._start = self._start[len(data) :]
+        buffer[: len(data)] = data
+        return len(data)
 
 
 def _names(batch: SequenceBatch, label: str, lines: dict) -> list[tuple[str, str]]:
