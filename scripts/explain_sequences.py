@@ -1,8 +1,9 @@
-"""Explain sequences: what the classifier says they are, and which bases it reads to say so.
+"""Explain sequences: what the classifier says they are, and what it reads of them to say so.
 
-Reads FASTA, FASTQ or GenBank, plain or packed (gzip, bgzip, bzip2, xz, Zstandard), or standard input, and
-writes predictions, masks, tracks for genome browsers (bigWig, bedGraph, BED, GFF3, an IGV session) and a
-page, index.html, into one folder.
+Reads what the model reads, plain or packed (gzip, bgzip, bzip2, xz, Zstandard), or standard input. DNA:
+FASTA, FASTQ or GenBank; writes predictions, masks, tracks for genome browsers (bigWig, bedGraph, BED, GFF3,
+an IGV session) and a page, index.html, into one folder. Proteins: FASTA; proteins and texts: TSV, CSV or
+JSONL with a column text; writes tables of predictions, spans and scores, masks, and the page.
 """
 
 import argparse
@@ -19,6 +20,8 @@ EXAMPLES = """examples:
       --sample reads --output-dir explained/
   python scripts/explain_sequences.py --model results/explainers/sharp/0 --fasta genome.gbk \\
       --offsets 6 --regions NC_000913.3:100001-200000 --output-dir explained/
+  python scripts/explain_sequences.py --model results/explainers/sharp/0 --input texts.jsonl \\
+      --output-dir explained/        (a model of texts)
 
 exit status: 0 when all is written, 1 for a problem that the message names, 2 for wrong options, 130 or
 143 when interrupted (the same command goes on where it was), 70 for a bug.
@@ -53,10 +56,12 @@ def command_line() -> argparse.ArgumentParser:
     add("--classifier", type=Path, help="folder of its classifier, where it has moved")
     add(
         "--fasta",
+        "--input",
         nargs="+",
         required=True,
         metavar="FILE",
-        help="FASTA, FASTQ or GenBank, packed or not; - for standard input",
+        help="what the model reads, packed or not: FASTA, FASTQ or GenBank of DNA; FASTA of proteins;"
+        " TSV, CSV or JSONL of proteins or texts; - for standard input",
     )
     add("--output-dir", type=Path, required=True, help="folder for all results")
     add("--sample", help="name of the results (default: that of the first file)")
@@ -65,7 +70,8 @@ def command_line() -> argparse.ArgumentParser:
         nargs="+",
         default=[],
         metavar="REGION",
-        help="explain only these: NAME:START-END (from 1, both ends), or a file in BED",
+        help="explain only these: NAME:START-END (bases, residues or characters, from 1, both ends), or a"
+        " file in BED",
     )
     add(
         "--classes",
@@ -74,27 +80,39 @@ def command_line() -> argparse.ArgumentParser:
         metavar="CLASS",
         help="LEVEL=CLASS or CLASS, by name or taxid, in place of the predicted ones",
     )
-    add("--annotation", type=Path, help="GFF3 of genes: what does the mask fall on?")
+    add("--annotation", type=Path, help="DNA: GFF3 of genes: what does the mask fall on?")
     add(
         "--strands",
         default="merged",
         choices=["merged", "apart", "forward"],
-        help="merged: the mean of both (default); apart: a track each; forward: as it is given",
+        help="DNA: merged: the mean of both (default); apart: a track each; forward: as it is given",
     )
-    add("--offsets", type=int, default=1, help="reading frames to average, 1 (default) to 6")
-    add("--window", type=int, help="bases of a window (default: as in training)")
+    add("--offsets", type=int, default=1, help="DNA: reading frames to average, 1 (default) to 6")
+    add(
+        "--window",
+        type=int,
+        help="DNA: bases of a window (default: as in training); else: tokens of a window, without special"
+        " ones (default: as many as the model reads)",
+    )
     add(
         "--overlap",
         type=float,
         default=0.5,
         help="share of a window that the next one reads again (default: 0.5)",
     )
-    add("--gap", type=int, default=10, help="so many N divide a sequence (default: 10)")
+    add(
+        "--longer",
+        default="window",
+        choices=["window", "cut"],
+        help="proteins and texts with more tokens than a window: read in overlapping windows (default), or"
+        " cut to the first one",
+    )
+    add("--gap", type=int, default=10, help="DNA: so many N divide a sequence (default: 10)")
     add(
         "--permutations",
         type=int,
         default=1000,
-        help="circular shifts that the table of an annotation is tested with (default: 1000)",
+        help="DNA: circular shifts that the table of an annotation is tested with (default: 1000)",
     )
     add("--seed", type=int, default=42, help="of these shifts")
     add("--batch-size", type=int, default=64, help="windows at once (default: 64)")

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from whatyouread.data.levels import levels_of
+from whatyouread.data.normalisation import ALPHABETS
 from whatyouread.data.token_files import TokenFile
 from whatyouread.models.classifier_record import CLASSES, NAME, WEIGHTS, write_classifier_record
 from whatyouread.support import cli, files
@@ -31,6 +32,7 @@ def main(args):
         files.sha256(args.explanandum / WEIGHTS),
         int(np.median(training.lengths)),
         training.tokenizer.name,
+        args.alphabet,
     )
 
 
@@ -41,4 +43,5 @@ if __name__ == "__main__":
     add("--explanandum", type=Path, required=True, help="folder of its classifier")
     add("--classes", type=Path, required=True, help="table of label_taxonomy")
     add("--train", type=Path, required=True, help="token file that the Explainer was trained on")
+    add("--alphabet", choices=list(ALPHABETS), default="", help="what the sequences are made of")
     cli.run(arguments, main)

@@ -6,10 +6,12 @@ import shlex
 import shutil
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 import yaml
+from helpers_readers import write_reader
 from helpers_saved import NAMES, write_models
 from helpers_workflow import PROJECT, TINY, StubConda, write_config
 
@@ -107,12 +109,26 @@ def test_what_make_help_names_is_there(target, tmp_path):
     assert done.returncode == 0, done.stderr
 
 
+READ = {
+    "my.fa.gz": (write_models, b">mine\nACGTACGTTAGCACGT\n", "my.mask.bw"),
+    "my.faa.gz": (partial(write_reader, kind="residues"), b">mine\nMKVLAAG\n", "my.residues.tsv"),
+    "my.jsonl": (
+        partial(write_reader, kind="word_pieces"),
+        b'{"text": "the fox"}\n',
+        "my.tokens.tsv",
+    ),
+}
+"""File that a command names -> what makes a model of its kind, its content, what is made of it alone."""
+
+
 def explained(command: str, tmp_path: Path) -> list[str]:
     """What a command of explain_sequences writes, with models that are there."""
-    run = tmp_path / "run"
+    [name] = [name for name in READ if name in command]
+    write, content, _ = READ[name]
+    run = tmp_path / f"run_{name}"
     if not run.exists():
-        write_models(run)
-    (run / "my.fa.gz").write_bytes(gzip.compress(b">mine\nACGTACGTTAGCACGT\n"))
+        write(run)
+    (run / name).write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
     command = command.replace("python scripts/", f"{sys.executable} {PROJECT}/scripts/", 1)
     done = subprocess.run(command, shell=True, cwd=run, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -121,15 +137,15 @@ def explained(command: str, tmp_path: Path) -> list[str]:
 
 def test_the_commands_that_explain_sequences_run(tmp_path):
     for command in EXPLAIN:
-        assert {"index.html", "my.mask.bw", "my.predictions.tsv"} <= set(
-            explained(command, tmp_path)
-        )
+        made = explained(command, tmp_path)
+        [own] = [own for name, (_, _, own) in READ.items() if name in command]
+        assert {"index.html", own, "my.predictions.tsv"} <= set(made)
     [line] = [command for command in MAKE if command.startswith("make explain")]
     shown = run(f"{line} --dry-run MODEL=results/explainers/sharp/0", tmp_path, cwd=PROJECT).stdout
     [command] = re.findall(
         r"^python .*explain_sequences.*$", shown.replace("\\\n", " "), re.MULTILINE
     )
-    shutil.rmtree(tmp_path / "run" / "explained")
+    shutil.rmtree(tmp_path / "run_my.fa.gz" / "explained")
     assert "index.html" in explained(command, tmp_path)
 
 

@@ -177,3 +177,26 @@ def test_windows_of_characters_keep_their_fields(tmp_path):
     ]
     found = records(path, Settings(alphabet="text", max_length=3, longer="cut"))
     assert [r[1] for r in found] == ["é中🦊", "xy"]
+
+
+@pytest.mark.parametrize(
+    ("start", "name", "kind"),
+    [
+        (b'{"text": "x"}\n', "x.tsv", "jsonl"),
+        (b'\n {"sequence": "x"}', "-", "jsonl"),
+        (b"text\nx\n", "x.csv", "csv"),
+        (b"text\nx\n", "standard input", "tsv"),
+        (b"id\tText\n", "standard input", "tsv"),
+        (b"id,text\n", "standard input", "csv"),
+        (b"id,sequence\n", "x.tsv", "csv"),
+        (b"id,text\n", "x.jsonl", "csv"),
+        (b"id,label\n", "x.csv", None),
+        (b">a\nMKV\n", "x.fa", None),
+        (b"\xff\x00text", "x.csv", None),
+        (b"", "x.csv", None),
+    ],
+)
+def test_the_kind_of_a_table_by_its_first_line(start, name, kind):
+    from whatyouread.data.record_tables import kind_by_content
+
+    assert kind_by_content(start, name) == kind

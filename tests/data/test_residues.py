@@ -103,3 +103,48 @@ def test_no_other_strand():
     nothing = np.zeros(0, np.int64)
     with pytest.raises(UserError, match="residues tokens have no other strand"):
         RESIDUES.augment(nothing, np.zeros(1, np.int64), nothing.astype(bool), nothing)
+
+
+@pytest.mark.parametrize(
+    ("text", "places"),
+    [
+        ("MKV", [(0, 1), (1, 2), (2, 3)]),
+        ("MJJ1K", [(0, 1), (1, 4), (4, 5)]),
+        ("JJ", [(0, 2)]),
+        ("J J", [(0, 1), (2, 3)]),
+        ("A<mask>JK", [(0, 1), (1, 7), (7, 8), (8, 9)]),
+        ("J<unk>J", [(0, 1), (1, 6), (6, 7)]),
+        ("  A  ", [(2, 3)]),
+        ("", []),
+    ],
+)
+def test_tokens_tell_where_they_lie_unknown_ones_too(text, places):
+    texts = ["JJ", text, "JM"]
+    ids, offsets, where = RESIDUES.located(*RESIDUES.characters(texts))
+    plain, ends = RESIDUES.tokenize(*RESIDUES.characters(texts))
+    assert ids.tolist() == plain.tolist()
+    assert offsets.tolist() == ends.tolist()
+    own = where[:, offsets[1] + 1 : offsets[2] - 1].T.tolist()
+    assert own == [list(place) for place in places]
+    assert (where[:, [*offsets[:-1], *(offsets[1:] - 1)]] == 0).all()
+
+
+def test_places_of_random_letters_are_those_of_a_plain_loop():
+    rng = np.random.default_rng(3)
+    for _ in range(50):
+        texts = ["".join(rng.choice(list("MKVJj1 "), rng.integers(0, 9))) for _ in range(4)]
+        _, offsets, where = RESIDUES.located(*RESIDUES.characters(texts))
+        for text, low, high in zip(texts, offsets[:-1], offsets[1:], strict=True):
+            expected, unknown = [], False
+            for i, letter in enumerate(text):
+                if letter in "Jj1":
+                    if unknown:
+                        expected[-1][1] = i + 1
+                    else:
+                        expected.append([i, i + 1])
+                    unknown = True
+                else:
+                    unknown = False
+                    if letter != " ":
+                        expected.append([i, i + 1])
+            assert where[:, low + 1 : high - 1].T.tolist() == expected, text

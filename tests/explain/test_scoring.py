@@ -2,18 +2,15 @@ import numpy as np
 import pytest
 import torch
 from helpers_explain import Letters, complement, random_text
-from helpers_tokenizers import tokenizer_folder
 
 from whatyouread.data.batch import Batch
 from whatyouread.data.six_mers import SIX_MERS
-from whatyouread.data.tokenizers import tokenizer_of
 from whatyouread.explain import intake
 from whatyouread.explain.intake import Records, blocks
 from whatyouread.explain.scoring import Blocks, Scorer
 from whatyouread.explain.windows import REVERSE, Layout
 from whatyouread.explainers.network import Explainer
 from whatyouread.models.inference import Passes
-from whatyouread.support.cli import UserError
 
 LAYOUT = Layout(60, 30, 6)
 NOBODY = np.full(3, -1)
@@ -122,10 +119,3 @@ def test_what_is_there_is_not_computed_again(
         other[-1].text = records[-1].text[:-1] + "C"
     changed = run(tmp_path, other, scorer, monkeypatch)
     assert 0 < changed.computed < len(changed)
-
-
-def test_tokens_that_do_not_tell_their_widths_are_refused(tmp_path):
-    tokenizer = tokenizer_of(tokenizer_folder(tmp_path))
-    explainer = Explainer({"genus": 2}, 6, 4, 1, tokenizer=tokenizer.name)
-    with pytest.raises(UserError, match="do not tell which characters they cover"):
-        Scorer(explainer, None, NOBODY)

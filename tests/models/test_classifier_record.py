@@ -62,3 +62,16 @@ def test_the_folder_that_is_given_comes_first_and_is_checked(tmp_path):
     for given in (tmp_path / "copy/model.safetensors", tmp_path / "gone"):
         with pytest.raises(UserError, match=f"not in {given} .*--classifier FOLDER"):
             find_classifier(explainer, given)
+
+
+def test_the_alphabet_is_kept_and_older_files_have_none(tmp_path):
+    explainer, classifier = model(tmp_path / "e"), model(tmp_path / "c", b"others")
+    digest = sha256(classifier / "model.safetensors")
+    write_classifier_record(explainer, classifier, digest, 9, "residues", "protein")
+    assert read_classifier_record(explainer).alphabet == "protein"
+    write_classifier_record(explainer, classifier, digest, 9, "residues")
+    assert "alphabet" not in (explainer / "classifier.json").read_text()
+    assert read_classifier_record(explainer).alphabet == ""
+    write_classifier_record(explainer, classifier, digest, 9, "residues", "martian")
+    with pytest.raises(UserError, match="alphabet cannot be 'martian'"):
+        read_classifier_record(explainer)

@@ -107,3 +107,19 @@ def test_samples_on_the_command_line(folder):
     samples = understood(folder, values=values)["SAMPLES"]
     assert samples["mine"]["sequences"] == ["my reads/a.fa"]
     assert json.dumps(samples["two"]["offsets"]) == "2"
+
+
+@pytest.mark.parametrize(
+    ("settings", "own"),
+    [
+        ({}, ["igv.xml", "spans.bed", "spans.gff3"]),
+        ({"sequences": {"alphabet": "protein"}, "tokenizer": "residues"}, ["spans.tsv"]),
+        ({"sequences": {"alphabet": "text"}, "tokenizer": "backbone"}, ["spans.tsv"]),
+        ({"tokenizer": "backbone"}, []),
+    ],
+)
+def test_what_a_sample_is_made_of_says_which_files_come_of_it(folder, settings, own):
+    write_config(folder, TINY | settings | {"explain": {"mine": "my reads/a.fa"}})
+    made = understood(folder)["SAMPLE_OUTPUTS"]
+    start = "results/explain/{sample}/{sample}."
+    assert sorted(made) == [start + end for end in own]

@@ -517,7 +517,9 @@ def sample_regions(wildcards):
 def sample_options(wildcards):
     """The options of a sample for the command line, but for its files."""
     own = SAMPLES[wildcards.sample]
-    names = ("strands", "offsets", "window", "overlap", "gap", "permutations")
+    names = (
+        "strands", "offsets", "window", "longer", "overlap", "gap", "permutations",
+    )  # fmt: skip
     words = [[f"--{name}", own[name]] for name in names if name in own]
     lists = {
         "regions": SAMPLE_REGIONS[wildcards.sample].values(),

@@ -488,6 +488,14 @@ COMPILE = "--compile" if config["evaluation"]["compile"] else ""
 include: "sources.smk"
 
 
+# what the program writes beside: it reads DNA base by base unless the tokens are of a model's folder, whose
+# kind is not known yet
+SPANS = (
+    ["spans.tsv"] if config["sequences"]["alphabet"] != "dna"
+    else [] if config["tokenizer"] == "backbone"
+    else ["spans.bed", "spans.gff3", "igv.xml"]
+)  # fmt: skip
+SAMPLE_OUTPUTS = [f"results/explain/{{sample}}/{{sample}}.{end}" for end in SPANS]
 # found now: a prefix is not known any more when inputs are asked for
 SAMPLE_FILES = {name: sequence_files(own["sequences"]) for name, own in SAMPLES.items()}
 # sample -> its regions, and where those that are files lie

@@ -8,12 +8,10 @@ rule explain_sequences:
         annotation=sample_annotation,
         regions=sample_regions,
     output:
+        *SAMPLE_OUTPUTS,
         page="results/explain/{sample}/index.html",
         predictions="results/explain/{sample}/{sample}.predictions.tsv",
         masks="results/explain/{sample}/{sample}.masks.parquet",
-        spans="results/explain/{sample}/{sample}.spans.bed",
-        features="results/explain/{sample}/{sample}.spans.gff3",
-        session="results/explain/{sample}/{sample}.igv.xml",
         summary="results/explain/{sample}/{sample}.summary.json",
     log:
         "logs/explain_sequences/{sample}.log",

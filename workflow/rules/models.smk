@@ -112,10 +112,11 @@ rule record_classifier:
     params:
         explanandum=subpath(input.explanandum, parent=True),
         folder=subpath(output.classes, parent=True),
+        alphabet=config["sequences"]["alphabet"],
     shell:
         'python "$WHATYOUREAD/scripts/record_classifier.py" --explainer {params.folder}'
         " --explanandum {params.explanandum} --classes {input.classes} --train {input.train}"
-        " --log {log}"
+        " --alphabet {params.alphabet} --log {log}"
 
 
 rule compare_losses:

@@ -219,11 +219,18 @@ def refuse_no_dna(strange: int, characters: int, source: str, advice: str) -> No
 
 
 def refuse_other_alphabet(
-    alphabet: str, strange: int, like_dna: int, characters: int, source: str, advice: str
+    alphabet: str,
+    strange: int,
+    like_dna: int,
+    characters: int,
+    source: str,
+    advice: str,
+    expected: str = "sequences.alphabet is protein: set it to dna",
 ) -> None:
     """Raise `UserError` for a file that is mostly not of the alphabet, or for DNA given as protein.
 
-    strange, like_dna: of its characters, those that are strange to the alphabet, and bases.
+    strange, like_dna: of its characters, those that are strange to the alphabet, and bases. expected: why
+    DNA is wrong there, and what to do.
     """
     if alphabet == DNA:
         refuse_no_dna(strange, characters, source, advice)
@@ -235,7 +242,7 @@ def refuse_other_alphabet(
     if alphabet == PROTEIN and characters >= _FEW and like_dna >= _LIKE_DNA * characters:
         raise UserError(
             f"{source}: {like_dna / characters:.0%} of its characters are A, C, G, T, U or N: it is DNA,"
-            f" and sequences.alphabet is protein: set it to dna. {advice}"
+            f" and {expected}. {advice}"
         )
 
 

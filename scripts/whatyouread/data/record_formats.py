@@ -65,7 +65,7 @@ def pieces(stream, name: str, block_bytes: int) -> Iterator[Piece]:
     the formats, and for a file that ends within a record of FASTQ or GenBank.
     """
     start = stream.read(START)
-    _refuse_others(start, name)
+    refuse_others(start, name)
     start = start.removeprefix(BYTE_ORDER_MARK)
     blocks = _unix_blocks(_cut(start, stream, block_bytes), name)
     first, start = [], b""
@@ -91,7 +91,8 @@ def pieces(stream, name: str, block_bytes: int) -> Iterator[Piece]:
     yield from reader(chain(first, blocks), name)
 
 
-def _refuse_others(start: bytes, name: str) -> None:
+def refuse_others(start: bytes, name: str) -> None:
+    """Raise UserError where a file begins like an archive, wide text, or aligned reads."""
     refuse_unsupported(start, name)
     if start.startswith(ZIP_MAGIC) or is_tar(start[:TAR_HEADER]):
         raise UserError(f"{name}: an archive of files: unpack it and give the files in it")

@@ -37,15 +37,33 @@ def kind_of(member, opened) -> str | None:
         return None
     with opened(member) as stream:
         start = stream.peek(_START)[:_START].lstrip(b"\r\n\t ")
+    return kind if _begins_so(start.splitlines()[0] if start else b"", kind) else None
+
+
+def kind_by_content(start: bytes, name: str) -> str | None:
+    """Of `KINDS` what a file is that begins with these bytes; None for no table with a column of texts.
+
+    name: of the file; it tells a TSV from a CSV where its first line has one column.
+    """
+    start = start.lstrip(b"\r\n\t ")
     line = start.splitlines()[0] if start else b""
+    if line.startswith(b"{"):
+        return JSONL
+    own = next((kind for end, kind in KINDS.items() if name.lower().endswith(end)), TSV)
+    kinds = dict.fromkeys((own, TSV, CSV))
+    return next((k for k in kinds if k != JSONL and _begins_so(line, k)), None)
+
+
+def _begins_so(line: bytes, kind: str) -> bool:
+    """Whether a first line is that of a table of this kind with a column of texts."""
     try:
         if kind == JSONL:
             # the first record may be longer than what was looked at
-            return kind if any(b'"%s"' % name.encode() in line for name in TEXT) else None
+            return any(b'"%s"' % name.encode() in line for name in TEXT)
         names = next(_rows(io.StringIO(line.decode()), kind), [])
     except (ValueError, csv.Error):
-        return None
-    return kind if _column_of_text(names) is not None else None
+        return False
+    return _column_of_text(names) is not None
 
 
 def read_table(member, kind: str, block_bytes: int, one_word: bool, opened) -> Iterator[tuple]:

@@ -218,14 +218,14 @@ def read_records(
             refuse_no_dna(strange + ambiguous, characters, label, "Give DNA or RNA")
         return record._end()
 
-    with _opened(source, meter or Meter()) as (stream, label):
+    with opened(source, meter or Meter()) as (stream, label):
         try:
             for header, text, line, features in pieces(stream, label, block_bytes):
                 if header is not None:
                     if record is not None:
                         yield ended()
                         record._close()
-                    record = Record(*_named(header, label, line, lines), label, keep)
+                    record = Record(*named_header(header, label, line, lines), label, keep)
                     record.features.extend(features)
                     line += 1
                 if text:
@@ -238,7 +238,7 @@ def read_records(
 
 
 @contextmanager
-def _opened(source: Path | str, meter: Meter) -> Iterator[tuple]:
+def opened(source: Path | str, meter: Meter) -> Iterator[tuple]:
     """The stream of a file or of standard input, unpacked, and its name for messages."""
     if str(source) == STANDARD_INPUT:
         label = "standard input"
@@ -259,7 +259,7 @@ def _opened(source: Path | str, meter: Meter) -> Iterator[tuple]:
         yield stream, label
 
 
-def _named(header: bytes, source: str, line: int, lines: dict[str, int]) -> tuple[str, str]:
+def named_header(header: bytes, source: str, line: int, lines: dict[str, int]) -> tuple[str, str]:
     """Name and description; the name is added to `lines`, the lines of all names before it."""
     text = decoded(header)
     name = _NAME.match(text)[0]

@@ -35,17 +35,33 @@ class Residues(Tokenizer):
     unit = "residue"
 
     def tokenize(self, text, offsets):
+        ids, ends, _, _ = self._read(text, offsets)
+        return ids, ends
+
+    def located(self, text, offsets):
+        ids, ends, first, stops = self._read(text, offsets)
+        inner = np.ones(len(ids), bool)
+        inner[ends[:-1]] = inner[ends[1:] - 1] = False
+        places = np.zeros((2, len(ids)), np.int32)
+        own = np.repeat(offsets[:-1], np.diff(ends) - 2)
+        places[:, inner] = first - own, stops - own
+        return ids, ends, places
+
+    def _read(self, text, offsets):
+        """Ids and their offsets, and where in the whole text the tokens within the frames lie."""
         made = _IDS[text]
         # a run of unknown characters is one token; runs of two sequences do not join
         again = np.zeros(len(text) + 1, bool)
         again[1:-1] = (made[1:] == UNK) & (made[:-1] == UNK)
         again[offsets] = False
+        stops = np.arange(1, len(text) + 1)
         if (text == ord("<")).any():
             for number, start, end in spelled_out(
                 text, offsets, [VOCABULARY[token] for token in _SPELLED]
             ):
                 made[start:end], made[start] = _NONE, _SPELLED[number]
                 again[[start, end]] = False
+                stops[start] = end
         kept = (made != _NONE) & ~again[:-1]
         before = np.append(0, np.cumsum(kept))
         ends = before[offsets] + 2 * np.arange(len(offsets))
@@ -54,7 +70,13 @@ class Residues(Tokenizer):
         inner = np.ones(len(ids), bool)
         inner[ends[:-1]] = inner[ends[1:] - 1] = False
         ids[inner] = made[kept]
-        return ids, ends
+        first = np.flatnonzero(kept)
+        # a run of unknown characters ends where the first one follows that is not its own
+        more = np.append(np.flatnonzero(~again), len(text))
+        runs = made[first] == UNK
+        runs &= stops[first] == first + 1
+        stops[first[runs]] = more[np.searchsorted(more, first[runs] + 1)]
+        return ids, ends, first, stops[first]
 
     def widths(self, ids):
         return np.where(np.asarray(ids) == UNK, -1, ~self.is_special[ids])

@@ -220,10 +220,15 @@ def _opened(member) -> Iterator:
 
 def _read_fasta(member, block_bytes: int) -> Iterator[tuple]:
     with _opened(member) as stream:
-        line = 1
-        for chunk in _record_chunks(stream, member.name, block_bytes):
-            yield from _parse_fasta(chunk, member.name, line)
-            line += chunk.count(b"\n")
+        yield from fasta_batches(stream, member.name, block_bytes)
+
+
+def fasta_batches(stream, name: str, block_bytes: int) -> Iterator[tuple]:
+    """What `SequenceBatch` has from `headers` to `windows`, of a stream of FASTA, in batches."""
+    line = 1
+    for chunk in _record_chunks(stream, name, block_bytes):
+        yield from _parse_fasta(chunk, name, line)
+        line += chunk.count(b"\n")
 
 
 def _record_chunks(stream, name: str, block_bytes: int) -> Iterator[bytes]:

@@ -85,10 +85,16 @@ class Tokenizer(ABC):
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """`tokenize`, and where in its sequence each token lies: int32 (2, total tokens).
 
-        First character and the one after the last, 0-based; both 0 for the special tokens of the frame.
-        Only where `stores_spans` is set.
+        First character and the one after the last, 0-based; the same for special tokens of the frame. This
+        is by the widths of tokens. Raises UserError where one does not tell its width.
         """
-        raise NotImplementedError(f"{self.name} tokens tell their widths")
+        ids, ends = self.tokenize(text, offsets)
+        widths = self.widths(ids)
+        if (widths < 0).any():
+            raise UserError(f"{self.name} tokens do not tell which characters they cover")
+        read = np.append(0, np.cumsum(widths))
+        stops = read[1:] - np.repeat(read[ends[:-1]], np.diff(ends))
+        return ids, ends, np.stack([stops - widths, stops]).astype(np.int32)
 
     def characters(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """Some texts as `tokenize` takes them; what `encoding` does not have becomes "?"."""

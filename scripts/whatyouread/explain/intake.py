@@ -1,23 +1,39 @@
-"""Records as they are read, once: their bases go to a file, and their windows come out in blocks.
+"""Records as they are read, once: what the models read goes to a file, and windows come out in blocks.
 
-All records lie back to back on one line of bases, in their order; places count along this line. So a
-block may hold a thousand reads, or a piece of a chromosome.
+All records lie back to back on one line, in their order; places count along this line. So a block may hold
+a thousand reads, or a piece of a chromosome. What lies on the line are bases, or tokens (`token_records`).
 """
 
 import hashlib
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 
+from whatyouread.data.tokenizer import Tokenizer
 from whatyouread.explain.requests import TO_THE_END
-from whatyouread.explain.windows import Layout, Windows, lay_out, stretches
+from whatyouread.explain.windows import Layout, Windows, lay_out, stretches, texts
 from whatyouread.support.cli import UserError
 from whatyouread.support.text import named
 
 BLOCK = 128  # windows, or a batch where that is larger; what a kill may cost
-_PIECE = 1 << 22  # bases at once
+_PIECE = 1 << 22  # places at once
+_N = ord("N")
+
+
+class Read(NamedTuple):
+    """What the models read in n windows: ids back to back with the special tokens of the frame.
+
+    offsets: int64 (n + 1,). told: bool like the ids, the tokens whose masks are kept. widths: uint8, how
+    many places of the line each of these covers, in the order of reading.
+    """
+
+    ids: np.ndarray
+    offsets: np.ndarray
+    told: np.ndarray
+    widths: np.ndarray
 
 
 class Records:
@@ -25,7 +41,13 @@ class Records:
 
     digest: SHA-256 of the names and bases so far. starts: int64 (n + 1,), where they lie on the line.
     shown: int64 (k, 2), the places on the line that are asked for, in order and without overlap.
+    kind: of what lies there. nothing: what became of a record without a place. stranded: whether windows
+    have strands and reading frames.
     """
+
+    kind: ClassVar[np.dtype] = np.dtype(np.uint8)
+    nothing: str = "no base"
+    stranded: ClassVar[bool] = True
 
     def __init__(self, path: Path, regions: Mapping[str, np.ndarray] | None = None):
         self.path, self.regions = path, regions
@@ -72,8 +94,39 @@ class Records:
         return np.searchsorted(self.starts, places, side="right") - 1
 
     def length(self, record: int) -> int:
-        """The bases of a record."""
+        """The letters of a record."""
         return self._starts[record + 1] - self._starts[record]
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """The letters of each record, int64 (n,)."""
+        return np.diff(self.starts)
+
+    def within(self, start: np.ndarray, stop: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Where stretches of the line lie in their own records, in letters; int64 like these.
+
+        They come in the order of their starts.
+        """
+        before = self.starts[self.of(start)]
+        return start - before, stop - before
+
+    @staticmethod
+    def without_score(values: np.ndarray) -> np.ndarray:
+        """At which places of the line there is no score, whatever the windows say; bool like these."""
+        return values == _N
+
+    def read(self, windows: Windows, tokenizer: Tokenizer) -> Read:
+        """What the models read in some windows."""
+        first = int(windows.start.min())
+        bases = self.bases(first, int(windows.stop.max()))
+        ids, offsets = tokenizer.tokenize(*texts(bases, windows.moved(-first)))
+        told = ~tokenizer.is_special[ids]
+        widths = tokenizer.widths(ids[told])
+        if not ((widths >= 0) & (widths < 256)).all():
+            raise UserError(
+                f"{tokenizer.name} tokens do not tell how many bases they cover: no mask has a place"
+            )
+        return Read(ids, offsets, told, widths.astype(np.uint8))
 
     def sizes(self) -> dict[str, int]:
         """Name -> bases, in the order of the records."""
@@ -89,15 +142,12 @@ class Records:
         self._arrays.clear()
         start = self._starts[-1]
         self.digest.update(f">{record.name}\n".encode("utf-8", "surrogateescape"))
-        for low in range(0, record.length, _PIECE):
-            piece = record.bases(low, min(low + _PIECE, record.length))
-            self._written.write(piece)
-            self.digest.update(piece)
+        size = self._keep(record)
         self.names.append(record.name)
         self.descriptions.append(record.description)
         self.counts.append(dict(record.counts))
         self.features.append(list(record.features))
-        self._starts.append(start + record.length)
+        self._starts.append(start + size)
         shown = np.array([[0, record.length]], np.int64)
         if self.regions is not None:
             shown = self.regions.get(record.name, shown[:0]).copy()
@@ -108,8 +158,20 @@ class Records:
                 raise UserError(
                     f"--regions: {record.name} ends at {record.length:,}, and {wanted} is asked for"
                 )
-        shown = shown[shown[:, 0] < shown[:, 1]] + start
+        shown = self._on_line(record, shown[shown[:, 0] < shown[:, 1]]) + start
         self._shown.append(shown)
+        return shown
+
+    def _keep(self, record) -> int:
+        """Write what lies on the line of a record; return how many places that are."""
+        for low in range(0, record.length, _PIECE):
+            piece = record.bases(low, min(low + _PIECE, record.length))
+            self._written.write(piece)
+            self.digest.update(piece)
+        return record.length
+
+    def _on_line(self, record, shown: np.ndarray) -> np.ndarray:
+        """Intervals of the letters of a record as intervals of its part of the line."""
         return shown
 
     def check_regions(self) -> None:
@@ -120,9 +182,10 @@ class Records:
             )
 
     def bases(self, start: int, stop: int) -> np.ndarray:
-        """The bases at some places on the line, uint8 (stop - start,), from ACGTN."""
+        """What lies on some places of the line, of `kind` (stop - start,): bases from ACGTN."""
         self._written.flush()
         text = bytearray()
+        start, stop = start * self.kind.itemsize, stop * self.kind.itemsize
         while len(text) < stop - start:
             # not by seek and read: a thread reads while the caller does
             place = start + len(text)
@@ -130,7 +193,7 @@ class Records:
             if not more:
                 raise UserError(f"{self.path} has become shorter: start again")
             text += more
-        return np.frombuffer(bytes(text), np.uint8)
+        return np.frombuffer(bytes(text), self.kind)
 
 
 def blocks(
@@ -138,22 +201,22 @@ def blocks(
 ) -> Iterator[Windows]:
     """Read the records of `source` into `records`; yield all windows on the line in blocks of `size`.
 
-    size: `BLOCK` by default. The last block may be smaller. A window is left out where none of its bases
+    size: `BLOCK` by default. The last block may be smaller. A window is left out where none of its places
     is asked for.
     """
     size = size or BLOCK
     waiting = Windows(*np.zeros((4, 0), np.int64))
-    pieces, bases = [np.zeros((0, 2), np.int64)], 0
+    pieces, size_of_pieces = [np.zeros((0, 2), np.int64)], 0
     for record in source:
         shown = records.add(record)
         if not len(shown):
             continue
         start, stop = records._starts[-2:]
         pieces.append(stretches(start, stop, record.gaps() + start, layout.gap))
-        bases += record.length
-        if bases >= _PIECE:
+        size_of_pieces += stop - start
+        if size_of_pieces >= _PIECE:
             waiting = waiting.then(_laid_out(pieces, layout, records))
-            pieces, bases = pieces[:1], 0
+            pieces, size_of_pieces = pieces[:1], 0
             for first in range(0, len(waiting) - size + 1, size):
                 yield waiting.take(slice(first, first + size))
             waiting = waiting.take(slice(len(waiting) // size * size, None))

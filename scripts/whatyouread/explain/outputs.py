@@ -220,7 +220,10 @@ def _colours(level: Level) -> dict[str, str]:
 
 
 class Whole(NamedTuple):
-    """One sequence as a whole: its number, bases, values (strands, n) and segments, places within it."""
+    """One sequence as a whole: its number, bases, values (strands, n) and segments, places within it.
+
+    bases: what lies on its part of the line, see `Records.bases`.
+    """
 
     record: int
     bases: np.ndarray
@@ -244,7 +247,7 @@ def whole_records(
         none = Segments(*np.zeros((2, 0), np.int64), np.zeros((0, 0)))
         for record in range(following, until):
             if wanted[record]:
-                yield Whole(record, np.zeros(0, np.uint8), nothing, none)
+                yield Whole(record, np.zeros(0, sample.records.kind), nothing, none)
 
     for piece in sample.pieces():
         segments = piece.segments

@@ -16,7 +16,8 @@ class Predictions:
     """The most probable class at each level, and the runner-up, of n sequences or windows.
 
     classes: int64 (n, levels, 2), -1 where there is none. probabilities: float64 (n, levels, 2), NaN
-    where there is none. windows: int64 (n,), how many windows speak; 0 for a sequence without bases.
+    where there is none. windows: int64 (n,), how many windows speak; 0 where there is nothing to
+    read.
     """
 
     classes: np.ndarray
@@ -40,7 +41,7 @@ def of_windows(probabilities: np.ndarray, levels: Sequence[HeadLevel]) -> Predic
 def of_records(
     blocks: Iterable[Block], records: Records, levels: Sequence[HeadLevel]
 ) -> Predictions:
-    """The predictions of whole records: the mean over their windows, weighted by their bases."""
+    """The predictions of whole records: the mean over their windows, weighted by their lengths."""
     n = len(records)
     classes = np.full((n, len(levels), 2), -1, np.int64)
     probabilities = np.full((n, len(levels), 2), np.nan)

@@ -1,7 +1,8 @@
-"""What a user asks for: regions of sequences, and classes in place of the predicted ones."""
+"""What a user asks for: which files, regions of sequences, classes in place of the predicted ones."""
 
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,35 @@ from whatyouread.data.intervals import union
 from whatyouread.data.levels import Level
 from whatyouread.support.cli import UserError
 from whatyouread.support.text import named
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the command line of `explain_sequences` asks for; see its help."""
+
+    model: str
+    fasta: list[str]
+    output_dir: Path
+    sample: str | None = None
+    classifier: Path | None = None
+    regions: list[str] = field(default_factory=list)
+    classes: list[str] = field(default_factory=list)
+    annotation: Path | None = None
+    strands: str = "merged"
+    offsets: int = 1
+    window: int | None = None
+    overlap: float = 0.5
+    gap: int = 10
+    longer: str = "window"
+    permutations: int = 1000
+    seed: int = 42
+    batch_size: int = 64
+    precision: str = "fp32"
+    device: str | None = None
+    threads: int = 1
+    work_dir: Path | None = None
+    restart: bool = False
+
 
 TO_THE_END = np.iinfo(np.int64).max
 

@@ -13,13 +13,12 @@ import pyarrow as pa
 import torch
 
 from whatyouread.data.batch import Batch, batches_by_length, padded
-from whatyouread.explain.intake import Records
-from whatyouread.explain.windows import Windows, texts
+from whatyouread.explain.intake import Read, Records
+from whatyouread.explain.windows import Windows
 from whatyouread.explainers.network import Explainer
 from whatyouread.models.inference import Passes
 from whatyouread.models.levels import probabilities
 from whatyouread.models.mask_operator import read, target_mask
-from whatyouread.support.cli import UserError
 from whatyouread.support.files import atomic, of_the_machine, parquet_errors
 from whatyouread.support.machine import note_batch
 from whatyouread.support.parallel import in_order
@@ -31,8 +30,9 @@ WINDOW_COLUMNS = [field.name for field in fields(Windows)]
 class Block:
     """n windows and what the models say of them.
 
-    offsets: int64 (n + 1,), into the flat arrays. widths: uint8, the bases of each token of the content,
-    in the order of reading; masks: float16, the target mask of each. probabilities: float32
+    offsets: int64 (n + 1,), into the flat arrays. widths: uint8, the places on the line that each token
+    covers, in the order of reading; masks: float16, the target mask of each, NaN where a special token
+    stands in the text itself. probabilities: float32
     (n, classes), those of all levels side by side. asked: int32 (n, levels), the classes that chose the
     masks.
     """
@@ -53,22 +53,16 @@ class Scorer:
     """
 
     def __init__(self, explainer: Explainer, passes: Passes, asked: np.ndarray):
-        if explainer.tokenizer.stores_spans:
-            raise UserError(
-                f"{explainer.tokenizer.name} tokens do not tell which characters they cover: sequences of "
-                "your own are explained for six-mers and residues alone"
-            )
         self.explainer = explainer.to(passes.device).eval()
         self.passes, self.asked = passes, torch.from_numpy(asked).to(passes.device)
         self.tokenizer = explainer.tokenizer
 
     @torch.inference_mode()
-    def score(self, windows: Windows, text: tuple[np.ndarray, np.ndarray]) -> Block:
-        """text: of the windows, see `windows.texts`."""
+    def score(self, windows: Windows, given: Read) -> Block:
+        """given: what is read in the windows, see `Records.read`."""
         explanandum, device = self.passes.explanandum, self.passes.device
-        ids, offsets = self.tokenizer.tokenize(*text)
+        ids, offsets, told, widths = given
         lengths = np.diff(offsets)
-        content = ~self.tokenizer.is_special[ids]
         masks = np.zeros(len(ids), np.float16)
         made = np.zeros((len(windows), sum(explanandum.class_counts)), np.float32)
         asked = np.zeros((len(windows), len(explanandum.levels)), np.int32)
@@ -92,12 +86,13 @@ class Scorer:
             said = probabilities(explanandum.levels, logits)
             made[rows] = torch.cat(said, dim=1).float().cpu().numpy()
             asked[rows] = classes.cpu().numpy()
-        number = np.add.reduceat(content, offsets[:-1], dtype=np.int64) if len(windows) else []
+        masks[self.tokenizer.is_special[ids]] = np.nan
+        number = np.add.reduceat(told, offsets[:-1], dtype=np.int64) if len(windows) else []
         return Block(
             windows,
             np.append(0, np.cumsum(number)).astype(np.int64),
-            self.tokenizer.widths(ids[content]).astype(np.uint8),
-            masks[content],
+            widths,
+            masks[told],
             made,
             asked,
         )
@@ -118,23 +113,21 @@ class Blocks:
     def fill(self, windows: Iterable[Windows], records: Records, scorer: Scorer) -> Iterator[int]:
         """Score the blocks that are not there yet; yield the number of windows after each.
 
-        A block that is there and holds other windows or other bases is computed anew.
+        A block that is there and holds other windows or other tokens is computed anew.
         """
         self.number = self.computed = 0
 
-        def prepared(block: Windows) -> tuple[Windows, tuple[np.ndarray, np.ndarray], str]:
-            first = int(block.start.min())
-            bases = records.bases(first, int(block.stop.max()))
-            text = texts(bases, block.moved(-first))
+        def prepared(block: Windows) -> tuple[Windows, Read, str]:
+            given = records.read(block, scorer.tokenizer)
             digest = hashlib.sha256()
-            for values in (*block, *text):
+            for values in (*block, *given):
                 digest.update(np.ascontiguousarray(values).data)
-            return block, text, digest.hexdigest()
+            return block, given, digest.hexdigest()
 
-        for block, text, digest in in_order(prepared, windows):
+        for block, given, digest in in_order(prepared, windows):
             path = self._path(self.number)
             if _digest(path) != digest:
-                _write(path, scorer.score(block, text), digest)
+                _write(path, scorer.score(block, given), digest)
                 self.computed += 1
             self.number += 1
             yield len(block)

@@ -1,4 +1,4 @@
-"""Spans: maximal runs of bases whose mask lies above the threshold, found piece by piece."""
+"""Spans: maximal runs of places whose mask lies above the threshold, found piece by piece."""
 
 from typing import NamedTuple
 

@@ -1,8 +1,9 @@
-"""From windows to what holds per base: masks blended, predictions between the windows' edges.
+"""From windows to what holds per place on the line: masks blended, predictions between windows' edges.
 
-The mask of a base is the weighted mean over the windows that cover it on a strand. The weight of a token
-is the distance of its centre from the nearer end of its window, so that windows fade into one another,
-and scores do not dip where a window begins. The merged mask is the mean of the two strands.
+A place is a base, or a token of a protein or a text. Its mask is the weighted mean over the windows that
+cover it on a strand. The weight of a token is the distance of its centre from the nearer end of its window,
+so that windows fade into one another, and scores do not dip where a window begins. The merged mask is the
+mean of the two strands.
 """
 
 from collections.abc import Iterable, Iterator
@@ -16,8 +17,7 @@ from whatyouread.explain.scoring import Block
 from whatyouread.explain.tracks import DECIMALS
 from whatyouread.explain.windows import REVERSE
 
-_N = ord("N")
-_LEAST, _LONGEST = 1 << 18, 1 << 20  # bases of a piece
+_LEAST, _LONGEST = 1 << 18, 1 << 20  # places of a piece
 
 
 class Segments(NamedTuple):
@@ -32,11 +32,11 @@ class Segments(NamedTuple):
 
 
 class Piece(NamedTuple):
-    """What is known of some bases, none of which a later window covers.
+    """What is known of some places, none of which a later window covers.
 
     start: on the line of all records. values: float32 (strands, n), NaN where there is no score: at N,
     between windows and outside of what is asked for. One row for merged strands or the forward one, two
-    (forward, reverse) where they are kept apart.
+    (forward, reverse) where they are kept apart. bases: what lies there, see `Records.bases`.
     """
 
     start: int
@@ -75,7 +75,7 @@ def _cut(blend: "_Blend", spread: "_Spread", until: int, records: Records) -> It
         stop = min(until, start + _LONGEST)
         bases = records.bases(start, stop)
         values = blend.take(stop)
-        outside = bases == _N
+        outside = records.without_score(bases)
         if records.regions is not None:
             outside |= ~inside(*np.clip(records.shown, start, stop).T - start, stop - start)
         values[:, outside] = np.nan
@@ -86,7 +86,7 @@ def _cut(blend: "_Blend", spread: "_Spread", until: int, records: Records) -> It
 
 
 class _Blend:
-    """Sums over windows for the bases from `done` on."""
+    """Sums over windows for the places from `done` on."""
 
     def __init__(self, strands: str):
         self.strands, self.done = strands, 0
@@ -113,7 +113,7 @@ class _Blend:
             sums[:, :size] += np.bincount(place, values[token], 2 * size).reshape(2, size)
 
     def take(self, stop: int) -> np.ndarray:
-        """The mask of the bases from `done` to `stop`, float32 (strands, n)."""
+        """The mask of the places from `done` to `stop`, float32 (strands, n)."""
         size = stop - self.done
         self._grow(size)
         sums, weights = self.sums[:, :size], self.weights[:, :size]

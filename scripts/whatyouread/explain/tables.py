@@ -17,9 +17,12 @@ from whatyouread.models.levels import HeadLevel
 from whatyouread.support.files import atomic
 
 STRAND_SIGNS = np.array(["+", "-"])
-EXPLAINED, NO_BASE, NOT_ASKED = "explained", "no base", "not asked for"
-STATES = (EXPLAINED, NO_BASE, NOT_ASKED)
-"""What became of a sequence."""
+EXPLAINED, NOT_ASKED = "explained", "not asked for"
+
+
+def states(records: Records) -> tuple[str, ...]:
+    """What may become of a sequence."""
+    return EXPLAINED, records.nothing, NOT_ASKED
 
 
 def status(records: Records, predictions: Predictions) -> np.ndarray:
@@ -28,7 +31,8 @@ def status(records: Records, predictions: Predictions) -> np.ndarray:
     asked = np.searchsorted(shown[:, 0], starts[1:]) > np.searchsorted(shown[:, 0], starts[:-1])
     if records.regions is None:
         asked[:] = True
-    return np.where(predictions.windows > 0, EXPLAINED, np.where(asked, NO_BASE, NOT_ASKED))
+    unread = np.where(asked, records.nothing, NOT_ASKED)
+    return np.where(predictions.windows > 0, EXPLAINED, unread)
 
 
 def write_predictions(
@@ -41,9 +45,10 @@ def write_predictions(
 ) -> None:
     """Write `predictions.tsv`: for each sequence a row of its own, then one for each of its windows.
 
-    `start` and `end` are 0-based and half-open. `LEVEL_second` is the runner-up.
+    `start` and `end` are 0-based and half-open. `LEVEL_second` is the runner-up. `strand` and `offset` are
+    there where windows have them.
     """
-    starts, said = records.starts, status(records, whole)
+    lengths, said = records.lengths, status(records, whole)
     names = np.array([*records.names, ""], object)
 
     def frame(rows, part, low, high, strand, offset, windows, state, predictions) -> pd.DataFrame:
@@ -52,8 +57,7 @@ def write_predictions(
             "part": part,
             "start": low,
             "end": high,
-            "strand": strand,
-            "offset": offset,
+            **({"strand": strand, "offset": offset} if records.stranded else {}),
             "windows": windows,
             "status": state,
         }
@@ -68,8 +72,7 @@ def write_predictions(
 
     def of_whole(rows: np.ndarray) -> pd.DataFrame:
         own = Predictions(whole.classes[rows], whole.probabilities[rows], whole.windows[rows])
-        sizes = starts[rows + 1] - starts[rows]
-        return frame(rows, "sequence", 0, sizes, "", "", own.windows, said[rows], own)
+        return frame(rows, "sequence", 0, lengths[rows], "", "", own.windows, said[rows], own)
 
     with atomic(path) as temporary, open(temporary, "w", encoding="utf-8", newline="") as stream:
 
@@ -91,7 +94,7 @@ def write_predictions(
             of = records.of(windows.start)
             rows = np.arange(done, max(done, int(of[-1]) + 1))
             done += len(rows)
-            low, high = windows.start - starts[of], windows.stop - starts[of]
+            low, high = records.within(windows.start, windows.stop)
             signs = STRAND_SIGNS[windows.strand]
             own = of_windows(block.probabilities, heads)
             state = said[of]
@@ -99,6 +102,13 @@ def write_predictions(
             order = np.argsort(np.concatenate((rows * 2, of * 2 + 1)), kind="stable")
             write(pd.concat([of_whole(rows), each]).iloc[order])
         write(of_whole(np.arange(done, len(records))))
+
+
+def coded(codes: np.ndarray, words: Sequence[str]) -> pa.DictionaryArray:
+    """Words by their numbers, int (n,), as a column that holds each word once."""
+    used, place = np.unique(codes, return_inverse=True)
+    own = pa.array([words[code] for code in used], pa.string())
+    return pa.DictionaryArray.from_arrays(pa.array(place, pa.int32()), own)
 
 
 def write_masks(
@@ -122,13 +132,6 @@ def write_masks(
             ("mask", pa.list_(pa.float16())),
         ]
     )
-    starts = records.starts
-
-    def coded(codes: np.ndarray, words: Sequence[str]) -> pa.DictionaryArray:
-        used, place = np.unique(codes, return_inverse=True)
-        own = pa.array([words[code] for code in used], pa.string())
-        return pa.DictionaryArray.from_arrays(pa.array(place, pa.int32()), own)
-
     with (
         atomic(path) as temporary,
         pq.ParquetWriter(temporary, schema, compression="zstd") as writer,
@@ -138,8 +141,7 @@ def write_masks(
             of = records.of(windows.start)
             columns = [
                 coded(of, records.names),
-                pa.array(windows.start - starts[of]),
-                pa.array(windows.stop - starts[of]),
+                *map(pa.array, records.within(windows.start, windows.stop)),
                 coded(windows.strand, STRAND_SIGNS.tolist()),
                 pa.array(windows.offset, pa.int8()),
                 *(coded(block.asked[:, i], level.names) for i, level in enumerate(levels)),

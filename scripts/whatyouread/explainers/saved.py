@@ -10,6 +10,7 @@ from torch import Tensor
 
 from whatyouread.data.batch import Batch, padded
 from whatyouread.data.levels import Level, levels_of
+from whatyouread.data.normalisation import DNA, PROTEIN, TEXT
 from whatyouread.data.tokenizer import Tokenizer
 from whatyouread.explainers.network import Explainer
 from whatyouread.masks.gate_settings import read_gate
@@ -25,6 +26,9 @@ from whatyouread.models.mask_operator import read, target_mask
 from whatyouread.models.saving import load_model
 from whatyouread.support.cli import UserError
 
+_ALPHABET_OF = {"base": DNA, "residue": PROTEIN}
+"""By `Tokenizer.unit`."""
+
 
 @dataclasses.dataclass(frozen=True)
 class SavedExplainer:
@@ -33,6 +37,7 @@ class SavedExplainer:
     explanandum: the classifier that it explains, frozen. levels: what the classifier chooses from, in
     the order of its heads, with the names of the classes. tokens: the median number of tokens of the
     Explainer's training sequences, special ones included. folder, classifier: where the two were read from.
+    alphabet: what these sequences were made of (`normalisation.ALPHABETS`).
     """
 
     explainer: Explainer
@@ -41,6 +46,7 @@ class SavedExplainer:
     tokens: int
     folder: Path
     classifier: Path
+    alphabet: str = DNA
 
     @property
     def tokenizer(self) -> Tokenizer:
@@ -88,7 +94,9 @@ def load_explainer(folder: str | Path, classifier: str | Path | None = None) -> 
                 f"{folder}: the Explainer reads {explainer.tokenizer.name} tokens, its {source} "
                 f"{name}: get the folder again"
             )
-    return SavedExplainer(explainer, explanandum, levels, record.tokens, folder, place)
+    # an older version did not write it: then the tokens tell what they are for
+    alphabet = record.alphabet or _ALPHABET_OF.get(explainer.tokenizer.unit, TEXT)
+    return SavedExplainer(explainer, explanandum, levels, record.tokens, folder, place, alphabet)
 
 
 def load_attached(folder: str | Path, explanandum: Explanandum) -> Explainer:

@@ -9,6 +9,7 @@ import os
 import re
 from pathlib import Path
 
+from whatyouread.data.normalisation import ALPHABETS
 from whatyouread.data.tokenizers import is_name
 from whatyouread.support import files
 from whatyouread.support.cli import UserError
@@ -26,22 +27,24 @@ class ClassifierRecord:
     """path: of the classifier's folder, relative to the Explainer's. sha256: of its weights, in hex.
 
     tokens: the median number of tokens of its training sequences, special ones included. tokenizer: its
-    name.
+    name. alphabet: what the sequences are made of (`normalisation.ALPHABETS`), "" where an older version
+    did not write it.
     """
 
     path: str
     sha256: str
     tokens: int
     tokenizer: str
+    alphabet: str = ""
 
 
 def write_classifier_record(
-    folder: Path, classifier: Path, sha256: str, tokens: int, tokenizer: str
+    folder: Path, classifier: Path, sha256: str, tokens: int, tokenizer: str, alphabet: str = ""
 ) -> None:
     """Write `classifier.json` into an Explainer's folder; `classifier` is the classifier's folder."""
     path = Path(os.path.relpath(classifier, folder)).as_posix()
-    record = ClassifierRecord(path, sha256, tokens, tokenizer)
-    files.write_json(Path(folder) / NAME, dataclasses.asdict(record))
+    record = dataclasses.asdict(ClassifierRecord(path, sha256, tokens, tokenizer, alphabet))
+    files.write_json(Path(folder) / NAME, {k: v for k, v in record.items() if v != ""})
 
 
 def read_classifier_record(folder: str | Path) -> ClassifierRecord:
@@ -61,16 +64,17 @@ def read_classifier_record(folder: str | Path) -> ClassifierRecord:
         raise UserError(f"{folder}: {reason}")
     values = files.read_json(path)
     names = [field.name for field in dataclasses.fields(ClassifierRecord)]
-    if missing := [name for name in names if name not in values]:
+    if missing := [name for name in names if name not in values and name != "alphabet"]:
         raise UserError(
             f"{path} has no {missing[0]}: run record_classifier again, or get the folder again"
         )
-    record = ClassifierRecord(**{name: values[name] for name in names})
+    record = ClassifierRecord(**{name: values[name] for name in names if name in values})
     good = {
         "path": isinstance(record.path, str) and record.path and not os.path.isabs(record.path),
         "sha256": re.fullmatch("[0-9a-f]{64}", str(record.sha256)),
         "tokens": type(record.tokens) is int and record.tokens > 0,
         "tokenizer": is_name(record.tokenizer),
+        "alphabet": record.alphabet in ("", *ALPHABETS),
     }
     if wrong := [name for name, fits in good.items() if not fits]:
         raise UserError(f"{path}: {wrong[0]} cannot be {values[wrong[0]]!r}: get the folder again")

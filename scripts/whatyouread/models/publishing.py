@@ -40,6 +40,7 @@ def publish(folder: Path, target: Path, card: str, classifier: Path | None = Non
             record.sha256,
             record.tokens,
             record.tokenizer,
+            record.alphabet,
         )
 
 

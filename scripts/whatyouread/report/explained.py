@@ -11,6 +11,7 @@ import pandas as pd
 
 from whatyouread.explain.annotation import GENE, TYPES, Features
 from whatyouread.report.explain_page import PageRecord, mask_bytes, write_page
+from whatyouread.report.token_page import write_token_page
 
 if TYPE_CHECKING:  # they import torch
     from whatyouread.explain.outputs import Sample, Whole
@@ -31,6 +32,8 @@ def write_sample_page(
     features: by the names of sequences. enrichment: the table of an annotation. facts: name -> value, shown
     as they are.
     """
+    if not sample.records.stranded:
+        return write_token_page(path, sample, facts)
     starts = sample.records.starts
     wanted = np.arange(len(sample.records)) < MOST_SEQUENCES
     wanted &= starts[1:] <= MOST_BASES
