@@ -47,6 +47,8 @@ class Single:
     """What scores there are beside `score`: the endings of their columns."""
     alone = True
     """Whether a sequence has one class at most."""
+    strata = "classes"
+    """What its numbers are called where each is a stratum."""
 
     def limit(self, classes: int) -> int:
         """The first number that is none, with so many classes."""
@@ -100,6 +102,7 @@ class Multiple(Single):
     score_name = "macro F1"
     further = ("micro_f1", "average_precision")
     alone = False
+    strata = "sets of classes"
 
     def limit(self, classes):
         return 1 << classes

@@ -81,6 +81,10 @@ class Explanandum(nn.Module):
         }
         if head != "linear":  # files of linear heads stay as they were
             self.config["head"] = head
+        if not 0 < threshold < 1:
+            raise UserError(
+                f"explanandum.threshold is {threshold}: give a probability between 0 and 1"
+            )
         if kinds := several(kinds):
             self.config |= {"kinds": kinds, "threshold": threshold}
         rows = backbone.get("vocab_size", len(self.tokenizer))
@@ -107,6 +111,11 @@ class Explanandum(nn.Module):
     def class_counts(self) -> list[int]:
         """The number of classes of each level."""
         return [level.classes for level in self.levels]
+
+    @property
+    def kinds(self) -> list[str]:
+        """The kind of each level."""
+        return [level.kind for level in self.levels]
 
     def embed(self, ids: Tensor) -> Tensor:
         """int64 (batch, length) -> token embeddings (batch, length, hidden)."""
