@@ -12,7 +12,6 @@ from whatyouread.masks.top_tokens import keep_mask, ordered, remove_mask, share
 from whatyouread.methods.files import COMBINED, Attributions
 from whatyouread.models.inference import Passes
 from whatyouread.support.progress import progress
-from whatyouread.support.statistics import balanced_accuracy
 from whatyouread.support.text import markdown_table
 
 PERCENTS = (5, 10, 20, 30, 50)
@@ -63,28 +62,28 @@ class Comparison:
         for other in OTHERS:
             asked = getattr(self.methods[method], other)
             for name, classes in (("class", self.labels), ("class_steering", asked)):
-                yield f"{other}_{name}", scores[other], where_wrong(classes, asked, self.labels)
+                yield f"{other}_{name}", scores[other], where_wrong(
+                    classes, asked, self.labels, file.kinds
+                )
 
     def accuracy(self, order: np.ndarray, percent: int | str, action: str, truth: np.ndarray):
-        """Balanced accuracy at each rank, in per cent, with the top tokens kept or removed."""
+        """The score at each rank (`data.kinds`), in per cent, with the top tokens kept or removed."""
         mask = ACTIONS[action](order, self.content, self.counts(percent))
         key = np.packbits(mask.astype(bool)).tobytes()
         if key not in self._known:  # several rows often share the same top tokens
             self._known[key] = self.passes.predict(self.file, mask)
         predicted = self._known[key]
-        return {
-            name: 100 * balanced_accuracy(truth[:, i], predicted[:, i])
-            for i, name in enumerate(self.file.ranks)
-        }
+        return self._scores(truth, predicted)
+
+    def _scores(self, truth: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
+        columns = zip(self.file.ranks, self.file.kinds, truth.T, predicted.T, strict=True)
+        return {name: 100 * kind.score(*own) for name, kind, *own in columns}
 
     def tables(self) -> tuple[pd.DataFrame, pd.DataFrame]:
         """The table of methods and controls, and the keep and remove curves in long form."""
         file, rows, curves = self.file, [], []
         plain = self.passes.predict(file, np.ones(self.content.shape, np.float32))
-        whole = {
-            name: 100 * balanced_accuracy(self.labels[:, i], plain[:, i])
-            for i, name in enumerate(file.ranks)
-        }
+        whole = self._scores(self.labels, plain)
         first = {"method": "unmasked", "control": "none", "sequences": len(file)}
         first |= self._scored(self.labels)
         rows.append(first | {f"keep_100_{name}": value for name, value in whole.items()})
