@@ -11,7 +11,7 @@ CHOICES = [name for name in CONDITIONS if not name.endswith("_chunks")]
 
 
 def main(args):
-    from whatyouread.data.levels import class_names
+    from whatyouread.data.levels import choose_levels
     from whatyouread.masks.choices import column
     from whatyouread.report.confusion_figure import draw_confusion
     from whatyouread.report.style import save
@@ -22,6 +22,7 @@ def main(args):
     upper = column("labels", args.ranks[place - 1]) if place else None
     guesses = {condition: f"{condition}_{rank}" for condition in args.conditions}
     wanted = [own, *([upper] if upper else []), *guesses.values()]
+    [level] = choose_levels(args.classes, [rank])
     table = files.read_parquet(args.predictions, wanted)
     columns = {name: table[name].to_numpy().astype("int64") for name in wanted}
     if not (columns[own] >= 0).any():
@@ -32,9 +33,10 @@ def main(args):
         columns[own],
         {condition: columns[name] for condition, name in guesses.items()},
         columns[upper] if upper else None,
-        class_names(args.classes, [rank])[rank],
+        list(level.names),
         rank,
         args.largest,
+        level.numbers,
     )
     save(figure, [args.svg, args.png])
 

@@ -209,6 +209,22 @@ def kinds_of(types: Iterable[object]) -> list[Single]:
     return [MULTIPLE if str(one) == MULTIPLE.column else SINGLE for one in types]
 
 
+def kinds_of_scores(ranks: Sequence[str], columns: Iterable[str]) -> list[Single]:
+    """The kinds of levels by the columns of a table of scores, such as Table 1."""
+    known = set(columns)
+    return [MULTIPLE if f"{rank}_{MULTIPLE.further[0]}" in known else SINGLE for rank in ranks]
+
+
+def score_words(kinds: Iterable[Single]) -> str:
+    """What the scores of some levels are called: "balanced accuracy", "macro F1", or both."""
+    return " / ".join(dict.fromkeys(kind.score_name for kind in kinds))
+
+
+def capital(words: str) -> str:
+    """The same at the start of a sentence."""
+    return words[:1].upper() + words[1:]
+
+
 def all_single(ranks: Sequence[str]) -> list[Single]:
     """The kinds of levels of which nothing else is known."""
     return [SINGLE] * len(ranks)

@@ -109,9 +109,9 @@ def class_table(labels: pd.DataFrame, source: LabelSource, levels: Sequence[str]
 
     `class` counts from 0 within the level, in the order of name, then path. Classes that differ but
     share a name are called "NAME (taxid N)". A column `kind` is there where a level is not `single`: at
-    one of sets a sequence counts for each class that it has. Raises `UserError` when no sequence is kept, when none of
-    these has a class of some level, or when the lowest level (the last) has more classes than there are
-    keys.
+    one of sets a sequence counts for each class that it has. Raises `UserError` when no sequence is kept,
+    when none of these has a class of some level, or when the lowest level (the last) has more classes than
+    there are keys.
     """
     kept = labels[labels["status"] == KEPT]
     if kept.empty:

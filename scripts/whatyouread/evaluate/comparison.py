@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
+from whatyouread.data.kinds import SINGLE, capital, score_words
 from whatyouread.data.token_files import TokenFile
 from whatyouread.masks.choices import OTHERS, THRESHOLD, UNCOUNTED, scored, where_wrong
 from whatyouread.masks.controls import CONTROLS
@@ -18,6 +19,8 @@ PERCENTS = (5, 10, 20, 30, 50)
 CURVE = (0, 1, 2, 5, 10, 20, 30, 40, 50, 70, 90, 100)
 CURVE_CONTROL = "shifted"
 ACTIONS = {"keep": keep_mask, "remove": remove_mask}
+SCORE = "score"
+"""The column that says, in the first row, what is measured where that is not balanced accuracy."""
 COSTS = ("forward_passes", "backward_passes", "seconds")
 
 
@@ -62,8 +65,10 @@ class Comparison:
         for other in OTHERS:
             asked = getattr(self.methods[method], other)
             for name, classes in (("class", self.labels), ("class_steering", asked)):
-                yield f"{other}_{name}", scores[other], where_wrong(
-                    classes, asked, self.labels, file.kinds
+                yield (
+                    f"{other}_{name}",
+                    scores[other],
+                    where_wrong(classes, asked, self.labels, file.kinds),
                 )
 
     def accuracy(self, order: np.ndarray, percent: int | str, action: str, truth: np.ndarray):
@@ -86,6 +91,8 @@ class Comparison:
         whole = self._scores(self.labels, plain)
         first = {"method": "unmasked", "control": "none", "sequences": len(file)}
         first |= self._scored(self.labels)
+        if not all(kind.alone for kind in file.kinds):
+            first[SCORE] = score_words(file.kinds)
         rows.append(first | {f"keep_100_{name}": value for name, value in whole.items()})
         with progress("comparison", len(self.methods), "methods") as bar:
             for method in self.methods:
@@ -145,6 +152,7 @@ def markdown(table: pd.DataFrame, ranks: list[str], explainer: str, explainers: 
     whole = table.iloc[0]
     names = [f"sequences_{rank}" for rank in ranks]
     labelled = [f"{whole[name]:,.0f}" for name in names if name in table]
+    called = whole.get(SCORE, SINGLE.score_name)
 
     def cell(row, name: str) -> str:
         return " / ".join(_number(row[f"{name}_{rank}"], ".0f") for rank in ranks)
@@ -165,7 +173,7 @@ def markdown(table: pd.DataFrame, ranks: list[str], explainer: str, explainers: 
         rows.append(cells)
     return "\n".join(
         [
-            f"Balanced accuracy in per cent ({' / '.join(ranks)}) on {whole['sequences']:,} test",
+            f"{capital(called)} in per cent ({' / '.join(ranks)}) on {whole['sequences']:,} test",
             "sequences when only the 10 % of tokens with the highest scores are kept, or when they are",
             f"removed; unmasked {cell(whole, 'keep_100')}. Shifted: the same scores moved round the",
             "sequence." + (f" With a label: {' / '.join(labelled)}." if labelled else ""),

@@ -118,7 +118,10 @@ def read_predictions(path: str | Path, ranks: list[str]) -> Predictions:
         classes(labels),
         {case: classes(names) for case, names in answers.items()},
         kinds,
-        {case: {i: _matrix(said[own]) for i, own in names.items()} for case, names in lists.items()},
+        {
+            case: {i: _matrix(said[own]) for i, own in names.items()}
+            for case, names in lists.items()
+        },
     )
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from whatyouread.data.kinds import Single, all_single
+from whatyouread.data.kinds import Single, all_single, capital, score_words
 from whatyouread.evaluate.prediction_files import (
     CHUNK_CONDITIONS,
     MASK_CONDITIONS,
@@ -96,8 +96,7 @@ def controls(made: Predictions, wrong: np.ndarray) -> pd.DataFrame:
     for choice, control, truth in judged:
         asked = "wrong_class" if choice == "wrong" else control
         rows = [
-            {"condition": condition}
-            | _row(made, Case(choice, asked, condition), truth)
+            {"condition": condition} | _row(made, Case(choice, asked, condition), truth)
             for condition in MASK_CONDITIONS
         ]
         parts.append(pd.DataFrame(rows).assign(classes=choice, control=control))
@@ -149,12 +148,14 @@ def markdown(table: pd.DataFrame, ranks: list[str], masks: MaskFile) -> str:
         for name in kind.further
     }
     if further:
-        notes.append("Several labels at once are scored by macro F1; beside it stands, of each rank:")
+        notes.append(
+            "Several labels at once are scored by macro F1; beside it stands, of each rank:"
+        )
         notes += ["", *markdown_table(_further(table, further))]
-    score = " / ".join(dict.fromkeys(kind.score_name for kind in masks.kinds))
+    score = capital(score_words(masks.kinds))
     return "\n".join(
         [
-            f"{score[0].upper()}{score[1:]} in per cent on the test sequences, and in brackets the paper's",
+            f"{score} in per cent on the test sequences, and in brackets the paper's",
             "(its data, its model). Masks are chosen by the true labels, as in the paper; for masks",
             "chosen by the predicted classes, and for controls, see controls.tsv of the Explainer.",
             *notes,
