@@ -45,6 +45,8 @@ def scored(passes, file, source, explainer=None):
     ):
         assert isinstance(batch.ids, np.ndarray)
         assert scores.shape == (*batch.ids.shape, len(CLASSES))
+        good = classes >= 0
+        assert (classes[good] == file.labels[rows][good]).all()
         for i, row in enumerate(rows):
             n = batch.lengths[i]
             made[int(row)] = batch.ids[i, :n].tolist(), scores[i, :n], (classes[i] >= 0).tolist()

@@ -18,7 +18,9 @@ pytestmark = pytest.mark.slow
 
 RANKS = ["topic", "register"]
 NAMES = ["HI", "ID", "NA", "OP"]
-MOTIFS = dict(zip(NAMES, ["ACGTTGCAACGG", "TTTCCCGGGAAA", "GATTACAGATTA", "CCATGGCCATGG"], strict=True))
+MOTIFS = dict(
+    zip(NAMES, ["ACGTTGCAACGG", "TTTCCCGGGAAA", "GATTACAGATTA", "CCATGGCCATGG"], strict=True)
+)
 CONFIG = {key: value for key, value in TINY.items() if key not in ("simulation", "taxdump")} | {
     "dataset": {"url": "records.jsonl"},
     "labels": {
@@ -60,7 +62,9 @@ def records(count: int = 400) -> list[dict]:
     for number in range(count):
         held = [name for name in NAMES if rng.random() < 0.35]
         words = ["".join(rng.choice(list("ACGT"), 6)) for _ in range(20)]
-        text = "".join(words[:10]) + "".join(MOTIFS[name] * 3 for name in held) + "".join(words[10:])
+        text = (
+            "".join(words[:10]) + "".join(MOTIFS[name] * 3 for name in held) + "".join(words[10:])
+        )
         topic = ("calm", "loud")[int("HI" in held)]
         # the order within a list, and a name that stands twice, mean nothing
         labels = held[::-1] + held[:1]

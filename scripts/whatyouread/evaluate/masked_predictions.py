@@ -37,20 +37,28 @@ class MaskedSequences:
         self.passes, self.file, self.masks, self.seed = passes, file, masks, seed
         self.rows = part.rows(len(file))
 
-    def predict(self, mask: np.ndarray) -> tuple[np.ndarray, dict[int, np.ndarray]]:
-        """See `Passes.answers`, of the masked sequences in this part.
+    def predict(self, mask: np.ndarray) -> np.ndarray:
+        """The predicted classes of the masked sequences in this part, int64 (rows, ranks).
 
         mask: float32 (n, longest), of all sequences.
         """
+        return self.said(mask)[0]
+
+    def said(self, mask: np.ndarray) -> tuple[np.ndarray, dict[int, np.ndarray]]:
+        """The same, with the probabilities that `Passes.answers` gives."""
         return self.passes.answers(self.file, mask, self.rows)
 
-    def predict_chunks(
+    def predict_chunks(self, mask: np.ndarray, relevant: bool) -> np.ndarray:
+        """The classes that the probabilities averaged over chunks decide for, int64 (rows, ranks).
+
+        A sequence without such a chunk gets -1.
+        """
+        return self.said_of_chunks(mask, relevant)[0]
+
+    def said_of_chunks(
         self, mask: np.ndarray, relevant: bool
     ) -> tuple[np.ndarray, dict[int, np.ndarray]]:
-        """The same by the probabilities averaged over chunks.
-
-        A sequence without such a chunk gets -1, and probabilities of NaN.
-        """
+        """The same, with these probabilities as in `said`; NaN for a sequence without such a chunk."""
         result = np.full((len(self.rows), len(self.file.ranks)), -1)
         levels = self.passes.explanandum.levels
         said = {
@@ -82,11 +90,11 @@ class MaskedSequences:
         if case.condition == "explanandum":
             said = {}
             if any(kind.further for kind in self.file.kinds):
-                said = self.predict(np.ones(mask.shape, np.float32))[1]
+                said = self.said(np.ones(mask.shape, np.float32))[1]
             return self.masks.classes["predicted"][self.rows], said
         if case.condition in CHUNK_CONDITIONS:
-            return self.predict_chunks(mask, CHUNK_CONDITIONS[case.condition])
-        return self.predict(MASK_CONDITIONS[case.condition](mask))
+            return self.said_of_chunks(mask, CHUNK_CONDITIONS[case.condition])
+        return self.said(MASK_CONDITIONS[case.condition](mask))
 
     def answers(self, cases: Iterable[Case] = CASES) -> Predictions:
         """The predicted classes in each case."""

@@ -43,7 +43,8 @@ def hits(
     """Whether the classifier says what is asked for, 1 or 0, NaN where that does not count, (n, ranks).
 
     Returns float64. said, asked: int64 (n, ranks), labels or other classes, whose meaning `kinds` says
-    (`data.kinds`): of sets of classes it is their F1, between 0 and 1. counted: bool (n, ranks); by default where no label is missing.
+    (`data.kinds`): of sets of classes it is their F1, between 0 and 1. counted: bool (n, ranks); by
+    default where no label is missing.
     """
     counted = asked != UNCOUNTED if counted is None else counted
     kinds = all_single(range(asked.shape[1])) if kinds is None else kinds

@@ -69,7 +69,8 @@ class MaskFile:
     """The masks of one Parquet file: `ids`, `keys`, `lengths`, `content`, `classes`, `kinds` and `masks`.
 
     kinds: what the numbers of each rank mean (`data.kinds`). content: bool (n, longest); classes:
-    choice -> int64 (n, ranks); masks: choice -> float32 (n, longest), zero at padding. Raises UserError if the file is damaged or has other ranks.
+    choice -> int64 (n, ranks); masks: choice -> float32 (n, longest), zero at padding.
+    Raises UserError if the file is damaged or has other ranks.
     """
 
     def __init__(self, path: str | Path, ranks: list[str]):
