@@ -120,3 +120,28 @@ def test_files_and_tables_say_which_kinds_they_have():
     kinds = kinds_of_scores(["a", "b"], ["condition", "a", "b", "b_micro_f1"])
     assert kinds == [SINGLE, MULTIPLE]
     assert score_words(kinds) == "balanced accuracy / macro F1"
+
+
+def test_a_classifier_is_undecided_where_each_class_is_at_one_half():
+    assert (SINGLE.undecided(4), MULTIPLE.undecided(4)) == (0.25, 0.5)
+    assert MULTIPLE.normalized_entropy(np.array([0.5, 0.5, 0.5])) == 1
+    assert MULTIPLE.normalized_entropy(np.array([0.0, 1.0])) == 0
+    quarter = -(0.25 * np.log2(0.25) + 0.75 * np.log2(0.75))
+    assert MULTIPLE.normalized_entropy(np.array([0.25, 0.5])) == pytest.approx((quarter + 1) / 2)
+
+
+def test_how_many_sequences_have_each_class():
+    assert MULTIPLE.counts(np.array([0b11, 0b10, 0, -1, 1 << 40]), 41).tolist() == [
+        1,
+        2,
+        *[0] * 38,
+        1,
+    ]
+    assert SINGLE.counts(np.array([2, 0, -1, 2]), 4).tolist() == [1, 0, 2, 0]
+    assert MULTIPLE.has(np.array([0b11, 0b100, -1, 0]), [0, 2]).tolist() == [
+        True,
+        True,
+        False,
+        False,
+    ]
+    assert MULTIPLE.has(np.array([0b11]), []).tolist() == [False]

@@ -70,13 +70,27 @@ class Single:
         """Ending of the column -> value, for each of `further`."""
         return {}
 
+    def undecided(self, classes: int) -> float:
+        """The probability of each class where nothing speaks for any."""
+        return 1 / classes
+
+    def normalized_entropy(self, probabilities: np.ndarray) -> float:
+        """-sum p ln p / ln C: 1 for the uniform distribution, 0 for certainty; (classes,).
+
+        1 for a level with one class: its only distribution is the uniform one.
+        """
+        if len(probabilities) < 2:
+            return 1.0
+        p = probabilities[probabilities > 0]
+        return float(-(p * np.log(p)).sum() / np.log(len(probabilities)))
+
     def held(self, numbers: np.ndarray) -> np.ndarray:
         """The different classes of some sequences, ascending; without those of missing labels."""
         return np.unique(numbers[numbers >= 0])
 
-    def of_each(self, classes: int) -> np.ndarray:
-        """The number that stands for each class alone, int64 (classes,)."""
-        return np.arange(classes)
+    def counts(self, numbers: np.ndarray, classes: int) -> np.ndarray:
+        """How many sequences have each class, int64 (classes,)."""
+        return np.bincount(numbers[numbers >= 0], minlength=classes)
 
     def has(self, numbers: np.ndarray, classes: Collection[int] | np.ndarray) -> np.ndarray:
         """Whether the sequence has one of these classes, bool (n,)."""
@@ -143,12 +157,20 @@ class Multiple(Single):
             "average_precision": precision,
         }
 
+    def undecided(self, classes):
+        return 0.5
+
+    def normalized_entropy(self, probabilities):
+        """The mean over the classes of -p log2 p - (1 - p) log2 (1 - p): 1 where each is one half."""
+        both = np.stack([probabilities, 1 - probabilities])
+        return float(-(both * np.log2(np.where(both > 0, both, 1))).sum(0).mean())
+
     def held(self, numbers):
         seen = np.bitwise_or.reduce(np.maximum(numbers, 0), initial=0)
         return np.flatnonzero(members(np.int64(seen), MOST))
 
-    def of_each(self, classes):
-        return np.int64(1) << np.arange(classes, dtype=np.int64)
+    def counts(self, numbers, classes):
+        return members(numbers, classes).sum(0)
 
     def has(self, numbers, classes):
         wanted = np.bitwise_or.reduce(np.int64(1) << np.asarray(classes, np.int64), initial=0)
