@@ -19,10 +19,12 @@ def main(args):
     rank = chosen_rank(args.rank, args.ranks)
     place = args.ranks.index(rank)
     own = column("labels", rank)
-    upper = column("labels", args.ranks[place - 1]) if place else None
+    level, *above = choose_levels(args.classes, args.ranks[place - 1 : place + 1][::-1] or [rank])
+    # a class lies below no set of classes
+    below = bool(above) and level.numbers.alone and above[0].numbers.alone
+    upper = column("labels", above[0].name) if below else None
     guesses = {condition: f"{condition}_{rank}" for condition in args.conditions}
     wanted = [own, *([upper] if upper else []), *guesses.values()]
-    [level] = choose_levels(args.classes, [rank])
     table = files.read_parquet(args.predictions, wanted)
     columns = {name: table[name].to_numpy().astype("int64") for name in wanted}
     if not (columns[own] >= 0).any():

@@ -5,9 +5,9 @@ from helpers_batches import LETTERS, batch_of, letters
 from helpers_evaluation import CLASSES, CPU, RANKS, random_file, small_explanandum
 from helpers_letters import lettered_explanandum, lettered_file
 
+from whatyouread.data.kinds import SINGLE
 from whatyouread.data.six_mers import CLS
 from whatyouread.data.tokenizers import TOKENIZERS
-from whatyouread.data.kinds import SINGLE
 from whatyouread.evaluate.blank import blank_probabilities, blank_tables
 from whatyouread.models.inference import Passes
 

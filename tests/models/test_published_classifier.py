@@ -234,3 +234,27 @@ def test_the_published_classifier_of_haemolytic_peptides(shared):
     said = logits.softmax(-1)[:, 1].numpy() > 0.55
     assert len(labels) == 386
     assert (said == labels).mean() == pytest.approx(0.798, abs=0.0005)
+
+
+def test_a_classifier_of_several_labels(tmp_path):
+    """Its sigmoids are those of transformers; the threshold and the kind are kept with the model."""
+    config = FAMILIES["bert"]
+    more = {"id2label": NAMES, "label2id": {name: i for i, name in NAMES.items()}}
+    more["problem_type"] = "multi_label_classification"
+    model = transformers_model(config, KIND, **more)
+    folder = save(tmp_path / "published", model)
+    explanandum, names = adopt(folder, Ids(config), "answer", 0.4)
+    assert explanandum.levels == [("answer", 3, "multiple", 0.4)]
+    batch = ids_batch(config, LENGTHS)
+    with torch.inference_mode():
+        logits = explanandum(batch)
+    expected = own_logits(model, batch)
+    assert (logits[0] - expected).abs().max() < 1e-5
+    held = (expected.sigmoid() > 0.4).long() * torch.tensor([1, 2, 4])
+    assert explanandum.predictions(logits)[:, 0].tolist() == held.sum(1).tolist()
+    assert explanandum.config["kinds"] == {"answer": "multiple"}
+    assert explanandum.config["threshold"] == 0.4
+    write_classes(tmp_path / "classes.tsv", "answer", names, explanandum.kinds[0])
+    assert read_levels(tmp_path / "classes.tsv")["answer"].kind == "multiple"
+    with pytest.raises(UserError, match=r"threshold is 1\.5"):
+        adopt(folder, Ids(config), "answer", 1.5)
