@@ -21,7 +21,11 @@ rule adopt_classifier:
         level=RANKS[0],
         threshold=option(
             "--threshold",
-            [config["explanandum"][key] for key in ("threshold",) if key in config["explanandum"]],
+            [
+                config["explanandum"][key]
+                for key in ("threshold",)
+                if key in config["explanandum"]
+            ],
         ),
         folder=subpath(output.weights, parent=True),
     shell:

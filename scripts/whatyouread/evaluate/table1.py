@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from whatyouread.data.kinds import Single, all_single, capital, score_words
+from whatyouread.data.kinds import Single, all_single, capital, kinds_of_scores, score_words
 from whatyouread.evaluate.prediction_files import (
     CHUNK_CONDITIONS,
     MASK_CONDITIONS,
@@ -142,9 +142,10 @@ def markdown(table: pd.DataFrame, ranks: list[str], masks: MaskFile) -> str:
         rows.append([*cells, " / ".join(f"{count:,}" for count in shown)])
     missing = any(f"sequences_{rank}" in table for rank in ranks)
     notes = ["A sequence without a label at a rank is not scored there."] if missing else []
+    kinds = kinds_of_scores(ranks, table.columns)
     further = {
         f"{rank}_{name}": f"{rank}, {name.replace('_', ' ')}"
-        for rank, kind in zip(ranks, masks.kinds, strict=True)
+        for rank, kind in zip(ranks, kinds, strict=True)
         for name in kind.further
     }
     if further:
@@ -152,7 +153,7 @@ def markdown(table: pd.DataFrame, ranks: list[str], masks: MaskFile) -> str:
             "Several labels at once are scored by macro F1; beside it stands, of each rank:"
         )
         notes += ["", *markdown_table(_further(table, further))]
-    score = capital(score_words(masks.kinds))
+    score = capital(score_words(kinds))
     return "\n".join(
         [
             f"{score} in per cent on the test sequences, and in brackets the paper's",
