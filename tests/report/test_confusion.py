@@ -94,7 +94,7 @@ def test_a_row_of_sets_shows_what_is_predicted_for_sequences_of_its_class():
         labels, {"explanandum": predicted}, None, ["a", "b"], "register", 9, MULTIPLE
     )
     title = figure.get_suptitle()
-    assert "4 test sequences (1 without a label left out); 1 with none of the classes" in title
+    assert "4 test sequences (1 without a label left out)\n1 sequences with none of the" in title
     assert [text.get_text() for text in figure.axes[0].texts] == ["100", "50", "50"]
     rows = [text.get_text() for text in figure.axes[0].get_yticklabels()]
     assert rows == ["a (2)", "b (2)"]
@@ -107,4 +107,4 @@ def test_classes_of_sets_that_are_not_shown_are_counted():
     figure = draw_confusion(
         labels, {"explanandum": labels}, None, ["a", "b", "c"], "register", 2, MULTIPLE
     )
-    assert figure.get_suptitle().endswith("; 1 smaller classes not shown")
+    assert figure.get_suptitle().endswith("\n1 smaller classes not shown")

@@ -93,9 +93,11 @@ def draw_confusion(
     bar.outline.set_visible(False)
     title = f"Confusion between the classes of the rank {rank}: {n:,} test sequences"
     title += f" ({missing:,} without a label left out)" if missing else ""
-    title += f"; {empty:,} with none of the classes are in no row" if empty else ""
-    shown = len(np.unique(labels)) - len(classes)
-    title += f"; {shown} smaller classes not shown" if not kind.alone and shown else ""
+    left_out = len(np.unique(labels)) - len(classes)
+    notes = [f"{empty:,} sequences with none of the classes are in no row"] if empty else []
+    if not kind.alone and left_out:
+        notes.append(f"{left_out:,} smaller classes not shown")
+    title += "".join(f"\n{note}" for note in notes)
     figure.suptitle(title, x=0.01, ha="left")
     return figure
 
