@@ -148,11 +148,7 @@ def markdown(table: pd.DataFrame, ranks: list[str], masks: MaskFile) -> str:
         for rank, kind in zip(ranks, kinds, strict=True)
         for name in kind.further
     }
-    if further:
-        notes.append(
-            "Several labels at once are scored by macro F1; beside it stands, of each rank:"
-        )
-        notes += ["", *markdown_table(_further(table, further))]
+    beside = ["", *markdown_table(_further(table, further))] if further else []
     score = capital(score_words(kinds))
     return "\n".join(
         [
@@ -162,6 +158,7 @@ def markdown(table: pd.DataFrame, ranks: list[str], masks: MaskFile) -> str:
             *notes,
             "",
             *markdown_table(rows),
+            *beside,
             "",
             f"Mean of the masks {values.mean(dtype=np.float64):.2f} (paper: 0.73), "
             f"above {THRESHOLD}: {100 * (values > THRESHOLD).mean():.2f} % (paper: 67.28 %).",
