@@ -1,11 +1,15 @@
 """Masks of sets of classes: those of their classes by plain loops, and how they enter the objectives."""
 
+import numpy as np
 import pytest
 import torch
 
 from whatyouread.explainers.losses import Masks, area, bounding, total_variation
 from whatyouread.explainers.network import Explainer
+from whatyouread.explainers.objective import NetworkSettings
 from whatyouread.explainers.paper import Settings
+from whatyouread.explainers.sharp import Settings as SharpSettings
+from whatyouread.explainers.sharp import SharpObjective
 from whatyouread.models.explanandum import Explanandum
 
 CLASSES = {"topic": 3, "register": 4}
@@ -122,3 +126,26 @@ def test_the_loss_by_hand(tokens, tiny_backbone):
 
 def test_masks_without_known_take_the_levels():
     assert Masks(*torch.zeros(3, 1, 1)).known is None
+
+
+@pytest.mark.parametrize("keyed", [True, False])
+def test_what_a_sharp_explainer_is_asked_about(tiny_backbone, keyed):
+    """The predicted set, or one class alone; never a set without a class, for which nothing speaks."""
+    torch.manual_seed(2)
+    model = Explanandum(tiny_backbone, CLASSES, kinds=KINDS)
+    settings = SharpSettings(target="class", reads="none")
+    objective = SharpObjective(
+        SharpObjective.make_explainer(settings, NetworkSettings(8, 6, 1), model), model, settings, 3
+    )
+    predicted = torch.stack([torch.arange(400) % 3, torch.arange(400) % 16], 1)
+    keys = np.arange(400, dtype=np.uint64) if keyed else None
+    asked, chosen = objective._asked(predicted, keys)
+    assert chosen.sum(1).tolist() == [1] * 400
+    assert asked[:, 0].min() >= 0
+    assert asked[:, 0].max() == 2
+    alone = torch.tensor([1, 2, 4, 8])
+    own = (asked[:, 1] == predicted[:, 1]) & ~torch.isin(predicted[:, 1], alone)
+    assert torch.isin(asked[~own, 1], alone).all()
+    assert torch.isin(asked[predicted[:, 1] == 0, 1], alone).all()
+    assert 100 < own.sum() < 200  # about half of the 275 sets of several classes
+    assert asked[~own, 1].unique().tolist() == alone.tolist()

@@ -92,9 +92,11 @@ def draw_confusion(
     bar.set_ticks([0, 1, 5, 20, 50, 100])
     bar.outline.set_visible(False)
     title = f"Confusion between the classes of the rank {rank}: {n:,} test sequences"
-    title += f" ({missing:,} without a label left out)" if missing else ""
+    if kind.alone:
+        title += f" ({missing:,} without a label left out)" if missing else ""
     left_out = len(np.unique(labels)) - len(classes)
-    notes = [f"{empty:,} sequences with none of the classes are in no row"] if empty else []
+    notes = [f"{missing:,} without a label are left out"] if missing and not kind.alone else []
+    notes += [f"{empty:,} sequences with none of the classes are in no row"] if empty else []
     if not kind.alone and left_out:
         notes.append(f"{left_out:,} smaller classes not shown")
     title += "".join(f"\n{note}" for note in notes)
