@@ -29,11 +29,13 @@ class Settings(TrainingSettings):
     reading_offset: bool
     occlusion: float
     patience: int | None = None
-    threshold: float = THRESHOLD
 
 
 def main(args):
-    settings = cli.settings(Settings, args.settings)
+    # what a probability is compared with is the model's, and changes nothing in its training
+    given = dict(args.settings)
+    threshold = given.pop("threshold", THRESHOLD)
+    settings = cli.settings(Settings, given)
     levels = read_levels(args.classes)
     classes = {name: len(level.names) for name, level in levels.items()}
     kinds = {name: level.kind for name, level in levels.items()}
@@ -46,7 +48,7 @@ def main(args):
     tokenizer = common_tokenizer(training, validation).name
     explanandum = Explanandum(
         read_config(args.backbone), classes, settings.pooling, tokenizer,
-        kinds=kinds, threshold=settings.threshold,
+        kinds=kinds, threshold=threshold,
     )  # fmt: skip
     weights = weight_files(args.backbone)
     if weights:
