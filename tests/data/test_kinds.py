@@ -145,3 +145,17 @@ def test_how_many_sequences_have_each_class():
         False,
     ]
     assert MULTIPLE.has(np.array([0b11]), []).tolist() == [False]
+
+
+def test_what_a_constant_answer_gets():
+    labels = np.array([0b01, 0b11, 0, 0b01, -1])
+    # class 0: 3 of 4, F1 6/7; class 1: 1 of 4, F1 2/5
+    assert MULTIPLE.constant_score(labels) == pytest.approx((6 / 7 + 2 / 5) / 2)
+    assert SINGLE.constant_score(np.array([0, 2, 2, -1])) == 0.5
+    assert np.isnan(MULTIPLE.constant_score(np.array([-1])))
+    low, high = MULTIPLE.score_interval(labels, labels, 50, 1)
+    assert (low, high) == (1, 1)
+    said = np.array([0b01, 0b01, 0, 0, 0])
+    low, high = MULTIPLE.score_interval(labels, said, 200, 1)
+    assert 0 <= low < MULTIPLE.score(labels, said) < high <= 1
+    assert np.isnan(MULTIPLE.score_interval(labels[:1], said[:1], 9, 1)[0])

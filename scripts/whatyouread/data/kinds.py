@@ -15,7 +15,13 @@ from collections.abc import Collection, Iterable, Sequence
 
 import numpy as np
 
-from whatyouread.support.statistics import average_precision, balanced_accuracy, macro_f1, micro_f1
+from whatyouread.support.statistics import (
+    average_precision,
+    balanced_accuracy,
+    balanced_accuracy_interval,
+    macro_f1,
+    micro_f1,
+)
 
 MOST = 62
 """The classes of a level of the kind `multiple`: more do not fit into an int64 without its sign."""
@@ -65,6 +71,17 @@ class Single:
     def score(self, labels: np.ndarray, predicted: np.ndarray) -> float:
         """The balanced accuracy in [0, 1]; NaN where no label counts."""
         return balanced_accuracy(labels, predicted)
+
+    def score_interval(
+        self, labels: np.ndarray, predicted: np.ndarray, resamples: int, seed: int
+    ) -> tuple[float, float]:
+        """95 % percentile bootstrap interval of `score` over sequences drawn anew."""
+        return balanced_accuracy_interval(labels, predicted, resamples, seed)
+
+    def constant_score(self, labels: np.ndarray) -> float:
+        """The score of the best constant answer; NaN where no label counts."""
+        classes = len(self.held(labels))
+        return 1 / classes if classes else float("nan")
 
     def further_scores(self, labels, predicted, probabilities) -> dict[str, float]:
         """Ending of the column -> value, for each of `further`."""
@@ -141,6 +158,22 @@ class Multiple(Single):
     def score(self, labels, predicted):
         """The macro F1 in [0, 1], the mean over the classes that some sequence has; NaN without any."""
         return macro_f1(*self._both(labels, predicted))
+
+    def score_interval(self, labels, predicted, resamples, seed):
+        """NaN where fewer than two sequences count."""
+        counted = labels >= 0
+        truth, guess = self._both(labels[counted], predicted[counted])
+        if len(truth) < 2:
+            return float("nan"), float("nan")
+        generator = np.random.default_rng(seed)
+        drawn = (generator.integers(len(truth), size=len(truth)) for _ in range(resamples))
+        low, high = np.nanquantile([macro_f1(truth[x], guess[x]) for x in drawn], [0.025, 0.975])
+        return float(low), float(high)
+
+    def constant_score(self, labels):
+        """That of all classes, always: no other constant answer has a larger macro F1."""
+        every = np.bitwise_or.reduce(np.maximum(labels, 0), initial=0)
+        return self.score(labels, np.full(len(labels), every))
 
     def further_scores(self, labels, predicted, probabilities):
         """Micro F1, over all classes; and average precision, as `macro_average_precision`.
