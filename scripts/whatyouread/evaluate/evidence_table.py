@@ -158,12 +158,18 @@ def markdown(table: pd.DataFrame, ranks: Sequence[str]) -> str:
             100 * whole[f"accuracy_{rank}{end}"] for end in ("", "_low", "_high")
         )
         said = (
-            f"- {rank}: {whole.get(f'score_{rank}', SINGLE.score_name)} of the classifier on these sequences {accuracy:.1f} % ({low:.1f} to"
+            f"- {rank}: {_score(whole, rank)} of the classifier on these sequences {accuracy:.1f} % ({low:.1f} to"
             f" {high:.1f}), of a constant answer {100 * whole[f'chance_{rank}']:.1f} %."
             + (f" {NO_CLAIM}" if at_chance(whole, rank) else "")
         )
         lines += textwrap.wrap(said, WIDTH, subsequent_indent="  ")
     return "\n".join(lines) + "\n"
+
+
+def _score(whole: pd.Series, rank: str) -> str:
+    """What the classifier is scored by at a rank; whole: the first row of the table."""
+    said = whole.get(f"score_{rank}", "")
+    return said if isinstance(said, str) and said else SINGLE.score_name
 
 
 def _hard(prefix: str, chosen: np.ndarray, truth: np.ndarray, content: np.ndarray) -> dict:
