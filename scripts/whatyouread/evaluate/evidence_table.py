@@ -158,8 +158,8 @@ def markdown(table: pd.DataFrame, ranks: Sequence[str]) -> str:
             100 * whole[f"accuracy_{rank}{end}"] for end in ("", "_low", "_high")
         )
         said = (
-            f"- {rank}: {_score(whole, rank)} of the classifier on these sequences {accuracy:.1f} % ({low:.1f} to"
-            f" {high:.1f}), of a constant answer {100 * whole[f'chance_{rank}']:.1f} %."
+            f"- {rank}: {_score(whole, rank)} of the classifier on these sequences {accuracy:.1f} %"
+            f" ({low:.1f} to {high:.1f}), of a constant answer {100 * whole[f'chance_{rank}']:.1f} %."
             + (f" {NO_CLAIM}" if at_chance(whole, rank) else "")
         )
         lines += textwrap.wrap(said, WIDTH, subsequent_indent="  ")
