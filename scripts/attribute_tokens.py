@@ -39,7 +39,7 @@ def main(args):
     passes = Passes(fresh, args.batch_size, device, args.precision)
     other = Attributor(args.method, args.settings, passes, explainer, args.seed)
     made["randomised"] = other.explain(plain, again, other.classes(plain, lineages))
-    write_attributions(args.scores, explanandum.ranks, made)
+    write_attributions(args.scores, explanandum.ranks, made, plain.kinds)
     files.write_json(args.cost, cost)
 
 

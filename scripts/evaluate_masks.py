@@ -17,7 +17,8 @@ def main(args):
     if not np.array_equal(masks.keys, made.keys):
         raise cli.UserError(f"{args.predictions} is not of the sequences of {args.masks}")
     wrong = masks.classes["wrong"]
-    warn_of_none_wrong(wrong, made.labels, made.ranks, f"wrong_class rows of {args.controls}")
+    cells = f"wrong_class rows of {args.controls}"
+    warn_of_none_wrong(wrong, made.labels, made.ranks, cells, made.kinds)
     main_table = beside_paper(table(made, "labels"), args.ranks, args.paper)
     files.write_tsv(args.table, main_table, float_format="%.2f")
     files.write_tsv(args.controls, controls(made, wrong), float_format="%.2f")

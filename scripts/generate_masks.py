@@ -16,7 +16,7 @@ def main(args):
     device = choose_device(args.threads, args.precision)
     explanandum = compile_encoder(load_model(Explanandum, args.explanandum), args.compile)
     file = TokenFile(args.test, explanandum.ranks)
-    file.check_classes(explanandum.class_counts)
+    file.check_classes(explanandum.class_counts, explanandum.kinds)
     generate_masks(
         load_attached(args.explainer, explanandum),
         Passes(explanandum, args.batch_size, device, args.precision),

@@ -52,7 +52,7 @@ def main(args):
         if known:
             [level] = known
             table = labels_of_classifier(table, source, level.name, level)
-            classes = classes_of_classifier(table, source.path, level.name, level.names)
+            classes = classes_of_classifier(table, source.path, level.name, level.names, level.kind)
         else:
             classes = labels.class_table(table, source, args.ranks)
         summary = labels.summary_table(

@@ -24,7 +24,7 @@ def main(args):
     for other in OTHERS:  # all methods were asked about the same classes
         asked = getattr(next(iter(methods.values())), other)
         warn_of_none_wrong(
-            asked, file.labels, ranks, f"the rows of {other} classes in {args.table}"
+            asked, file.labels, ranks, f"the rows of {other} classes in {args.table}", file.kinds
         )
     table = Steering(passes, file, methods, args.seed, args.resamples).table()
     text = markdown(table, args.explainers)

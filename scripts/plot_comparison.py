@@ -19,7 +19,9 @@ def main(args):
         args.faithfulness, ["method", "metric", "rank", "value", "low", "high", "n"]
     )
     sequences = int(comparison["sequences"].max())
-    save(draw_curves(curves, sequences, args.explainers), [args.svg, args.png])
+    # what is measured is said where it is not balanced accuracy
+    score = {"score": comparison["score"].iloc[0]} if "score" in comparison else {}
+    save(draw_curves(curves, sequences, args.explainers, **score), [args.svg, args.png])
     cost = draw_cost(comparison, faithfulness, args.explainers)
     save(cost, [args.cost_svg, args.cost_png])
 

@@ -11,7 +11,7 @@ CHOICES = [name for name in CONDITIONS if not name.endswith("_chunks")]
 
 
 def main(args):
-    from whatyouread.data.levels import class_names
+    from whatyouread.data.levels import choose_levels
     from whatyouread.masks.choices import column
     from whatyouread.report.confusion_figure import draw_confusion
     from whatyouread.report.style import save
@@ -19,7 +19,10 @@ def main(args):
     rank = chosen_rank(args.rank, args.ranks)
     place = args.ranks.index(rank)
     own = column("labels", rank)
-    upper = column("labels", args.ranks[place - 1]) if place else None
+    level, *above = choose_levels(args.classes, args.ranks[place - 1 : place + 1][::-1] or [rank])
+    # a class lies below no set of classes
+    below = bool(above) and level.numbers.alone and above[0].numbers.alone
+    upper = column("labels", above[0].name) if below else None
     guesses = {condition: f"{condition}_{rank}" for condition in args.conditions}
     wanted = [own, *([upper] if upper else []), *guesses.values()]
     table = files.read_parquet(args.predictions, wanted)
@@ -32,9 +35,10 @@ def main(args):
         columns[own],
         {condition: columns[name] for condition, name in guesses.items()},
         columns[upper] if upper else None,
-        class_names(args.classes, [rank])[rank],
+        list(level.names),
         rank,
         args.largest,
+        level.numbers,
     )
     save(figure, [args.svg, args.png])
 

@@ -19,7 +19,7 @@ def read_plain(path: Path, file):
 
 
 def main(args):
-    from whatyouread.data.levels import class_names
+    from whatyouread.data.levels import choose_levels
     from whatyouread.data.planted import read_planted
     from whatyouread.data.token_files import TokenFile
     from whatyouread.methods.files import COMBINED
@@ -34,8 +34,8 @@ def main(args):
         raise cli.UserError(f"{args.sequences} holds no sequence: there is nothing to draw")
     row = choose_sequences(file.keys, lime.labels, lime.predicted, 1, args.seed)[0]
     inside = lime.content[row]
-    names = class_names(args.classes, args.ranks)
-    known = taxa(names, lime.labels[row], lime.predicted[row])
+    levels = choose_levels(args.classes, args.ranks)
+    known = taxa(levels, lime.labels[row], lime.predicted[row])
     planted = read_planted(args.planted) if args.planted else None
     view = sequence_view(file, row, known, explainer.scores[rank][row, inside], planted)
     bounded = panels("LIME", lime.scores[rank][row, inside], args.bounds)

@@ -8,7 +8,7 @@ from whatyouread.support import cli, files
 
 
 def main(args):
-    from whatyouread.data.levels import class_names
+    from whatyouread.data.levels import choose_levels
     from whatyouread.data.planted import read_planted
     from whatyouread.data.token_files import TokenFile
     from whatyouread.masks.mask_files import read_masks, read_predicted_classes
@@ -24,11 +24,11 @@ def main(args):
     predicted = read_predicted_classes(args.masks, file)
     rows = choose_sequences(file.keys, file.labels, predicted, args.count, args.seed)
     masks = read_masks(args.masks, args.choice, rows)
-    names = class_names(args.classes, file.ranks)
+    levels = choose_levels(args.classes, file.ranks)
     planted = read_planted(args.planted) if args.planted else None
     views = []
     for row in rows.tolist():
-        known = taxa(names, file.labels[row], predicted[row])
+        known = taxa(levels, file.labels[row], predicted[row])
         views.append(sequence_view(file, row, known, masks[row], planted))
         if len(views[-1].mask) != len(views[-1].tokens):
             raise cli.UserError(f"{args.masks} is not of the sequences in {args.test}")

@@ -7,7 +7,7 @@ from whatyouread.support import cli
 
 
 def main(args):
-    from whatyouread.data.levels import class_counts
+    from whatyouread.data.levels import read_levels
     from whatyouread.report.style import save
     from whatyouread.report.table1_figure import draw_table1, table_of
     from whatyouread.support.files import read_tsv
@@ -15,8 +15,9 @@ def main(args):
     table = read_tsv(args.table, ["condition", "sequences", *args.ranks])
     controls = read_tsv(args.controls, ["classes", "control", "condition", *args.ranks])
     table = table_of(table, controls, args.choice)
-    counts = class_counts(args.classes) if args.classes else {}
-    chance = {rank: 100 / n for rank, n in counts.items()}
+    levels = read_levels(args.classes).values() if args.classes else []
+    # what a guess reaches depends on how often each class is true where a sequence has several
+    chance = {level.name: 100 / len(level.names) for level in levels if level.numbers.alone}
     figure = draw_table1(table, controls, args.ranks, args.choice, chance)
     save(figure, [args.svg, args.png])
 

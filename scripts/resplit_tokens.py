@@ -48,7 +48,7 @@ def main(args):
     shares = [len(own) / max(len(part), 1) for own, part in zip(whole[1:], parts, strict=False)]
     kept = np.zeros(len(parts), np.int64)
     paths = [args.new_train, args.new_validation, *args.new_whole]
-    with write_token_files(paths, args.ranks, common_tokenizer(*parts)) as writers:
+    with write_token_files(paths, args.ranks, common_tokenizer(*parts), parts[0].kinds) as writers:
         for file, keys in zip(parts, drawn_by(parts, args.splits), strict=True):
             # 0 for train, 1 and 2 for validation and test
             place = np.digitize(draw(args.seed, "resplit", keys), edges)

@@ -19,7 +19,7 @@ def main(args):
     )
     rows = np.append(rows[again], np.delete(rows, again))
     paths = [args.sequences, args.substituted]
-    with write_token_files(paths, args.ranks, file.tokenizer) as writers:
+    with write_token_files(paths, args.ranks, file.tokenizer, file.kinds) as writers:
         again = rows[: args.again]
         writers[0].write_batch(file.record_batch(rows))
         writers[1].write_batch(file.record_batch(again, substituted(file, again, args.seed)))

@@ -56,7 +56,7 @@ def main(args):
         TokenFile(path, explanandum.ranks) for path in (args.train, args.validation)
     )
     for file in (training, validation):
-        file.check_classes(explanandum.class_counts)
+        file.check_classes(explanandum.class_counts, explanandum.kinds)
         if file.tokenizer.name != explanandum.tokenizer.name:
             raise cli.UserError(
                 f"{file.path} has {file.tokenizer.name} tokens and the classifier reads "

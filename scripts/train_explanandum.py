@@ -8,10 +8,11 @@ from pathlib import Path
 
 import torch
 
-from whatyouread.data.levels import class_counts
+from whatyouread.data.levels import read_levels
 from whatyouread.data.token_files import TokenFile, common_tokenizer
 from whatyouread.models.adapters import read_config
 from whatyouread.models.explanandum import Explanandum
+from whatyouread.models.levels import THRESHOLD
 from whatyouread.models.weights import weight_files
 from whatyouread.support import cli, files
 from whatyouread.training.batches import Batches
@@ -31,16 +32,24 @@ class Settings(TrainingSettings):
 
 
 def main(args):
-    settings = cli.settings(Settings, args.settings)
-    classes = class_counts(args.classes)
+    # what a probability is compared with is the model's, and changes nothing in its training
+    given = dict(args.settings)
+    threshold = given.pop("threshold", THRESHOLD)
+    settings = cli.settings(Settings, given)
+    levels = read_levels(args.classes)
+    classes = {name: len(level.names) for name, level in levels.items()}
+    kinds = {name: level.kind for name, level in levels.items()}
     training, validation = (
         TokenFile(path, list(classes)) for path in (args.train, args.validation)
     )
     for file in (training, validation):
-        file.check_classes(classes.values())
+        file.check_classes(classes.values(), kinds.values())
     torch.manual_seed(args.seed)
     tokenizer = common_tokenizer(training, validation).name
-    explanandum = Explanandum(read_config(args.backbone), classes, settings.pooling, tokenizer)
+    explanandum = Explanandum(
+        read_config(args.backbone), classes, settings.pooling, tokenizer,
+        kinds=kinds, threshold=threshold,
+    )  # fmt: skip
     weights = weight_files(args.backbone)
     if weights:
         explanandum.adapter.load(args.backbone)

@@ -6,8 +6,12 @@ import torch
 from helpers_evaluation import CLASSES, CPU, random_file, small_explainer, small_explanandum
 
 from whatyouread.classes.scores import class_scores, explained_classes
+from whatyouread.data.kinds import MULTIPLE, SINGLE
+from whatyouread.data.token_files import TokenFile, write_token_files
+from whatyouread.explainers.network import Explainer
 from whatyouread.methods.question import Question
 from whatyouread.methods.with_captum import integrated_gradients
+from whatyouread.models.explanandum import Explanandum
 from whatyouread.models.inference import Passes
 from whatyouread.support.cli import UserError
 
@@ -45,6 +49,8 @@ def scored(passes, file, source, explainer=None):
     ):
         assert isinstance(batch.ids, np.ndarray)
         assert scores.shape == (*batch.ids.shape, len(CLASSES))
+        good = classes >= 0
+        assert (classes[good] == file.labels[rows][good]).all()
         for i, row in enumerate(rows):
             n = batch.lengths[i]
             made[int(row)] = batch.ids[i, :n].tolist(), scores[i, :n], (classes[i] >= 0).tolist()
@@ -102,3 +108,57 @@ def test_integrated_gradients_need_no_explainer(passes, file):
 def test_other_sources_are_one_line(passes, file, source, complaint):
     with pytest.raises(UserError, match=complaint):
         scored(passes, file, source)
+
+
+def test_a_sequence_counts_for_every_class_that_it_has_and_that_is_predicted():
+    model = Explanandum(
+        small_explanandum().config["backbone"],
+        {"topic": 2, "register": 3},
+        kinds={"register": "multiple"},
+    )
+    topic = torch.tensor([[0.9, 0.1], [0.4, 0.6], [0.2, 0.8], [0.9, 0.1]]).log()
+    register = torch.logit(
+        torch.tensor([[0.9, 0.2, 0.8], [0.9, 0.9, 0.9], [0.1, 0.55, 0.9], [0.9, 0.9, 0.9]])
+    )
+    labels = np.array([[0, 0b101], [0, 0b010], [1, 0b110], [0, -1]])
+    made = np.moveaxis(explained_classes(model, (topic, register), labels, 0.6), 2, 0)
+    # the second row is of another topic; in the third class 1 is not sure enough; the last has no label
+    assert made.tolist() == [
+        [[0, 0], [-1, 1], [1, 2], [0, -1]],
+        [[-1, 2], [-1, -1], [-1, -1], [-1, -1]],
+    ]
+
+
+def test_scores_of_sets_are_those_of_one_class_at_a_time(tmp_path):
+    torch.manual_seed(3)
+    kinds = {"genus": "multiple"}
+    model = Explanandum(small_explanandum().config["backbone"], CLASSES, kinds=kinds).freeze()
+    plain = random_file(tmp_path / "plain.arrow", 25, seed=3)
+    path, every = tmp_path / "sets.arrow", np.arange(25)
+    plain.labels[:, 1] = np.random.default_rng(0).integers(0, 2 ** CLASSES["genus"], 25)
+    plain.kinds = [SINGLE, MULTIPLE]
+    with write_token_files([path], plain.ranks, plain.tokenizer, plain.kinds) as [writer]:
+        writer.write_batch(plain.record_batch(every))
+    file, passes = TokenFile(path, plain.ranks), Passes(model, 4, CPU)
+    assert [kind.name for kind in file.kinds] == ["single", "multiple"]
+    explainer = Explainer(CLASSES, 8, 6, 1, kinds=kinds).eval()
+    seen = {}
+    for rows, batch, scores, classes in class_scores(
+        "explainer_mine", passes, explainer, file, every, steps=2, min_probability=0.0, seed=1
+    ):
+        with torch.no_grad():
+            masks = explainer(batch.to(CPU)).numpy()
+        for i, row in enumerate(rows.tolist()):
+            n, own = batch.lengths[i], classes[i, 1]
+            if own >= 0:
+                seen.setdefault(row, []).append(int(own))
+                column = CLASSES["kingdom"] + own
+                np.testing.assert_allclose(scores[i, :n, 1], masks[i, :n, column], atol=1e-6)
+    expected = {}
+    for row in every.tolist():
+        logits = passes.logits(file.batch(np.array([row])).to(CPU))
+        both = int(model.predictions(logits)[0, 1]) & int(file.labels[row, 1])
+        if both:
+            expected[row] = [c for c in range(CLASSES["genus"]) if both >> c & 1]
+    assert seen == expected
+    assert max(map(len, seen.values())) > 1

@@ -74,3 +74,36 @@ def test_records_without_any_label_are_kept_where_there_are_no_labels():
 def test_a_file_is_refused_where_there_are_no_labels(tmp_path):
     with pytest.raises(UserError, match="reads no file"):
         NoLabels(tmp_path / "labels.tsv", NoLabels.Settings())
+
+
+SEVERAL = NAMED._replace(kind="multiple")
+
+
+def test_several_labels_of_a_classifier_that_names_several():
+    source = RecordLabels(None, RecordLabels.Settings(multiple=("kind",)))
+    source.prepare(["kind"], None)
+    made = table(['["a", "b"]', "[]", '["a", "z"]', ""], [5, 3, 4, 2])
+    made = labels_of_classifier(
+        made.rename(columns={"kind_path": "kind_label"}), source, "kind", SEVERAL
+    )
+    assert made["status"].tolist() == ["kept", "kept", UNKNOWN, "no kind"]
+    assert made["kind_label"].fillna("-").tolist() == ['["a", "b"]', "[]", "-", "-"]
+    assert made["kind"].tolist() == ["a, b", "(none)", "", ""]
+    classes = classes_of_classifier(made, "label", "kind", SEVERAL.names, "multiple")
+    assert classes["sequences"].tolist() == [4, 4, 0]
+    assert set(classes["kind"]) == {"multiple"}
+
+
+def test_one_label_of_a_classifier_that_names_several_is_a_set():
+    made = labels_of_classifier(table(["a", "z", ""]), SOURCE, "kind", SEVERAL)
+    assert made["kind_path"].fillna("-").tolist() == ['["a"]', "-", "-"]
+    assert made["status"].tolist() == ["kept", UNKNOWN, "no kind"]
+
+
+def test_several_labels_of_a_classifier_that_names_one():
+    source = RecordLabels(None, RecordLabels.Settings(multiple=("kind",)))
+    source.prepare(["kind"], None)
+    with pytest.raises(
+        UserError, match=r"labels.multiple names kind, and the classifier chooses one"
+    ):
+        labels_of_classifier(table(["a"]), source, "kind", NAMED)

@@ -10,7 +10,8 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from whatyouread.data import split_summary, splitting
-from whatyouread.data.labels import label_sequences
+from whatyouread.data.labels import Labelled, label_sequences
+from whatyouread.data.levels import Level
 from whatyouread.data.splitting import NONE, TEST, TRAIN, VALIDATION
 from whatyouread.support.cli import UserError
 
@@ -384,3 +385,22 @@ def test_what_is_kept_together():
     other = table_of_copies([0] * 5).set_column(0, "length", pa.array([9, 9, 9, 9, 8], pa.int32()))
     with pytest.raises(UserError, match="not of these sequences"):
         splitting.groups(index, labels, settings(), other)
+
+
+def test_sets_of_classes_are_strata():
+    """Each set gives its share to the test; one that is too rare stays in training, and is counted."""
+    sets = np.repeat([0b001, 0b011, 0b000, 0b110], [100, 50, 30, 3]).astype(np.int64)
+    level = Level("register", "label", ("HI", "NA", "OP"), ("HI", "NA", "OP"), "multiple")
+    index, _ = data(np.arange(len(sets)))
+    labelled = Labelled([level], np.ones(len(sets), bool), {"register": sets})
+    made = divide(index, labelled)
+    table = splitting.split_table(made, labelled)
+    assert table.schema.field("register").type == pa.int64()
+    tested = table["register"].to_numpy()[made.split == splitting.TEST]
+    assert np.unique(tested, return_counts=True)[1].tolist() == [3, 10, 5]
+    assert 0b110 not in tested
+    summary = split_summary.summary_table(index, made, labelled, {}).set_index("quantity")
+    row = summary.loc["sets of classes of rank register too small for the test split"]
+    assert (row["value"], row["detail"]) == (1, "NA, OP")
+    assert summary.loc["test classes of rank register", "value"] == 2
+    assert summary.loc["train classes of rank register", "value"] == 3

@@ -5,9 +5,10 @@ from helpers_batches import LETTERS, batch_of, letters
 from helpers_evaluation import CLASSES, CPU, RANKS, random_file, small_explanandum
 from helpers_letters import lettered_explanandum, lettered_file
 
+from whatyouread.data.kinds import SINGLE
 from whatyouread.data.six_mers import CLS
 from whatyouread.data.tokenizers import TOKENIZERS
-from whatyouread.evaluate.blank import blank_probabilities, blank_tables, normalized_entropy
+from whatyouread.evaluate.blank import blank_probabilities, blank_tables
 from whatyouread.models.inference import Passes
 
 
@@ -18,20 +19,20 @@ def softmax(logits):
 
 @pytest.mark.parametrize("classes", [2, 3, 1878])
 def test_entropy_of_the_uniform_distribution_is_1(classes):
-    assert normalized_entropy(np.full(classes, 1 / classes)) == pytest.approx(1, abs=1e-12)
+    assert SINGLE.normalized_entropy(np.full(classes, 1 / classes)) == pytest.approx(1, abs=1e-12)
 
 
 def test_entropy_of_certainty_is_0():
-    assert normalized_entropy(np.array([0.0, 1.0, 0.0])) == 0
+    assert SINGLE.normalized_entropy(np.array([0.0, 1.0, 0.0])) == 0
 
 
 def test_entropy_by_hand():
     # -(1/2 ln 1/2 + 2 x 1/4 ln 1/4) / ln 4 = (1.5 ln 2) / (2 ln 2)
-    assert normalized_entropy(np.array([0.5, 0.25, 0.25, 0])) == pytest.approx(0.75)
+    assert SINGLE.normalized_entropy(np.array([0.5, 0.25, 0.25, 0])) == pytest.approx(0.75)
 
 
 def test_a_rank_of_one_class_is_always_uniform():
-    assert normalized_entropy(np.array([1.0])) == 1
+    assert SINGLE.normalized_entropy(np.array([1.0])) == 1
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,9 @@ from helpers_evaluation import (
     write_masks,
     write_tokens,
 )
+from sklearn.metrics import average_precision_score, f1_score
 
+from whatyouread.data.kinds import MULTIPLE, SINGLE, members, sets_of
 from whatyouread.data.six_mers import CLS, FIRST_KMER
 from whatyouread.evaluate.masked_predictions import MaskedSequences
 from whatyouread.evaluate.prediction_files import (
@@ -437,3 +439,51 @@ def beside_paper_of(folder, made):
     paper = folder / "paper.tsv"
     paper.write_text("condition\nexplanandum\n")
     return beside_paper(made, RANKS, paper)
+
+
+def test_sets_of_classes_written_read_back_and_scored(tmp_path):
+    """A rank with one class beside one with sets: columns, scores by hand, and controls."""
+    generator = np.random.default_rng(0)
+    n, ranks = 30, ["topic", "register"]
+    labels = np.stack([generator.integers(0, 3, n), generator.integers(0, 8, n)], 1)
+    labels[3, 1] = -1
+    answers, said = {}, {}
+    for case in CASES:
+        p = np.round(generator.random((n, 3)), 1).astype(np.float32)
+        answers[case] = np.stack([generator.integers(0, 3, n), sets_of(p > 0.5)], 1)
+        said[case] = {1: p}
+    chunks = Case("labels", "none", "irrelevant_chunks")
+    answers[chunks][:5] = -1
+    made = Predictions(
+        pa.array(["x"] * n), np.arange(n), ranks, labels, answers, [SINGLE, MULTIPLE], said
+    )
+    pq.write_table(made.table(), tmp_path / "predictions.parquet")
+    read = read_predictions(tmp_path / "predictions.parquet", ranks)
+    assert read.kinds == [SINGLE, MULTIPLE]
+    assert read.labels.tolist() == labels.tolist()
+    for case in CASES:
+        assert read.answers[case].tolist() == answers[case].tolist()
+        assert read.probabilities[case].keys() == {1}
+        assert read.probabilities[case][1].tolist() == said[case][1].tolist()
+    rows = table(read, "labels").set_index("condition")
+    further = ["register_micro_f1", "register_average_precision"]
+    assert set(rows) == {
+        *ranks, *further, "sequences", "left_out", "sequences_topic", "sequences_register"
+    }  # fmt: skip
+    for condition in rows.index:
+        case = Case("labels", "none", condition)
+        there = (labels[:, 1] >= 0) & (answers[case][:, 1] >= 0)
+        truth, guess = members(labels[there, 1], 3), members(answers[case][there, 1], 3)
+        expected = [
+            f1_score(truth, guess, average="macro"),
+            f1_score(truth, guess, average="micro"),
+            average_precision_score(truth, said[case][1][there]),
+        ]
+        found = rows.loc[condition, ["register", *further]].to_numpy(float)
+        np.testing.assert_allclose(found, 100 * np.array(expected))
+        assert rows.loc[condition, "sequences_register"] == there.sum()
+    wrong = np.stack([(labels[:, 0] + 1) % 3, generator.integers(0, 8, n)], 1)
+    made = controls(read, wrong)
+    counts = made[made["control"] == "wrong_class"]["sequences_register"]
+    disjoint = (wrong[:, 1] > 0) & (labels[:, 1] >= 0) & (wrong[:, 1] & labels[:, 1] == 0)
+    assert counts.tolist() == [disjoint.sum()] * len(MASK_CONDITIONS)

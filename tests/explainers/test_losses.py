@@ -295,7 +295,7 @@ def test_the_entropy_is_the_one_asked_for():
 def test_gradients():
     case = random_case(6, [7, 1, 4], width=8)
     given = arguments(**case)
-    leaves = [*given["logits_masked"], *given["logits_inverted"], *given["masks"]]
+    leaves = [*given["logits_masked"], *given["logits_inverted"], *given["masks"][:3]]
     leaves = [leaf.detach().clone().requires_grad_() for leaf in leaves]
 
     def total(*tensors):

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from whatyouread.data.kinds import MULTIPLE, SINGLE
 from whatyouread.masks.choices import (
     UNCOUNTED,
     class_lineages,
@@ -107,3 +108,43 @@ def test_levels_that_are_no_tree_draw_combinations_that_exist():
     assert {tuple(row) for row in made.tolist()} <= {tuple(row) for row in lineages.tolist()}
     lowest = np.where(labels[:, 1] < 0, predicted[:, 1], labels[:, 1])
     assert (made[:, 1] == 1 - lowest).all()
+
+
+def test_wrong_sets_share_no_class_with_label_and_prediction():
+    """By a plain loop over the sets that there are, for many draws."""
+    rng = np.random.default_rng(0)
+    lineages = np.array([[0], [0b001], [0b010], [0b011], [0b100], [0b1000], [0b1100]])
+    labels, predicted = rng.integers(0, 16, (2, 300, 1))
+    labels[::10] = -1
+    keys = np.arange(300, dtype=np.uint64)
+    made = wrong_classes(labels, predicted, keys, 1, lineages, MULTIPLE)
+    seen = set()
+    for label, guess, wrong in zip(labels[:, 0], predicted[:, 0], made[:, 0], strict=True):
+        own = guess if label < 0 else label
+        best = [s for s in lineages[:, 0] if s and not s & (own | guess)]
+        best = best or [s for s in lineages[:, 0] if s and not s & own]
+        best = best or [s for s in lineages[:, 0] if s and s != own]
+        assert wrong in best
+        seen.add(int(wrong))
+    assert seen == set(lineages[:, 0].tolist()) - {0}
+    half = wrong_classes(labels[::2], predicted[::2], keys[::2], 1, lineages, MULTIPLE)
+    assert np.array_equal(half, made[::2])  # the other sequences do not matter
+    wrong = wrong_at(made, labels, [MULTIPLE])[:, 0]
+    expected = [bool(label >= 0 and not label & s) for label, s in zip(labels[:, 0], made[:, 0],
+                strict=True)]  # fmt: skip
+    assert wrong.tolist() == expected
+    assert where_wrong(made, made, labels, [MULTIPLE])[~wrong].tolist() == [[-1]] * (~wrong).sum()
+
+
+def test_the_runner_up_is_the_most_probable_set_that_is_wrong():
+    lineages = np.array([[0b001], [0b010], [0b110], [0b100]])
+    logits = np.array([[9.0, 1, 2], [9, 3, 2]])
+    labels, predicted = np.array([[0b001], [0b010]]), np.array([[0b001], [0b001]])
+    made = runner_up_classes(labels, predicted, logits, lineages, MULTIPLE)
+    assert made.tolist() == [[0b100], [0b100]]
+
+
+def test_kinds_of_ranks_side_by_side():
+    labels, asked = np.array([[1, 0b01], [1, 0b11]]), np.array([[1, 0b10], [2, 0b10]])
+    made = wrong_at(asked, labels, [SINGLE, MULTIPLE])
+    assert made.tolist() == [[False, True], [True, False]]

@@ -11,14 +11,21 @@ from sklearn.metrics import log_loss
 from whatyouread.models.levels import (
     KINDS,
     HeadLevel,
+    Multiple,
     Single,
     class_log_probabilities,
+    decided,
     decisions,
+    head_levels,
     level_entropies,
     level_losses,
     mean_over,
+    members,
     probabilities,
+    sets_of,
+    several,
 )
+from whatyouread.support.cli import UserError
 
 LEVELS = [HeadLevel("kingdom", 3), HeadLevel("genus", 5)]
 
@@ -33,7 +40,7 @@ def logits():
 
 
 def test_a_level_is_of_one_class_unless_it_says_otherwise():
-    assert LEVELS[0] == ("kingdom", 3, "single")
+    assert LEVELS[0][:3] == ("kingdom", 3, "single")
     assert KINDS["single"] is Single
     with pytest.raises(KeyError, match="several"):
         decisions([HeadLevel("kingdom", 3, "several")], (torch.zeros(1, 3),))
@@ -187,3 +194,81 @@ def test_the_mean_over_known_levels():
     for dtype in (torch.float32, torch.float64):
         random = torch.rand(50, 5, dtype=dtype)
         assert torch.equal(mean_over(random, torch.ones(50, 5).bool()), random.mean(-1))
+
+
+SETS = HeadLevel("register", 4, "multiple", 0.6)
+
+
+def test_several_classes_on_paper():
+    # probabilities 3/4, 1/2, 1/4 and 9/10
+    logits = torch.log(torch.tensor([[3.0, 1.0, 1 / 3, 9.0]], dtype=torch.float64))
+    (made,) = probabilities([SETS], [logits])
+    np.testing.assert_allclose(made, [[0.75, 0.5, 0.25, 0.9]])
+    assert decisions([SETS], [logits]).tolist() == [[0b1001]]
+    assert decisions([SETS._replace(threshold=0.4)], [logits]).tolist() == [[0b1011]]
+    assert decided([SETS], [made]).tolist() == [[0b1001]]
+    # a probability that is the threshold is not above it
+    assert decisions([HeadLevel("register", 4, "multiple")], [logits]).tolist() == [[0b1001]]
+    losses = {
+        0b1001: 0.75 * 0.5 * 0.75 * 0.9,
+        0b0000: 0.25 * 0.5 * 0.75 * 0.1,
+        0b0110: 0.25 * 0.5 * 0.25 * 0.1,
+    }
+    for labels, p in losses.items():
+        assert Multiple.loss(logits, torch.tensor([labels])).tolist() == pytest.approx(
+            [-math.log(p)]
+        )
+    answers = torch.tensor([[[0b1001], [0b0010], [0]]])
+    logs = class_log_probabilities([SETS], [logits], answers)
+    assert logs.shape == (1, 3, 1)
+    expected = [0.75 * 0.9, 0.5, 0.25 * 0.5 * 0.75 * 0.1]
+    assert logs.exp().flatten().tolist() == pytest.approx(expected)
+    each = [p * math.log(p) + (1 - p) * math.log(1 - p) for p in (0.75, 0.5, 0.25, 0.9)]
+    (entropy,) = level_entropies([SETS], [logits], normalised=False)
+    assert entropy.tolist() == pytest.approx([sum(each) / 4])
+    (entropy,) = level_entropies([SETS], [torch.zeros(1, 4)], normalised=True)
+    assert entropy.tolist() == pytest.approx([-1])
+
+
+def test_a_missing_set_has_no_loss_and_no_gradient():
+    logits = torch.randn(3, 4, requires_grad=True)
+    losses = Multiple.loss(logits, torch.tensor([0b11, -1, 0]))
+    losses.sum().backward()
+    assert losses[1] == 0
+    assert logits.grad.any(1).tolist() == [True, False, True]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_loss_of_a_set_by_scikit_learn(seed):
+    generator = torch.Generator().manual_seed(seed)
+    logits = 3 * torch.randn(5, 4, generator=generator, dtype=torch.float64)
+    labels = torch.randint(0, 16, (5,), generator=generator)
+    truth = members(labels, 4)
+    assert sets_of(truth).tolist() == labels.tolist()
+    p = Multiple.probabilities(logits)
+    for row in range(5):
+        each = [log_loss([bool(t)], [float(x)], labels=[False, True]) for t, x in
+                zip(truth[row], p[row], strict=True)]  # fmt: skip
+        assert float(Multiple.loss(logits, labels)[row]) == pytest.approx(sum(each))
+
+
+def test_sets_of_many_classes_keep_their_bits():
+    held = torch.zeros(1, 62, dtype=torch.bool)
+    held[0, [0, 31, 32, 61]] = True
+    assert sets_of(held).tolist() == [1 | 1 << 31 | 1 << 32 | 1 << 61]
+    assert members(sets_of(held), 62).equal(held)
+    assert members(torch.tensor([-1]), 62).any().item() is False
+    level = HeadLevel("tag", 62, "multiple")
+    assert level.alone(torch.tensor([61])).tolist() == [1 << 61]
+    assert LEVELS[1].alone(torch.tensor([3])).tolist() == [3]
+    assert LEVELS[1].held(torch.tensor([3, -1])).int().sum(1).tolist() == [1, 0]
+
+
+def test_levels_of_a_configuration():
+    made = head_levels({"a": 3, "b": 4}, {"b": "multiple"}, 0.3)
+    assert made == [HeadLevel("a", 3, "single", 0.3), HeadLevel("b", 4, "multiple", 0.3)]
+    assert several({"a": "single", "b": "multiple"}) == {"b": "multiple"}
+    with pytest.raises(UserError, match="'z' is no level"):
+        head_levels({"a": 3}, {"z": "multiple"})
+    with pytest.raises(UserError, match="63 classes"):
+        head_levels({"a": 63}, {"a": "multiple"})

@@ -42,7 +42,7 @@ def test_the_logits_are_its_own(published):
     config, model, folder = published
     explanandum, names = adopt(folder, Ids(config), "answer")
     assert names == ["no", "yes", "perhaps"]
-    assert explanandum.levels == [("answer", 3, "single")]
+    assert [level[:3] for level in explanandum.levels] == [("answer", 3, "single")]
     assert not explanandum.training
     seen = []
     for lengths, width in ((LENGTHS, None), (LENGTHS, 17), ([8, 8], None), ([4], None), ([5], 9)):
@@ -125,11 +125,7 @@ def bert(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (
-            {"problem_type": "multi_label_classification"},
-            "multi_label_classification, which is not supp",
-        ),
-        ({"problem_type": "regression"}, "regression, which is not supported yet"),
+        ({"problem_type": "regression"}, "regression, which is not supported, only"),
         ({"architectures": ["BertForMaskedLM"]}, "holds a BertForMaskedLM, and no ForSeq"),
         ({"id2label": {"0": "a", "1": "b"}}, "names 2 classes, and the head has 3"),
         ({"id2label": {"0": "a", "1": "b", "3": "c"}}, "names 3 classes, and the head has 3"),
@@ -209,7 +205,7 @@ def test_the_program(tmp_path):
     done = run_program(folder, tmp_path / "1")
     assert done.returncode != 0
     assert "Traceback" not in done.stderr
-    assert "regression, which is not supported yet" in done.stderr.splitlines()[-1]
+    assert "regression, which is not supported, only" in done.stderr.splitlines()[-1]
     assert not (tmp_path / "1").exists()
 
 
@@ -238,3 +234,27 @@ def test_the_published_classifier_of_haemolytic_peptides(shared):
     said = logits.softmax(-1)[:, 1].numpy() > 0.55
     assert len(labels) == 386
     assert (said == labels).mean() == pytest.approx(0.798, abs=0.0005)
+
+
+def test_a_classifier_of_several_labels(tmp_path):
+    """Its sigmoids are those of transformers; the threshold and the kind are kept with the model."""
+    config = FAMILIES["bert"]
+    more = {"id2label": NAMES, "label2id": {name: i for i, name in NAMES.items()}}
+    more["problem_type"] = "multi_label_classification"
+    model = transformers_model(config, KIND, **more)
+    folder = save(tmp_path / "published", model)
+    explanandum, names = adopt(folder, Ids(config), "answer", 0.4)
+    assert explanandum.levels == [("answer", 3, "multiple", 0.4)]
+    batch = ids_batch(config, LENGTHS)
+    with torch.inference_mode():
+        logits = explanandum(batch)
+    expected = own_logits(model, batch)
+    assert (logits[0] - expected).abs().max() < 1e-5
+    held = (expected.sigmoid() > 0.4).long() * torch.tensor([1, 2, 4])
+    assert explanandum.predictions(logits)[:, 0].tolist() == held.sum(1).tolist()
+    assert explanandum.config["kinds"] == {"answer": "multiple"}
+    assert explanandum.config["threshold"] == 0.4
+    write_classes(tmp_path / "classes.tsv", "answer", names, explanandum.kinds[0])
+    assert read_levels(tmp_path / "classes.tsv")["answer"].kind == "multiple"
+    with pytest.raises(UserError, match=r"threshold is 1\.5"):
+        adopt(folder, Ids(config), "answer", 1.5)

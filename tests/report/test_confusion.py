@@ -4,12 +4,14 @@ import numpy as np
 import pytest
 from sklearn.metrics import confusion_matrix
 
+from whatyouread.data.kinds import MULTIPLE, members
 from whatyouread.report.confusion import (
     REST,
     confusion,
     order_classes,
     parents_of,
     row_percentages,
+    set_confusion,
 )
 from whatyouread.report.confusion_figure import draw_confusion
 
@@ -81,3 +83,29 @@ def test_sequences_without_a_label_are_left_out_of_the_figure():
     labels = [text.get_text() for text in figure.axes[0].get_yticklabels()]
     assert sorted(labels) == ["a (1)", "b (2)"]
     assert "balanced accuracy 75.0 %" in figure.axes[0].get_title(loc="left")
+
+
+def test_a_row_of_sets_shows_what_is_predicted_for_sequences_of_its_class():
+    labels = np.array([0b01, 0b11, 0b10, 0, -1])
+    predicted = np.array([0b01, 0b01, 0b10, 0b10, 0b10])
+    counts = set_confusion(members(labels, 2), members(predicted, 2), [0, 1])
+    assert counts.tolist() == [[2, 0], [1, 1]]
+    figure = draw_confusion(
+        labels, {"explanandum": predicted}, None, ["a", "b"], "register", 9, MULTIPLE
+    )
+    title = figure.get_suptitle()
+    said = ["4 test sequences", "1 without a label are left out", "1 sequences with none of the"]
+    assert all(line.count(words) for line, words in zip(title.split("\n"), said, strict=True))
+    assert [text.get_text() for text in figure.axes[0].texts] == ["100", "50", "50"]
+    rows = [text.get_text() for text in figure.axes[0].get_yticklabels()]
+    assert rows == ["a (2)", "b (2)"]
+    # a: hits 2; b: 1 hit, 1 false alarm, 1 miss
+    assert "macro F1 75.0 %" in figure.axes[0].get_title(loc="left")
+
+
+def test_classes_of_sets_that_are_not_shown_are_counted():
+    labels = np.array([0b111, 0b011, 0b001])
+    figure = draw_confusion(
+        labels, {"explanandum": labels}, None, ["a", "b", "c"], "register", 2, MULTIPLE
+    )
+    assert figure.get_suptitle().endswith("\n1 smaller classes not shown")

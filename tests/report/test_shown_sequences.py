@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from whatyouread.data.levels import class_names
+from whatyouread.data.levels import Level, choose_levels, class_names
 from whatyouread.data.planted import planted_names, planted_tokens
 from whatyouread.data.six_mers import CLS, SIX_MERS, UNK, VOCABULARY, encode
 from whatyouread.data.token_files import TokenFile
@@ -120,7 +120,8 @@ def test_class_names(tmp_path):
     )
     names = class_names(path, ["kingdom", "genus"])
     assert names == {"kingdom": ["NA"], "genus": ["B", "C"]}
-    assert taxa(names, [0, 1], [0, 0]) == {"kingdom": ("NA", "NA"), "genus": ("C", "B")}
+    levels = choose_levels(path, ["kingdom", "genus"])
+    assert taxa(levels, [0, 1], [0, 0]) == {"kingdom": ("NA", "NA"), "genus": ("C", "B")}
     with pytest.raises(UserError, match="phylum"):
         class_names(path, ["phylum"])
 
@@ -205,8 +206,9 @@ def test_a_missing_label_is_not_wrong_and_not_the_last_class():
     labels[:, 0] = -1
     rows = choose_sequences(keys, labels, predicted, 4, seed=1)
     assert (labels[rows, 1] == predicted[rows, 1]).all()
-    names = {"kingdom": ["a", "z"], "genus": list("ABCDEFGH")}
-    known = taxa(names, np.array([-1, 2]), np.array([1, 2]))
+    names = {"kingdom": ("a", "z"), "genus": tuple("ABCDEFGH")}
+    levels = [Level(level, "label", own, own) for level, own in names.items()]
+    known = taxa(levels, np.array([-1, 2]), np.array([1, 2]))
     assert known == {"kingdom": (None, "z"), "genus": ("C", "C")}
     view = SequenceView("x", known, np.array([CLS]), np.array([0.5]), SIX_MERS)
     assert view.is_correct

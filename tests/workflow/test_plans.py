@@ -719,3 +719,40 @@ def test_tokens_speak_for_classes_of_anything_else(tmp_path):
     known = understood(text_config(tmp_path, sequences={"alphabet": "protein"}))
     assert known["ITEMS"] == ["token"]
     assert known["SHOWN_ITEMS"] == "token"
+
+
+@pytest.mark.parametrize(
+    ("labels", "ranks", "words"),
+    [
+        ({"source": "record", "multiple": ["b"]}, ["a", "b"], "set labels.hierarchy: false"),
+        (
+            {"source": "record", "multiple": ["z"]},
+            ["a"],
+            "labels.multiple: z is none of the ranks: a",
+        ),
+        ({"source": "lineage", "multiple": ["a"]}, ["a"], "a sequence has one class at a level"),
+        ({"source": "record", "separator": ";"}, ["a"], "labels.separator: it divides several"),
+        (
+            {"source": "record", "multiple": "a"},
+            ["a"],
+            "config: labels.multiple: 'a' is not of type",
+        ),
+    ],
+)
+def test_several_labels_that_cannot_be(tmp_path, labels, ranks, words):
+    config = own_data(tmp_path, **labels) | {"ranks": ranks}
+    assert words in complaint(write_config(tmp_path, config))
+
+
+@pytest.mark.parametrize("threshold", [0, 1, "half"])
+def test_a_threshold_that_is_no_probability(tmp_path, threshold):
+    config = TINY | {"explanandum": TINY["explanandum"] | {"threshold": threshold}}
+    assert "config: explanandum.threshold: " in complaint(write_config(tmp_path, config))
+
+
+def test_several_labels_reach_the_program(tmp_path):
+    given = {"multiple": ["b"], "separator": ";", "hierarchy": False}
+    config = own_data(tmp_path, source="record", **given) | {"ranks": ["a", "b"]}
+    done = snakemake(write_config(tmp_path, config), *PLAN, "results/split/splits.parquet")
+    words = words_of(done, "label_taxonomy")
+    assert json.loads(words[words.index("--source-settings") + 1]) == given

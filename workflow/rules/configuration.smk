@@ -322,6 +322,7 @@ def contradictions():
     if "positions" in config and not LABELLED:
         yield "positions: masks are scored where there are labels: give `labels`, or leave `positions` out"
     yield from levels_that_cannot_be()
+    yield from several_labels_that_cannot_be()
     trained = {"explanandum": config["explanandum"]}
     trained |= {f"explainers.{name}": entry for name, entry in EXPLAINERS.items()}
     for section, entry in trained.items():
@@ -381,6 +382,26 @@ def own_column_of_groups():
     return config["labels"]["source"] in ("table", "record") and config["split"][
         "group_by"
     ] not in ("none", "duplicates", "cluster", *RANKS)
+
+
+def several_labels_that_cannot_be():
+    """Why sequences cannot have several labels at these levels, in words."""
+    labels = config["labels"]
+    multiple, source = labels.get("multiple", []), labels["source"]
+    if multiple and source in ("ncbi", "lineage", "none"):
+        yield (
+            f"labels.multiple: with labels.source {source} a sequence has one class at a level: give the "
+            "labels in a table or in fields of the records (table, record)"
+        )
+    if "separator" in labels and not multiple:
+        yield "labels.separator: it divides several labels: name their level in labels.multiple"
+    for rank in [rank for rank in multiple if rank not in RANKS]:
+        yield f"labels.multiple: {rank} is none of the ranks: {', '.join(RANKS)}"
+    if multiple and len(RANKS) > 1 and labels.get("hierarchy", True):
+        yield (
+            f"labels.multiple: {multiple[0]} cannot lie above or below another level, since a sequence has "
+            "several of its classes: set labels.hierarchy: false"
+        )
 
 
 def levels_that_cannot_be():

@@ -19,8 +19,16 @@ rule adopt_classifier:
         runtime=minutes(30),
     params:
         level=RANKS[0],
+        threshold=option(
+            "--threshold",
+            [
+                config["explanandum"][key]
+                for key in ("threshold",)
+                if key in config["explanandum"]
+            ],
+        ),
         folder=subpath(output.weights, parent=True),
     shell:
         'python "$WHATYOUREAD/scripts/adopt_classifier.py" --classifier {input.classifier}'
-        " --origin {input.origin} --level {params.level:q} --output-dir {params.folder}"
+        " --origin {input.origin} --level {params.level:q} {params.threshold} --output-dir {params.folder}"
         " --classes {output.classes} --log {log}"

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from whatyouread.data.batch import Batch, at_once
+from whatyouread.data.kinds import members
 from whatyouread.data.token_files import TokenFile
 from whatyouread.explainers.network import Explainer
 from whatyouread.methods.question import Question
@@ -31,7 +32,30 @@ def explained_classes(
     highest = [p.amax(-1) for p in probabilities(explanandum.levels, logits)]
     correct = explanandum.predictions(logits).cpu().numpy() == labels
     sure = torch.stack(highest, 1).cpu().numpy() > min_probability
-    return np.where(correct & sure, labels, -1)[:, :, None]
+    rounds = [np.where(correct & sure, labels, -1)]
+    predicted = explanandum.predictions(logits).cpu().numpy()
+    for i, (level, p) in enumerate(
+        zip(explanandum.levels, probabilities(explanandum.levels, logits), strict=True)
+    ):
+        if level.of_one:
+            continue
+        # every class of the set that is predicted too, and sure by itself
+        held = members(labels[:, i] & np.where(labels[:, i] < 0, 0, predicted[:, i]), level.classes)
+        held &= p.cpu().numpy() > min_probability
+        order = np.argsort(~held, axis=1, kind="stable")
+        for place in range(max(int(held.sum(1).max(initial=0)), 1)):
+            if place == len(rounds):
+                rounds.append(np.full(labels.shape, -1))
+            own = order[:, place]
+            rounds[place][:, i] = np.where(held[np.arange(len(own)), own], own, -1)
+    return np.stack(rounds, axis=2)
+
+
+def _answers(explanandum: Explanandum, classes: Tensor) -> Tensor:
+    """The answers that hold one class each, int64 (n, levels); -1 stays -1."""
+    columns = zip(explanandum.levels, classes.T, strict=True)
+    alone = torch.stack([level.alone(own.clamp(min=0)) for level, own in columns], 1)
+    return torch.where(classes < 0, classes, alone)
 
 
 def class_scores(
@@ -77,7 +101,7 @@ def class_scores(
                     torch.from_numpy(kept).to(passes.device)
                 ]
                 # where it speaks for no class its scores are those of the prediction, and not used
-                asked = torch.from_numpy(classes[kept]).to(passes.device)
+                asked = _answers(explanandum, torch.from_numpy(classes[kept]).to(passes.device))
                 question = Question(
                     explanandum,
                     chosen.to(passes.device),

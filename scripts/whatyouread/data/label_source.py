@@ -7,8 +7,9 @@ It is the only place that knows what a header means. Everything after it knows k
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
@@ -34,13 +35,15 @@ class LabelSource(ABC):
     tells the classes of a level apart, since a name alone does not: the same one occurs at several
     levels and below several parents. `<level>_<path>` is a column of the label table, `path` one of
     the class table; it is none of `levels.COLUMNS`. `levels.ALONE` where the levels do not lie below
-    each other. labelled: a record without any label is left out.
+    each other. labelled: a record without any label is left out. kinds: level -> kind, of those that are
+    not `single`; the path of one of sets of classes is that of `label_sets`.
     """
 
     Settings: ClassVar[type]
     key: ClassVar[pa.Field]
     path: str
     labelled: ClassVar[bool] = True
+    kinds: Mapping[str, str] = MappingProxyType({})
 
     @abstractmethod
     def __init__(self, file: Path | None, settings):

@@ -15,8 +15,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from whatyouread.data import label_sets
+from whatyouread.data.kinds import SINGLE
 from whatyouread.data.label_source import KEPT, LabelSource
-from whatyouread.data.levels import ALONE, Level, check_names
+from whatyouread.data.levels import ALONE, Level, check_names, check_number
 from whatyouread.support.cli import UserError, log
 from whatyouread.support.files import read_tsv
 from whatyouread.support.text import named
@@ -106,9 +108,10 @@ def class_table(labels: pd.DataFrame, source: LabelSource, levels: Sequence[str]
     """The classes of every level (`levels.COLUMNS` and the source's path), with their sequences.
 
     `class` counts from 0 within the level, in the order of name, then path. Classes that differ but
-    share a name are called "NAME (taxid N)". Raises `UserError` when no sequence is kept, when none of
-    these has a class of some level, or when the lowest level (the last) has more classes than there are
-    keys.
+    share a name are called "NAME (taxid N)". A column `kind` is there where a level is not `single`: at
+    one of sets a sequence counts for each class that it has. Raises `UserError` when no sequence is kept,
+    when none of these has a class of some level, or when the lowest level (the last) has more classes than
+    there are keys.
     """
     kept = labels[labels["status"] == KEPT]
     if kept.empty:
@@ -124,7 +127,12 @@ def class_table(labels: pd.DataFrame, source: LabelSource, levels: Sequence[str]
         one = pd.DataFrame(
             {path: kept[f"{level}_{path}"], "name": kept[level], "sequences": usable}
         )
-        one = one[one[path].notna()].groupby(["name", path], as_index=False)["sequences"].sum()
+        one = one[one[path].notna()]
+        if level in source.kinds:
+            one = one.assign(**{path: one[path].map(label_sets.names_in)})
+            one = one.explode(path).dropna(subset=path)
+            one = one.assign(name=one[path])
+        one = one.groupby(["name", path], as_index=False)["sequences"].sum()
         if one.empty:
             raise UserError(
                 f"no sequence has a label of the level {level}: leave it out of the ranks"
@@ -133,14 +141,17 @@ def class_table(labels: pd.DataFrame, source: LabelSource, levels: Sequence[str]
         one["name"] = one["name"].where(
             ~same, one["name"] + f" ({path} " + one[path].astype(str) + ")"
         )
-        tables.append(one.assign(rank=level, **{"class": np.arange(len(one))}))
+        kind = source.kinds.get(level, SINGLE.name)
+        check_number(level, kind, len(one))
+        tables.append(one.assign(rank=level, **{"class": np.arange(len(one))}, kind=kind))
     keys = kept[source.key.name].nunique()
-    if len(tables[-1]) > keys:
+    if len(tables[-1]) > keys and levels[-1] not in source.kinds:
         raise UserError(
             f"{len(tables[-1])} classes of the level {levels[-1]} from {keys} {source.key.name}s:"
             " impossible, the label table is damaged"
         )
-    return pd.concat(tables, ignore_index=True)[["rank", "class", path, "name", "sequences"]]
+    columns = ["rank", "class", path, "name", "sequences", *(["kind"] if source.kinds else [])]
+    return pd.concat(tables, ignore_index=True)[columns]
 
 
 def summary_table(
@@ -176,6 +187,11 @@ def summary_table(
         rows.append((name, number, f"kept sequences of this {levels[0]}"))
     of_level = [(level, int((classes["rank"] == level).sum()), "classes") for level in levels]
     rows += source.summary(labels, of_level)
+    for level in source.kinds:
+        none = kept[kept[f"{level}_{source.path}"] == label_sets.written([])]
+        rows.append(
+            (f"kept sequences with none of {level}", _usable(none), "the set without a class")
+        )
     if some:
         rows += [(WITHOUT + level, _usable(without), "class -1") for level, without in lacking]
     partly = (labels["status"] == KEPT) & (labels["empty"] > 0)
@@ -200,7 +216,7 @@ class Labelled(NamedTuple):
     """The classes of every sequence of the index, in its order.
 
     used: bool (n,), whether the sequence is kept and not empty. classes: level -> the number of its
-    class, int32 (n,), -1 where it is not used, or has no label of this level.
+    class (`kinds`), of the level's type (n,), -1 where it is not used, or has no label of this level.
     """
 
     levels: list[Level]
@@ -244,11 +260,19 @@ def label_sequences(index: pa.Table, labels: pd.DataFrame, levels: Sequence[Leve
     classes = {}
     for level in levels:
         paths = labels[f"{level.name}_{level.path}"]
-        numbers = pd.Index(level.paths, dtype=object).get_indexer(paths.astype(object))
-        classes[level.name] = np.where(used, numbers.astype(np.int32)[rows], np.int32(-1))
+        numbers = _numbers(level, paths)
+        kind = np.dtype(level.numbers.column).type
+        classes[level.name] = np.where(used, numbers.astype(kind)[rows], kind(-1))
         if ((numbers < 0) & kept & (paths != "").to_numpy()).any():
             raise UserError("the class table does not fit the label table: label the dataset again")
     return Labelled(list(levels), used, classes)
+
+
+def _numbers(level: Level, paths: pd.Series) -> np.ndarray:
+    """The number of each path at a level, (n,); below 0 where there is none."""
+    if level.numbers.alone:
+        return pd.Index(level.paths, dtype=object).get_indexer(paths.astype(object))
+    return label_sets.numbers_of(paths.tolist(), level.paths)
 
 
 def published_numbers(path: Path) -> dict[str, int]:

@@ -13,14 +13,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from whatyouread.data.kinds import KINDS, MOST, MULTIPLE, SINGLE, Single
 from whatyouread.support.cli import UserError
 from whatyouread.support.files import WORDS, read_tsv
 
 if TYPE_CHECKING:
     import pandas as pd
 
-KINDS = ("single",)
-"""A sequence has exactly one class of the level. `models.levels.KINDS` says what that means for logits."""
 COLUMNS = ("rank", "class", "name", "sequences", "kind")
 """The columns of every class table, whatever tells its classes apart."""
 ALONE = "label"
@@ -51,7 +50,7 @@ class Level(NamedTuple):
     """A level and its classes, by number.
 
     path: the column that tells the classes apart ("taxid"). paths: its values, as text. names: of the
-    classes, for people; a name alone may be that of a class of another level, too. kind: of `KINDS`.
+    classes, for people; a name alone may be that of a class of another level, too. kind: of `kinds.KINDS`.
     """
 
     name: str
@@ -59,6 +58,24 @@ class Level(NamedTuple):
     paths: tuple[str, ...]
     names: tuple[str, ...]
     kind: str = "single"
+
+    @property
+    def numbers(self) -> Single:
+        """What the number of a sequence means at this level."""
+        return KINDS[self.kind]
+
+    def called(self, number: int) -> str:
+        """The name of the answer with a number, such as that of a set; the number is not missing."""
+        return self.numbers.called(number, self.names)
+
+
+def check_number(level: str, kind: str, classes: int) -> None:
+    """Raise `UserError` where a level has more classes than its kind can hold."""
+    if KINDS[kind] is MULTIPLE and classes > MOST:
+        raise UserError(
+            f"the level {level} has {classes} classes, and one of the kind multiple (labels.multiple) holds"
+            f" {MOST} at most: join classes, leave rare ones out, or divide them among several levels"
+        )
 
 
 def read_levels(path: str | Path) -> dict[str, Level]:
@@ -74,13 +91,15 @@ def read_levels(path: str | Path) -> dict[str, Level]:
     for name, classes in by_level.items():
         if [row["class"] for row in classes] != [str(number) for number in range(len(classes))]:
             raise UserError(f"{path}: the classes of {name} are not numbered 0, 1, 2, ...")
-        kinds = {row.get("kind", "single") for row in classes}
+        kinds = {row.get("kind", SINGLE.name) for row in classes}
         if len(kinds) > 1 or not kinds <= set(KINDS):
             raise UserError(
-                f"{path}: the kind of {name} is {', '.join(sorted(kinds))}, not one of {KINDS}"
+                f"{path}: the kind of {name} is {', '.join(sorted(kinds))}, not one of {', '.join(KINDS)}"
             )
+        kind = kinds.pop()
+        check_number(name, kind, len(classes))
         paths, names = zip(*((row[column], row["name"]) for row in classes), strict=True)
-        levels[name] = Level(name, column, paths, names, kinds.pop())
+        levels[name] = Level(name, column, paths, names, kind)
     return levels
 
 

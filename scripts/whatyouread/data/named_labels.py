@@ -13,10 +13,12 @@ from dataclasses import dataclass
 import pandas as pd
 import pyarrow as pa
 
+from whatyouread.data import label_sets
+from whatyouread.data.kinds import MULTIPLE
 from whatyouread.data.label_source import GIVEN_SPLIT, GROUP, KEPT, LabelSource
 from whatyouread.data.levels import ALONE
 from whatyouread.data.row_lookup import RowLookup
-from whatyouread.support.cli import log
+from whatyouread.support.cli import UserError, log
 from whatyouread.support.text import named
 
 NOT_FOUND = "?"
@@ -38,17 +40,39 @@ class ColumnSettings:
     hierarchy: the levels lie below each other, in the order in which they are asked for.
     split: the column or field of given splits (`given_splits`), if any. group: that of what stays in one
     split (`splitting.groups`), if any.
+    multiple: the levels at which a sequence may have several labels. separator: what divides them in a
+    text, blanks where it is empty.
     """
 
     hierarchy: bool = True
     split: str = ""
     group: str = ""
+    multiple: Sequence[str] = ()
+    separator: str = ""
 
     @property
     def carried(self) -> dict[str, str]:
         """The columns that are no labels; what the label table calls them -> what the user does."""
         both = {GIVEN_SPLIT: self.split, GROUP: self.group}
         return {key: name for key, name in both.items() if name}
+
+    @property
+    def alone(self) -> bool:
+        """Whether a name alone tells the classes of a level apart."""
+        return not self.hierarchy or bool(self.multiple)
+
+    def check(self, levels: Sequence[str]) -> dict[str, str]:
+        """The kinds of the levels that are not `single`. Raises UserError where they cannot be so."""
+        if unknown := [level for level in self.multiple if level not in levels]:
+            raise UserError(
+                f"labels.multiple names {unknown[0]!r}, which is none of the ranks: {', '.join(levels)}"
+            )
+        if self.multiple and self.hierarchy and len(levels) > 1:
+            raise UserError(
+                f"labels.multiple: {self.multiple[0]} cannot lie above or below another level, since a"
+                " sequence has several of its classes: set labels.hierarchy: false"
+            )
+        return dict.fromkeys(self.multiple, MULTIPLE.name)
 
 
 class NamedLabels(LabelSource):
@@ -65,7 +89,7 @@ class NamedLabels(LabelSource):
         """The names of keys and their problems ("" for none), (keys,).
 
         The frame has a column for each of the levels, and, from the top on, for all others that tell
-        their classes apart; "" where there is no name.
+        their classes apart; "" where there is no name. Of a level of `kinds`: its set (`label_sets`).
         """
 
     def carried(self, keys: list[str]) -> dict[str, list[str]]:
@@ -87,9 +111,14 @@ class NamedLabels(LabelSource):
             else name_paths(names)
         )
         for level in levels:
-            made[level] = names[level]
+            several = level in self.kinds
+            made[level] = names[level].map(label_sets.called) if several else names[level]
             made[f"{level}_{self.path}"] = paths[level]
-            _warn_of_names(level, names[level], paths[level])
+            if several:
+                own = names[level].map(label_sets.names_in).explode().dropna()
+                _warn_of_names(level, own, own)
+            else:
+                _warn_of_names(level, names[level], paths[level])
         return made.assign(problem=problems.where(problems != "", ambiguous))
 
     def summary(self, table, level_rows):

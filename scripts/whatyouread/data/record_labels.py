@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from whatyouread.data.given_splits import FILE, word_of
+from whatyouread.data.label_sets import NotNames, read_sets
 from whatyouread.data.label_source import GIVEN_SPLIT
 from whatyouread.data.levels import ALONE
 from whatyouread.data.named_labels import COMBINATION, ColumnSettings, NamedLabels, joined
@@ -19,7 +20,9 @@ from whatyouread.support.cli import UserError
 
 ONE_LEVEL = ("label", "labels")
 """The fields that a single level may have beside one of its own name."""
-_NOT_YET = "several labels at once are not read yet: give one label to each record"
+_SEVERAL = (
+    "several labels at once: name the level in labels.multiple, or give one label to each record"
+)
 
 
 class RecordLabels(NamedLabels):
@@ -27,19 +30,22 @@ class RecordLabels(NamedLabels):
 
     The key is the names at the levels that are asked for, and what else is carried, joined, so that records
     of other splits or groups have other keys. An empty field is a missing label.
-    Several labels at once, a list or, in `labels`, words divided by blanks, are refused.
+    Several labels at once, a list or, in `labels`, words divided by blanks, are refused but at the levels
+    that `multiple` names (`label_sets.read_sets`).
     """
 
     Settings = ColumnSettings
     key = COMBINATION
 
     def __init__(self, file: Path | None, settings: ColumnSettings):
-        if not settings.hierarchy:
+        self._settings = settings
+        if settings.alone:
             self.path = ALONE
         self._carried = settings.carried
         self._names: dict[str, tuple[str, ...]] = {}
 
     def prepare(self, levels, batches):
+        self.kinds = self._settings.check(levels)
         self._levels = list(levels)
 
     def keys(self, batch):
@@ -77,7 +83,14 @@ class RecordLabels(NamedLabels):
     def _labels(self, batch, level: str) -> pa.Array:
         """The names at a level, "" for none, (n,)."""
         one = len(self._levels) == 1
-        return _column(batch, [level, *(ONE_LEVEL if one else ())], "ranks")
+        fits = [level, *(ONE_LEVEL if one else ())]
+        if level not in self.kinds:
+            return _column(batch, fits, "ranks")
+        name = _field(batch, fits, "ranks")
+        try:
+            return read_sets(batch.fields[name].combine_chunks(), self._settings.separator)
+        except NotNames as error:
+            raise batch.error(error.row, f"{name}: {error}") from None
 
 
 def _carried(batch, name: str, key: str) -> pa.Array:
@@ -87,8 +100,8 @@ def _carried(batch, name: str, key: str) -> pa.Array:
     return _column(batch, [name], key)
 
 
-def _column(batch, fits: list[str], key: str) -> pa.Array:
-    """The texts of the first of some fields that is there, "" for none, (n,). key: that asks for it."""
+def _field(batch, fits: list[str], key: str) -> str:
+    """The first of some fields that is there."""
     known = batch.fields.column_names
     name = next((one for one in fits if one in known), None)
     if name is None:
@@ -96,6 +109,12 @@ def _column(batch, fits: list[str], key: str) -> pa.Array:
             f"{batch.source}: no record has a field {' or '.join(fits)} ({key}), only"
             f" {', '.join(known) or 'its text'}"
         )
+    return name
+
+
+def _column(batch, fits: list[str], key: str) -> pa.Array:
+    """The texts of the first of some fields that is there, "" for none, (n,). key: that asks for it."""
+    name = _field(batch, fits, key)
     column = pc.utf8_trim_whitespace(pc.fill_null(batch.fields[name].combine_chunks(), ""))
     lists = pc.starts_with(column, SEVERAL).to_numpy(zero_copy_only=False)
     if lists.any():
@@ -109,7 +128,7 @@ def _column(batch, fits: list[str], key: str) -> pa.Array:
         words = pc.match_substring_regex(column, r"\s").to_numpy(zero_copy_only=False)
         if words.any():
             row = int(np.argmax(words))
-            raise batch.error(row, f"labels is {column[row].as_py()!r}: {_NOT_YET}")
+            raise batch.error(row, f"labels is {column[row].as_py()!r}: {_SEVERAL}")
     return column
 
 
@@ -119,5 +138,5 @@ def _only(batch, row: int, name: str, text: str) -> str:
     if isinstance(values, dict) or any(isinstance(value, (list, dict)) for value in values):
         raise batch.error(row, f"{name} is no label: give a text")
     if len(values) > 1:
-        raise batch.error(row, f"{name} is {values}: {_NOT_YET}")
+        raise batch.error(row, f"{name} is {values}: {_SEVERAL}")
     return str(values[0]).strip() if values else ""

@@ -7,6 +7,8 @@ from whatyouread.data.tokenizer import NothingToExchange
 from whatyouread.support.cli import UserError
 from whatyouread.support.keyed_random import draw
 
+_LARGEST = 1 << 31
+
 
 def random_sample(keys: np.ndarray, size: int, seed: int) -> np.ndarray:
     """Row numbers of `size` sequences, or of all where there are fewer; every sequence is as likely.
@@ -28,6 +30,10 @@ def lowest_classes(labels: np.ndarray) -> np.ndarray:
     labels: int64 (n, ranks). Classes of different ranks get different numbers, and sequences without any
     label one of their own. With all labels they are ordered as the classes of the lowest rank.
     """
+    if labels.max(initial=0) > _LARGEST:  # sets of classes (`data.kinds`), which leave no room
+        labels = np.stack(
+            [np.unique(np.append(-1, own), return_inverse=True)[1][1:] - 1 for own in labels.T], 1
+        )
     known = labels[:, ::-1] >= 0
     rank = labels.shape[1] - 1 - known.argmax(1)
     classes = np.take_along_axis(labels, rank[:, None], 1)[:, 0]

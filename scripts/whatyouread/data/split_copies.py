@@ -56,8 +56,7 @@ def _by_class(
     numbers: np.ndarray, found: np.ndarray, level: Level
 ) -> Iterator[tuple[str, int, str]]:
     tested, copied = (
-        np.bincount(some[some >= 0], minlength=len(level.names))
-        for some in (numbers, numbers[found])
+        level.numbers.counts(some, len(level.names)) for some in (numbers, numbers[found])
     )
     shown = np.argsort(-copied, kind="stable")[:CLASSES_SHOWN]
     for number in shown[copied[shown] > 0]:

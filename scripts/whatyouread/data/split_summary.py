@@ -43,10 +43,12 @@ def summary_table(
     for part in (TRAIN, VALIDATION):
         detail = f"drawn from the {SPLITS[part]} split"
         rows.append((f"explainer {SPLITS[part]} sequences", int((explainer == part).sum()), detail))
-    for level, numbers in labelled.classes.items():
+    for own in labelled.levels:
+        level, numbers = own.name, labelled.classes[own.name]
         for part in (TRAIN, VALIDATION, TEST):
             of_part = numbers[split == part]
-            rows.append((f"{SPLITS[part]} classes of rank {level}", len(present(of_part)), ""))
+            held = own.numbers.held(of_part)
+            rows.append((f"{SPLITS[part]} classes of rank {level}", len(held), ""))
             if lacking := int((of_part < 0).sum()):
                 rows.append((f"{SPLITS[part]} sequences without {level}", lacking, "class -1"))
     lowest = labelled.lowest
@@ -57,9 +59,9 @@ def summary_table(
         small = "without a sequence of"
     rows.append(
         (
-            f"classes of rank {lowest.name} {small} the test split",
+            f"{lowest.numbers.strata} of rank {lowest.name} {small} the test split",
             len(untested),
-            named([lowest.names[number] for number in untested]),
+            named([lowest.called(number) for number in untested]),
         )
     )
     rows += _group_rows(division)
@@ -115,11 +117,11 @@ def _given_rows(division: Division, labelled: Labelled) -> Iterator[tuple[str, i
         lost = int(((given.split == part) & ~used).sum())
         yield f"given {SPLITS[part]} sequences {_NOT_USED}", lost, "excluded by label_taxonomy"
     for level in labelled.levels:
-        numbers = labelled.classes[level.name]
-        unknown = np.setdiff1d(present(numbers[split != NONE]), numbers[split == TRAIN])
+        numbers, held = labelled.classes[level.name], level.numbers.held
+        unknown = np.setdiff1d(held(numbers[split != NONE]), held(numbers[split == TRAIN]))
         names = named([level.names[number] for number in unknown])
         yield f"classes of rank {level.name} {_UNTRAINED}", len(unknown), names
-        tested = int(np.isin(numbers[split == TEST], unknown).sum())
+        tested = int(level.numbers.has(numbers[split == TEST], unknown).sum())
         yield f"test sequences of a {level.name} {_UNTRAINED}", tested, ""
 
 

@@ -150,7 +150,8 @@ def divide(
     fit. A group that is larger than the share of one of its classes stays in the training split.
 
     given: then the sequences go where it says; only where it has no validation split that is drawn from
-    the training split, as above.
+    the training split, as above. Where the lowest level has sets of classes, a set is what is called a
+    class here.
     Raises `UserError` when a split comes out empty, or all sequences, or those of the test split,
     are of a single class of the lowest level; where nothing is labelled, classes do not matter.
     """
@@ -192,7 +193,7 @@ def divide(
                 + _of_given(given, part)
             )
     if labelled_at_all and len(tested := present(of_all[split == TEST])) < 2:
-        names = ", ".join(labelled.lowest.names[number] for number in tested) or "none"
+        names = ", ".join(labelled.lowest.called(number) for number in tested) or "none"
         remedy = (
             "give a larger split.test, or more data" if given is None else f"{given.by} says so"
         )
@@ -204,7 +205,10 @@ def divide(
 
 
 def present(classes: np.ndarray) -> np.ndarray:
-    """The different classes of sequences, ascending, without that of missing labels."""
+    """The different answers of sequences, ascending, without that of missing labels.
+
+    A set of classes (`data.kinds`) is one: what the splits are stratified by.
+    """
     return np.unique(classes[classes >= 0])
 
 
@@ -221,8 +225,8 @@ def split_table(division: Division, labelled: Labelled) -> pa.Table:
     if division.groups is not None:
         columns["together"] = pa.array(division.groups)
     for level, numbers in labelled.classes.items():
-        small = numbers.max(initial=0) <= np.iinfo(np.int16).max
-        columns[level] = pa.array(numbers, pa.int16() if small else pa.int32())
+        small = numbers.max(initial=0) <= np.iinfo(np.int16).max and numbers.dtype == np.int32
+        columns[level] = pa.array(numbers, pa.int16() if small else None)
     return pa.table(columns)
 
 

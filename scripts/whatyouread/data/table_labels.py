@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from whatyouread.data.label_files import columns_of, read_columns
+from whatyouread.data.label_sets import NotNames, read_sets
 from whatyouread.data.levels import ALONE
 from whatyouread.data.named_labels import (
     COMBINATION,
@@ -24,7 +25,8 @@ from whatyouread.support.cli import UserError
 class TableLabels(NamedLabels):
     """`id<TAB>level<TAB>level…`: the first column is a record's id, its first word.
 
-    The key is the names at the levels that are asked for, and what else is carried, joined.
+    The key is the names at the levels that are asked for, and what else is carried, joined. Several labels
+    of a level stand in one field (`label_sets.read_sets`).
     """
 
     Settings = ColumnSettings
@@ -34,10 +36,12 @@ class TableLabels(NamedLabels):
         if file is None:
             raise UserError("a table of labels is asked for: give --label-file")
         self._file, self._carried = Path(file), settings.carried
-        if not settings.hierarchy:
+        self._settings = settings
+        if settings.alone:
             self.path = ALONE
 
     def prepare(self, levels, batches):
+        self.kinds = self._settings.check(levels)
         names = columns_of(self._file)
         places = {level_at(self._file, names, level): level for level in levels}
         wanted = {"": 0} | {level: place for place, level in places.items()}
@@ -47,7 +51,7 @@ class TableLabels(NamedLabels):
         if not len(table):
             raise UserError(f"{self._file}: a header and no row: give a row for each sequence")
         held = list(wanted)[1:]
-        columns = [table[name].combine_chunks() for name in held]
+        columns = [self._read(name, table[name].combine_chunks()) for name in held]
         keys = _joined(columns)
         self.lookup = RowLookup(self._file, table[""].combine_chunks(), keys)
         # a row of each key
@@ -55,6 +59,14 @@ class TableLabels(NamedLabels):
                               for name, column in zip(held, columns, strict=True)})  # fmt: skip
         frame.index = pd.Index(keys.to_numpy(zero_copy_only=False), dtype=object)
         self._names = frame[~frame.index.duplicated()]
+
+    def _read(self, level: str, column: pa.Array) -> pa.Array:
+        if level not in self.kinds:
+            return column
+        try:
+            return read_sets(column, self._settings.separator)
+        except NotNames as error:
+            raise UserError(f"{self._file}, row {error.row + 1}, {level}: {error}") from None
 
     def keys(self, batch):
         return pc.fill_null(self.lookup.find(batch.headers), NOT_FOUND)

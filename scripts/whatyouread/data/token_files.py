@@ -10,7 +10,7 @@ any Arrow library opens them.
 
 import base64
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -20,6 +20,7 @@ import pyarrow as pa
 
 from whatyouread.data.batch import Batch, padded
 from whatyouread.data.intervals import ranges
+from whatyouread.data.kinds import Single, all_single, kinds_of
 from whatyouread.data.tokenizer import Tokenizer, spans
 from whatyouread.data.tokenizers import TOKENIZERS, defined, find_tokenizer
 from whatyouread.support.cli import UserError
@@ -31,8 +32,13 @@ PLACES = ("starts", "ends")
 """The columns of spans."""
 
 
-def schema(ranks: list[str], tokenizer: Tokenizer) -> pa.Schema:
-    """The columns of a token file; the rank columns hold class numbers, the metadata the tokenizer."""
+def schema(
+    ranks: list[str], tokenizer: Tokenizer, kinds: Sequence[Single] | None = None
+) -> pa.Schema:
+    """The columns of a token file; the rank columns hold class numbers, the metadata the tokenizer.
+
+    kinds: of the ranks (`data.kinds`), all `single` by default.
+    """
     kind = pa.from_numpy_dtype(tokenizer.dtype)
     columns = [("id", pa.string()), ("key", pa.uint64()), ("tokens", pa.list_(kind))]
     metadata = {"tokenizer": tokenizer.name}
@@ -40,7 +46,16 @@ def schema(ranks: list[str], tokenizer: Tokenizer) -> pa.Schema:
         columns += [(name, pa.list_(pa.int32())) for name in PLACES]
     if tokenizer.definition:
         metadata["definition"] = _packed(tokenizer.definition)
-    return pa.schema([*columns, *((rank, pa.int32()) for rank in ranks)], metadata)
+    return pa.schema([*columns, *label_fields(ranks, kinds)], metadata)
+
+
+def label_fields(ranks: Sequence[str], kinds: Sequence[Single] | None = None) -> list[pa.Field]:
+    """The columns of files that hold numbers of labels or answers; kinds: as for `schema`."""
+    kinds = all_single(ranks) if kinds is None else kinds
+    return [
+        pa.field(rank, pa.type_for_alias(kind.column))
+        for rank, kind in zip(ranks, kinds, strict=True)
+    ]
 
 
 @lru_cache(maxsize=2)
@@ -61,16 +76,22 @@ def _tokenizer(metadata: dict[bytes, bytes]) -> Tokenizer | None:
 
 @contextmanager
 def write_token_files(
-    paths: list[Path], ranks: list[str], tokenizer: Tokenizer
+    paths: list[Path],
+    ranks: list[str],
+    tokenizer: Tokenizer,
+    kinds: Sequence[Single] | None = None,
 ) -> Iterator[list[pa.ipc.RecordBatchFileWriter]]:
-    """Open Arrow writers for `paths`, which appear when the block succeeds; where it fails, none does."""
+    """Open Arrow writers for `paths`, which appear when the block succeeds; where it fails, none does.
+
+    kinds: as for `schema`.
+    """
     if not paths:
         yield []
         return
     with (
         atomic(paths[0]) as temporary,
-        pa.ipc.new_file(str(temporary), schema(ranks, tokenizer)) as writer,
-        write_token_files(paths[1:], ranks, tokenizer) as others,
+        pa.ipc.new_file(str(temporary), schema(ranks, tokenizer, kinds)) as writer,
+        write_token_files(paths[1:], ranks, tokenizer, kinds) as others,
     ):
         yield [writer, *others]
 
@@ -88,7 +109,8 @@ class TokenFile:
     """A token file by memory map.
 
     `lengths` int64 (n,), `keys` uint64 (n,), `labels` int64 (n, ranks), -1 where one is missing, and
-    `ids` (n strings, an Arrow array) lie in memory; the tokens stay on disk until a batch is taken.
+    `ids` (n strings, an Arrow array) lie in memory; the tokens stay on disk until a batch is taken. `kinds`
+    says what the labels of each rank mean (`data.kinds`).
     """
 
     def __init__(self, path: str | Path, ranks: list[str]):
@@ -100,7 +122,10 @@ class TokenFile:
             if tokenizer is None:
                 raise UserError(f"{path} does not name its tokenizer: delete it and run again")
             self.tokenizer = tokenizer
-            expected = schema(self.ranks, self.tokenizer)
+            there = [rank for rank in self.ranks if rank in reader.schema.names]
+            kinds = kinds_of(reader.schema.field(rank).type for rank in there)
+            self.kinds = kinds if len(there) == len(self.ranks) else all_single(self.ranks)
+            expected = self.schema
             if reader.schema.names == expected.names and reader.schema != expected:
                 raise self._damage("a column is of another type")
             if reader.schema != expected:
@@ -139,12 +164,29 @@ class TokenFile:
         if self.labels.min(initial=0) < MISSING:
             raise self._damage("a class below -1")
 
-    def check_classes(self, counts: Iterable[int]) -> None:
-        """Raise UserError where a rank has a class that a model with so many classes does not know."""
-        for rank, count, highest in zip(
-            self.ranks, counts, self.labels.max(axis=0, initial=MISSING).tolist(), strict=True
+    @property
+    def schema(self) -> pa.Schema:
+        """The columns of this file."""
+        return schema(self.ranks, self.tokenizer, self.kinds)
+
+    def check_classes(self, counts: Iterable[int], kinds: Iterable[str] | None = None) -> None:
+        """Raise UserError where a rank has a class that a model with so many classes does not know.
+
+        kinds: the names of those of the model's levels; a file of others is of other labels.
+        """
+        for rank, own, wanted in zip(self.ranks, self.kinds, kinds or [], strict=False):
+            if own.name != wanted:
+                raise UserError(
+                    f"{self.path}: labels of {rank} are of the kind {own.name}, and those of the model of"
+                    f" the kind {wanted}: label and tokenize again, or train again"
+                )
+        highest_of = self.labels.max(axis=0, initial=MISSING).tolist()
+        for rank, own, count, highest in zip(
+            self.ranks, self.kinds, counts, highest_of, strict=True
         ):
-            if highest >= count:
+            if highest >= own.limit(count):
+                if not own.alone:
+                    highest = highest.bit_length() - 1
                 raise UserError(
                     f"{self.path} has the class {highest} of {rank}, and the classes are 0 to {count - 1}:"
                     " it is damaged or of other data; delete it and run again"
@@ -206,9 +248,14 @@ class TokenFile:
                 lists(values[ranges(starts[rows], starts[rows] + self.lengths[rows])], offsets)
                 for values, starts in self._places
             ),
-            *(pa.array(column, pa.int32()) for column in self.labels[rows].T),
+            *(
+                pa.array(column, field.type)
+                for column, field in zip(
+                    self.labels[rows].T, label_fields(self.ranks, self.kinds), strict=True
+                )
+            ),
         ]
-        return pa.RecordBatch.from_arrays(columns, schema=schema(self.ranks, self.tokenizer))
+        return pa.RecordBatch.from_arrays(columns, schema=self.schema)
 
 
 def lists(flat: np.ndarray, offsets: np.ndarray, kind: pa.DataType | None = None) -> pa.ListArray:

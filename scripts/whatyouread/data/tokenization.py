@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from whatyouread.data.kinds import kinds_of
 from whatyouread.data.normalisation import Settings
 from whatyouread.data.sequences import SequenceBatch, read_sequences
 from whatyouread.data.token_files import lists, schema, write_token_files
@@ -75,7 +76,8 @@ def tokenize_dataset(
         for name, (column, value) in OUTPUTS.items()
     }
     labels = table.select(levels)
-    columns = schema(levels, tokenizer)
+    kinds = kinds_of(table.schema.field(level).type for level in levels)
+    columns = schema(levels, tokenizer, kinds)
 
     def records(given: tuple[int, SequenceBatch]) -> _Tokenized:
         start, batch = given
@@ -93,7 +95,7 @@ def tokenize_dataset(
     row = 0
     counts = {name: _Counts(levels) for name in outputs}
     with (
-        write_token_files([outputs[name] for name in OUTPUTS], levels, tokenizer) as writers,
+        write_token_files([outputs[name] for name in OUTPUTS], levels, tokenizer, kinds) as writers,
         progress("tokenizing", len(index), "sequences") as bar,
     ):
         for made in in_order(records, _numbered(read_sequences(dataset, settings=settings))):

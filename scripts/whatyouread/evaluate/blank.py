@@ -1,7 +1,7 @@
 """The paper's condition for the method: the classifier must be undecided when there is nothing to read.
 
 The softmax outputs for a blank sequence (special tokens only) and for entirely masked sequences should
-both be about uniform (paper, "Methods").
+both be about uniform (paper, "Methods"). Where several classes may hold, each should be at one half.
 """
 
 import numpy as np
@@ -9,6 +9,7 @@ import pandas as pd
 import torch
 
 from whatyouread.data.batch import framed, parts_by_length
+from whatyouread.data.kinds import KINDS, SINGLE
 from whatyouread.data.sampling import random_sample
 from whatyouread.data.token_files import TokenFile
 from whatyouread.models.inference import Passes
@@ -41,17 +42,6 @@ def blank_probabilities(
     }
 
 
-def normalized_entropy(probabilities: np.ndarray) -> float:
-    """-sum p ln p / ln C: 1 for the uniform distribution, 0 for certainty; (classes,).
-
-    1 for a level with one class: its only distribution is the uniform one.
-    """
-    if len(probabilities) < 2:
-        return 1.0
-    p = probabilities[probabilities > 0]
-    return float(-(p * np.log(p)).sum() / np.log(len(probabilities)))
-
-
 def blank_tables(
     found: dict[str, list[np.ndarray]], classes: pd.DataFrame, min_entropy: float
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -62,10 +52,11 @@ def blank_tables(
     long, summary = [], []
     for name, by_rank in found.items():
         for (rank, named), p in zip(classes.groupby("rank", sort=False), by_rank, strict=True):
-            uniform = 1 / len(p)
+            kind = KINDS[named["kind"].iloc[0]] if "kind" in named else SINGLE
+            uniform = kind.undecided(len(p))
             frame = named[["rank", "class", "name"]].assign(input=name, probability=p)
             long.append(frame.assign(uniform=uniform))
-            entropy = normalized_entropy(p)
+            entropy = kind.normalized_entropy(p)
             summary.append(
                 {
                     "input": name,

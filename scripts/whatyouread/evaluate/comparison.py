@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
+from whatyouread.data.kinds import SINGLE, capital, score_words
 from whatyouread.data.token_files import TokenFile
 from whatyouread.masks.choices import OTHERS, THRESHOLD, UNCOUNTED, scored, where_wrong
 from whatyouread.masks.controls import CONTROLS
@@ -12,13 +13,14 @@ from whatyouread.masks.top_tokens import keep_mask, ordered, remove_mask, share
 from whatyouread.methods.files import COMBINED, Attributions
 from whatyouread.models.inference import Passes
 from whatyouread.support.progress import progress
-from whatyouread.support.statistics import balanced_accuracy
 from whatyouread.support.text import markdown_table
 
 PERCENTS = (5, 10, 20, 30, 50)
 CURVE = (0, 1, 2, 5, 10, 20, 30, 40, 50, 70, 90, 100)
 CURVE_CONTROL = "shifted"
 ACTIONS = {"keep": keep_mask, "remove": remove_mask}
+SCORE = "score"
+"""The column that says, in the first row, what is measured where that is not balanced accuracy."""
 COSTS = ("forward_passes", "backward_passes", "seconds")
 
 
@@ -63,30 +65,34 @@ class Comparison:
         for other in OTHERS:
             asked = getattr(self.methods[method], other)
             for name, classes in (("class", self.labels), ("class_steering", asked)):
-                yield f"{other}_{name}", scores[other], where_wrong(classes, asked, self.labels)
+                yield (
+                    f"{other}_{name}",
+                    scores[other],
+                    where_wrong(classes, asked, self.labels, file.kinds),
+                )
 
     def accuracy(self, order: np.ndarray, percent: int | str, action: str, truth: np.ndarray):
-        """Balanced accuracy at each rank, in per cent, with the top tokens kept or removed."""
+        """The score at each rank (`data.kinds`), in per cent, with the top tokens kept or removed."""
         mask = ACTIONS[action](order, self.content, self.counts(percent))
         key = np.packbits(mask.astype(bool)).tobytes()
         if key not in self._known:  # several rows often share the same top tokens
             self._known[key] = self.passes.predict(self.file, mask)
         predicted = self._known[key]
-        return {
-            name: 100 * balanced_accuracy(truth[:, i], predicted[:, i])
-            for i, name in enumerate(self.file.ranks)
-        }
+        return self._scores(truth, predicted)
+
+    def _scores(self, truth: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
+        columns = zip(self.file.ranks, self.file.kinds, truth.T, predicted.T, strict=True)
+        return {name: 100 * kind.score(*own) for name, kind, *own in columns}
 
     def tables(self) -> tuple[pd.DataFrame, pd.DataFrame]:
         """The table of methods and controls, and the keep and remove curves in long form."""
         file, rows, curves = self.file, [], []
         plain = self.passes.predict(file, np.ones(self.content.shape, np.float32))
-        whole = {
-            name: 100 * balanced_accuracy(self.labels[:, i], plain[:, i])
-            for i, name in enumerate(file.ranks)
-        }
+        whole = self._scores(self.labels, plain)
         first = {"method": "unmasked", "control": "none", "sequences": len(file)}
         first |= self._scored(self.labels)
+        if not all(kind.alone for kind in file.kinds):
+            first[SCORE] = score_words(file.kinds)
         rows.append(first | {f"keep_100_{name}": value for name, value in whole.items()})
         with progress("comparison", len(self.methods), "methods") as bar:
             for method in self.methods:
@@ -146,6 +152,7 @@ def markdown(table: pd.DataFrame, ranks: list[str], explainer: str, explainers: 
     whole = table.iloc[0]
     names = [f"sequences_{rank}" for rank in ranks]
     labelled = [f"{whole[name]:,.0f}" for name in names if name in table]
+    called = whole.get(SCORE, SINGLE.score_name)
 
     def cell(row, name: str) -> str:
         return " / ".join(_number(row[f"{name}_{rank}"], ".0f") for rank in ranks)
@@ -166,7 +173,7 @@ def markdown(table: pd.DataFrame, ranks: list[str], explainer: str, explainers: 
         rows.append(cells)
     return "\n".join(
         [
-            f"Balanced accuracy in per cent ({' / '.join(ranks)}) on {whole['sequences']:,} test",
+            f"{capital(called)} in per cent ({' / '.join(ranks)}) on {whole['sequences']:,} test",
             "sequences when only the 10 % of tokens with the highest scores are kept, or when they are",
             f"removed; unmasked {cell(whole, 'keep_100')}. Shifted: the same scores moved round the",
             "sequence." + (f" With a label: {' / '.join(labelled)}." if labelled else ""),

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from whatyouread.data.kinds import SINGLE, Single, all_single
 from whatyouread.data.planted import has_places, planted_in, planted_tokens
 from whatyouread.data.positions import ANY
 from whatyouread.data.token_files import TokenFile
@@ -17,8 +18,6 @@ from whatyouread.methods.files import COMBINED, Attributions
 from whatyouread.support.cli import log
 from whatyouread.support.statistics import (
     average_precision,
-    balanced_accuracy,
-    balanced_accuracy_interval,
     interval,
 )
 from whatyouread.support.text import counted, markdown_table
@@ -66,7 +65,7 @@ def evidence_table(
     say = log.info if some else log.warning
     say("%s of %s have evidence", f"{some:,}", counted(len(file), "compared sequence"))
     right = _right(file.labels, predicted)
-    rows = [classifier_row(file.labels, predicted, file.ranks, resamples, seed)]
+    rows = [classifier_row(file.labels, predicted, file.ranks, resamples, seed, file.kinds)]
     for method, made in methods.items():
         for control, scores in _variants(made, content, file.keys, seed):
             for group, truth in truths.items():
@@ -90,18 +89,28 @@ def evidence_table(
 
 
 def classifier_row(
-    labels: np.ndarray, predicted: np.ndarray, ranks: Sequence[str], resamples: int, seed: int
+    labels: np.ndarray,
+    predicted: np.ndarray,
+    ranks: Sequence[str],
+    resamples: int,
+    seed: int,
+    kinds: Sequence[Single] | None = None,
 ) -> dict:
-    """The row of the classifier; labels, predicted: int64 (n, ranks)."""
+    """The row of the classifier; labels, predicted: int64 (n, ranks), whose meaning `kinds` says.
+
+    Of sets of classes the score is macro F1, and `score_RANK` says so (`data.kinds`).
+    """
+    kinds = all_single(ranks) if kinds is None else kinds
     row = {"method": UNMASKED, "control": "none", "evidence": "", "classified": ALL}
     row |= {"sequences": len(labels)}
     for i, rank in enumerate(ranks):
-        own = labels[:, i]
-        classes = len(np.unique(own[own != UNCOUNTED]))
-        low, high = balanced_accuracy_interval(own, predicted[:, i], resamples, seed)
-        row[f"accuracy_{rank}"] = balanced_accuracy(own, predicted[:, i])
+        own, kind = labels[:, i], kinds[i]
+        low, high = kind.score_interval(own, predicted[:, i], resamples, seed)
+        row[f"accuracy_{rank}"] = kind.score(own, predicted[:, i])
         row |= {f"accuracy_{rank}_low": low, f"accuracy_{rank}_high": high}
-        row[f"chance_{rank}"] = 1 / classes if classes else np.nan
+        row[f"chance_{rank}"] = kind.constant_score(own)
+        if not kind.alone:
+            row[f"score_{rank}"] = kind.score_name
     return row
 
 
@@ -149,12 +158,18 @@ def markdown(table: pd.DataFrame, ranks: Sequence[str]) -> str:
             100 * whole[f"accuracy_{rank}{end}"] for end in ("", "_low", "_high")
         )
         said = (
-            f"- {rank}: balanced accuracy of the classifier on these sequences {accuracy:.1f} % ({low:.1f} to"
-            f" {high:.1f}), of a constant answer {100 * whole[f'chance_{rank}']:.1f} %."
+            f"- {rank}: {_score(whole, rank)} of the classifier on these sequences {accuracy:.1f} %"
+            f" ({low:.1f} to {high:.1f}), of a constant answer {100 * whole[f'chance_{rank}']:.1f} %."
             + (f" {NO_CLAIM}" if at_chance(whole, rank) else "")
         )
         lines += textwrap.wrap(said, WIDTH, subsequent_indent="  ")
     return "\n".join(lines) + "\n"
+
+
+def _score(whole: pd.Series, rank: str) -> str:
+    """What the classifier is scored by at a rank; whole: the first row of the table."""
+    said = whole.get(f"score_{rank}", "")
+    return said if isinstance(said, str) and said else SINGLE.score_name
 
 
 def _hard(prefix: str, chosen: np.ndarray, truth: np.ndarray, content: np.ndarray) -> dict:

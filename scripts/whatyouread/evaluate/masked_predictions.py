@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 import numpy as np
+import torch
 
 from whatyouread.data.batch import LONG
 from whatyouread.data.token_files import TokenFile
@@ -19,6 +20,7 @@ from whatyouread.masks.chunks import find_chunks
 from whatyouread.masks.controls import CONTROLS
 from whatyouread.masks.mask_files import MaskFile
 from whatyouread.models.inference import Passes
+from whatyouread.models.levels import decided
 from whatyouread.support.parts import WHOLE, Part
 from whatyouread.support.progress import progress
 
@@ -40,14 +42,30 @@ class MaskedSequences:
 
         mask: float32 (n, longest), of all sequences.
         """
-        return self.passes.predict(self.file, mask, self.rows)
+        return self.said(mask)[0]
+
+    def said(self, mask: np.ndarray) -> tuple[np.ndarray, dict[int, np.ndarray]]:
+        """The same, with the probabilities that `Passes.answers` gives."""
+        return self.passes.answers(self.file, mask, self.rows)
 
     def predict_chunks(self, mask: np.ndarray, relevant: bool) -> np.ndarray:
-        """The classes with the highest probability averaged over chunks, int64 (rows, ranks).
+        """The classes that the probabilities averaged over chunks decide for, int64 (rows, ranks).
 
         A sequence without such a chunk gets -1.
         """
+        return self.said_of_chunks(mask, relevant)[0]
+
+    def said_of_chunks(
+        self, mask: np.ndarray, relevant: bool
+    ) -> tuple[np.ndarray, dict[int, np.ndarray]]:
+        """The same, with these probabilities as in `said`; NaN for a sequence without such a chunk."""
         result = np.full((len(self.rows), len(self.file.ranks)), -1)
+        levels = self.passes.explanandum.levels
+        said = {
+            i: np.full((len(self.rows), level.classes), np.nan, np.float32)
+            for i, level in enumerate(levels)
+            if not level.of_one
+        }
         for start in range(0, len(self.rows), CHUNK_BLOCK):
             rows = self.rows[start : start + CHUNK_BLOCK]
             batch = self.file.batch(rows)
@@ -57,25 +75,30 @@ class MaskedSequences:
             tokens = self.passes.batch_size * min(int(batch.lengths.max()), LONG)
             probabilities = classify_chunks(self.passes, batch.ids, chunks, tokens)
             # averaged probabilities are not logits, so `levels.decisions` does not apply
-            classes = np.stack([p.argmax(1) for p in probabilities], axis=1)
+            classes = decided(levels, [torch.from_numpy(p) for p in probabilities]).numpy()
             found = np.bincount(chunks.sequence, minlength=len(rows)) > 0
             result[start : start + len(rows)] = np.where(found[:, None], classes, -1)
-        return result
+            for i, values in said.items():
+                values[start : start + len(rows)] = probabilities[i]
+        return result, said
 
-    def answer(self, case: Case, mask: np.ndarray) -> np.ndarray:
-        """The predicted classes in one case, int64 (rows, ranks).
+    def answer(self, case: Case, mask: np.ndarray) -> tuple[np.ndarray, dict[int, np.ndarray]]:
+        """The predicted classes in one case, int64 (rows, ranks), and as `Passes.answers` probabilities.
 
         mask: float32 (n, longest), for the case's choice of classes, with its control applied.
         """
         if case.condition == "explanandum":
-            return self.masks.classes["predicted"][self.rows]
+            said = {}
+            if any(kind.further for kind in self.file.kinds):
+                said = self.said(np.ones(mask.shape, np.float32))[1]
+            return self.masks.classes["predicted"][self.rows], said
         if case.condition in CHUNK_CONDITIONS:
-            return self.predict_chunks(mask, CHUNK_CONDITIONS[case.condition])
-        return self.predict(MASK_CONDITIONS[case.condition](mask))
+            return self.said_of_chunks(mask, CHUNK_CONDITIONS[case.condition])
+        return self.said(MASK_CONDITIONS[case.condition](mask))
 
     def answers(self, cases: Iterable[Case] = CASES) -> Predictions:
         """The predicted classes in each case."""
-        made, cases = {}, list(cases)
+        made, said, cases = {}, {}, list(cases)
         masks = self.masks
         last, mask = None, None
         total = len(cases) * len(self.rows)
@@ -86,9 +109,9 @@ class MaskedSequences:
                     if case.control in CONTROLS:
                         control = CONTROLS[case.control]
                         mask = control(mask, masks.content, masks.keys, self.seed)
-                made[case] = self.answer(case, mask)
+                made[case], said[case] = self.answer(case, mask)
                 bar.update(len(self.rows))
         return Predictions(
             self.file.ids.take(self.rows), self.file.keys[self.rows], self.file.ranks,
-            self.file.labels[self.rows], made,
+            self.file.labels[self.rows], made, self.file.kinds, said,
         )  # fmt: skip

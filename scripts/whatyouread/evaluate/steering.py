@@ -6,14 +6,17 @@ share of kept tokens. The steering rate is how often the classifier then predict
 accuracy is the accuracy with masks for the predicted classes, minus the steering rate. At each rank,
 only sequences whose other class is wrong at that rank count (`choices.wrong_at`), and of all measures
 only sequences with a label there. A mask that does not depend on a class cannot steer. All numbers are
-shares of the sequences, in per cent.
+shares of the sequences, in per cent. Where a sequence has a set of classes, a share is the mean F1 of the
+set that the classifier says and the one that is asked for, and for leakage each set is a class.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import partial
 
 import numpy as np
 import pandas as pd
 
+from whatyouread.data.kinds import Single, all_single
 from whatyouread.data.token_files import TokenFile
 from whatyouread.evaluate.leakage import label_leakage, mask_features
 from whatyouread.masks.choices import OTHERS, UNCOUNTED, wrong_at
@@ -31,12 +34,23 @@ MOVED = ("shuffled", "shifted", "other_sequence")
 LEAK_PERCENT = 10
 
 
-def hits(said: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Whether the classifier says the true class, 1 or 0, NaN without a label: float64 (n, ranks).
+def hits(
+    said: np.ndarray,
+    asked: np.ndarray,
+    counted: np.ndarray | None = None,
+    kinds: Sequence[Single] | None = None,
+) -> np.ndarray:
+    """Whether the classifier says what is asked for, 1 or 0, NaN where that does not count, (n, ranks).
 
-    said, labels: int64 (n, ranks).
+    Returns float64. said, asked: int64 (n, ranks), labels or other classes, whose meaning `kinds` says
+    (`data.kinds`): of sets of classes it is their F1, between 0 and 1. counted: bool (n, ranks); by
+    default where no label is missing.
     """
-    return np.where(labels != UNCOUNTED, said == labels, np.nan)
+    counted = asked != UNCOUNTED if counted is None else counted
+    kinds = all_single(range(asked.shape[1])) if kinds is None else kinds
+    columns = zip(kinds, said.T, asked.T, strict=True)
+    agreed = [kind.agreement(own, wanted) for kind, own, wanted in columns]
+    return np.where(counted, np.stack(agreed, 1), np.nan)
 
 
 def net_hits(right: np.ndarray, steered: np.ndarray) -> np.ndarray:
@@ -81,25 +95,27 @@ class Steering:
         `leakage`, how much the places of the kept tokens alone reveal about the label.
         """
         own, labels = self.methods[method], self.file.labels
-        kept = [hits(said, labels) for said in self.said(own.scores[COMBINED], keep_mask)]
-        yield from (("kept", "none", p, right) for p, right in zip(PERCENTS, kept, strict=True))
+        right = partial(hits, asked=labels, kinds=self.file.kinds)
+        kept = [right(said) for said in self.said(own.scores[COMBINED], keep_mask)]
+        yield from (("kept", "none", p, values) for p, values in zip(PERCENTS, kept, strict=True))
         for percent, said in zip(
             PERCENTS, self.said(own.scores[COMBINED], remove_mask), strict=True
         ):
-            yield "removed", "none", percent, hits(said, labels)
+            yield "removed", "none", percent, right(said)
         for control in MOVED:
             moved = CONTROLS[control](own.scores[COMBINED], self.content, self.file.keys, self.seed)
             for measure, action in (("kept", keep_mask), ("removed", remove_mask)):
                 for percent, said in zip(PERCENTS, self.said(moved, action), strict=True):
-                    yield measure, control, percent, hits(said, labels)
+                    yield measure, control, percent, right(said)
         for other in OTHERS:
             asked = getattr(own, other)
-            for percent, right, said in zip(
+            counted = wrong_at(asked, labels, self.file.kinds)
+            for percent, values, said in zip(
                 PERCENTS, kept, self.said(own.scores[other], keep_mask), strict=True
             ):
-                steered = np.where(wrong_at(asked, labels), said == asked, np.nan)
+                steered = hits(said, asked, counted, self.file.kinds)
                 yield f"steered_{other}", "none", percent, steered
-                yield f"net_{other}", "none", percent, net_hits(right, steered)
+                yield f"net_{other}", "none", percent, net_hits(values, steered)
         leaked, chance = zip(*self.leakage(own.scores[COMBINED]), strict=True)
         yield "leakage", "none", LEAK_PERCENT, np.stack(leaked, axis=1)
         yield "leakage", "chance", LEAK_PERCENT, np.stack(chance, axis=1)

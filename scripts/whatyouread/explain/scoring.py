@@ -34,7 +34,7 @@ class Block:
     covers, in the order of reading; masks: float16, the target mask of each, NaN where a special token
     stands in the text itself. probabilities: float32
     (n, classes), those of all levels side by side. asked: int32 (n, levels), the classes that chose the
-    masks.
+    masks; int64 where these are sets of classes (`data.kinds`).
     """
 
     windows: Windows
@@ -65,7 +65,10 @@ class Scorer:
         lengths = np.diff(offsets)
         masks = np.zeros(len(ids), np.float16)
         made = np.zeros((len(windows), sum(explanandum.class_counts)), np.float32)
-        asked = np.zeros((len(windows), len(explanandum.levels)), np.int32)
+        of_sets = not all(level.of_one for level in explanandum.levels)
+        asked = np.zeros((len(windows), len(explanandum.levels)), np.int64 if of_sets else np.int32)
+        levels = zip(explanandum.levels, self.asked, strict=True)
+        alone = torch.stack([level.alone(one.clamp(min=0)) for level, one in levels])
         for rows in batches_by_length(lengths, self.passes.batch_size):
             batch = Batch.of(
                 padded(ids, offsets[:-1][rows], lengths[rows], self.tokenizer.pad),
@@ -76,7 +79,7 @@ class Scorer:
             with self.passes.autocast():
                 states, logits = read(explanandum, batch)
             found = explanandum.predictions(logits)
-            classes = torch.where(self.asked >= 0, self.asked, found)
+            classes = torch.where(self.asked >= 0, alone, found)
             with self.passes.autocast():
                 columns = self.explainer.class_masks(batch.with_states(states), classes[:, None])
             values = target_mask(columns.float())[:, :, 0].half().cpu().numpy()

@@ -1,7 +1,7 @@
 """Tables of an explained sample: predictions of sequences and windows, and the masks of windows."""
 
 import csv
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -45,8 +45,10 @@ def write_predictions(
 ) -> None:
     """Write `predictions.tsv`: for each sequence a row of its own, then one for each of its windows.
 
-    `start` and `end` are 0-based and half-open. `LEVEL_second` is the runner-up. `strand` and `offset` are
-    there where windows have them.
+    `start` and `end` are 0-based and half-open. `LEVEL_second` is the runner-up. Of a level at which several
+    classes may hold, `LEVEL` is the most probable one, `LEVEL_held` all that hold, and
+    `LEVEL_probability_CLASS` the probability of each. `strand` and `offset` are there where windows have
+    them.
     """
     lengths, said = records.lengths, status(records, whole)
     names = np.array([*records.names, ""], object)
@@ -68,10 +70,17 @@ def write_predictions(
                 columns[f"{level.name}{ending}_probability"] = predictions.probabilities[
                     :, i, place
                 ]
+            if i not in predictions.each:
+                continue
+            sets, place = np.unique(predictions.sets[i], return_inverse=True)
+            own = [level.called(number) if number >= 0 else "" for number in sets.tolist()]
+            columns[f"{level.name}_held"] = np.array([*own, ""], object)[place]
+            for number, name in enumerate(level.names):
+                columns[f"{level.name}_probability_{name}"] = predictions.each[i][:, number]
         return pd.DataFrame(columns)
 
     def of_whole(rows: np.ndarray) -> pd.DataFrame:
-        own = Predictions(whole.classes[rows], whole.probabilities[rows], whole.windows[rows])
+        own = whole.take(rows)
         return frame(rows, "sequence", 0, lengths[rows], "", "", own.windows, said[rows], own)
 
     with atomic(path) as temporary, open(temporary, "w", encoding="utf-8", newline="") as stream:
@@ -104,10 +113,10 @@ def write_predictions(
         write(of_whole(np.arange(done, len(records))))
 
 
-def coded(codes: np.ndarray, words: Sequence[str]) -> pa.DictionaryArray:
-    """Words by their numbers, int (n,), as a column that holds each word once."""
+def coded(codes: np.ndarray, called: Callable[[int], str]) -> pa.DictionaryArray:
+    """What numbers are called, int (n,), as a column that holds each word once."""
     used, place = np.unique(codes, return_inverse=True)
-    own = pa.array([words[code] for code in used], pa.string())
+    own = pa.array([called(code) for code in used.tolist()], pa.string())
     return pa.DictionaryArray.from_arrays(pa.array(place, pa.int32()), own)
 
 
@@ -140,11 +149,11 @@ def write_masks(
             windows, ends = block.windows, pa.array(block.offsets, pa.int32())
             of = records.of(windows.start)
             columns = [
-                coded(of, records.names),
+                coded(of, records.names.__getitem__),
                 *map(pa.array, records.within(windows.start, windows.stop)),
-                coded(windows.strand, STRAND_SIGNS.tolist()),
+                coded(windows.strand, STRAND_SIGNS.tolist().__getitem__),
                 pa.array(windows.offset, pa.int8()),
-                *(coded(block.asked[:, i], level.names) for i, level in enumerate(levels)),
+                *(coded(block.asked[:, i], level.called) for i, level in enumerate(levels)),
                 pa.ListArray.from_arrays(ends, pa.array(block.widths)),
                 pa.ListArray.from_arrays(ends, pa.array(block.masks)),
             ]

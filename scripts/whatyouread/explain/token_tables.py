@@ -130,9 +130,9 @@ def write_token_masks(path: Path, sample: Sample) -> None:
             tokens = line[ranges(windows.start - first, windows.stop - first)]
             flat = (tokens["start"], tokens["end"], tokens["id"], block.masks)
             columns = [
-                coded(records.of(windows.start), records.names),
+                coded(records.of(windows.start), records.names.__getitem__),
                 *map(pa.array, records.within(windows.start, windows.stop)),
-                *(coded(block.asked[:, i], level.names) for i, level in enumerate(levels)),
+                *(coded(block.asked[:, i], level.called) for i, level in enumerate(levels)),
                 *(pa.ListArray.from_arrays(edges, pa.array(values)) for values in flat),
             ]
             writer.write_table(pa.Table.from_arrays(columns, schema=schema), row_group_size=8192)

@@ -39,7 +39,9 @@ def generate_masks(
     lineages, wanted = class_lineages(file.labels, file.path), part.rows(len(file))
     with (
         atomic(path) as temporary,
-        pq.ParquetWriter(temporary, mask_schema(file.ranks), compression="zstd") as writer,
+        pq.ParquetWriter(
+            temporary, mask_schema(file.ranks, file.kinds), compression="zstd"
+        ) as writer,
         progress("masks", len(wanted), "sequences") as bar,
     ):
         for start in range(0, len(wanted), BLOCK):
@@ -54,8 +56,9 @@ def generate_masks(
                     states, logits = read(explanandum, batch)
                 classes[1, places] = explanandum.predictions(logits).cpu().numpy()
                 classes[2, places] = wrong_classes(
-                    classes[0, places], classes[1, places], file.keys[rows[places]], seed, lineages
-                )
+                    classes[0, places], classes[1, places], file.keys[rows[places]], seed, lineages,
+                    file.kinds[-1],
+                )  # fmt: skip
                 sets = torch.from_numpy(classes[:, places].swapaxes(0, 1)).to(device)
                 with passes.autocast():
                     made = explainer.class_masks(batch.with_states(states), sets)

@@ -30,18 +30,21 @@ class Masks(NamedTuple):
     """The masks that enter the objective.
 
     target and non_target: m and n, float (batch, length); own: the masks s_c of the sequence's
-    classes, float (batch, length, levels), 0 at a level without a label.
+    classes, float (batch, length, levels), 0 at a level without a label. known: bool (batch, levels), which
+    of these there are; None for those of the levels with a label. Where a sequence has sets of classes, own
+    and known have a column for each class instead, and known says which classes it has.
     """
 
     target: Tensor
     non_target: Tensor
     own: Tensor
+    known: Tensor | None = None
 
 
 def classification_loss(
     levels: Sequence[HeadLevel], logits: tuple[Tensor, ...], labels: Tensor
 ) -> Tensor:
-    """L_c: the cross-entropy of F(x ⊙ m), summed over the levels at which the sequence has a label.
+    """L_c: the loss of F(x ⊙ m), the cross-entropy, summed over the levels with a label.
 
     logits: (batch, classes) per level; labels: int64 (batch, levels), -1 where one is missing.
     """
@@ -92,7 +95,8 @@ def area_loss(
 ) -> Tensor:
     """L_a: A(m) + A(n) + the mean of B(s_c) over the sequence's classes c.
 
-    known: bool (batch, levels), the levels at which the sequence has a class, all by default.
+    known: bool (batch, levels), the levels at which the sequence has a class, all by default; as
+    `Masks.known`.
     """
     bounds = bounding(masks.own, valid, min_area, max_area)
     bounds = bounds.mean(-1) if known is None else mean_over(bounds, known)
@@ -125,7 +129,8 @@ def explainer_loss(
     known = labels != UNCOUNTED
     classification = classification_loss(levels, logits_masked, labels)
     entropy = entropy_loss(levels, logits_inverted, constants.entropy == "normalised", known)
-    areas = area_loss(masks, valid, constants.min_area, constants.max_area, known)
+    own = known if masks.known is None else masks.known
+    areas = area_loss(masks, valid, constants.min_area, constants.max_area, own)
     variation = total_variation(masks.target, valid) + total_variation(masks.non_target, valid)
     total = (
         classification

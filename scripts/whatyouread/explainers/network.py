@@ -9,7 +9,8 @@ from whatyouread.data.tokenizers import find_tokenizer
 from whatyouread.explainers.gate import gate, smoothed
 from whatyouread.masks.gate_settings import GateSettings
 from whatyouread.models.explanandum import Explanandum
-from whatyouread.models.mask_operator import read
+from whatyouread.models.levels import head_levels, several
+from whatyouread.models.mask_operator import own_and_other_masks, own_and_other_set_masks, read
 from whatyouread.models.precision import widest, without_autocast
 from whatyouread.support.cli import UserError
 
@@ -28,6 +29,8 @@ class Explainer(nn.Module):
     gated: whether masks come from the scores by `gate`, as its settings (the attribute `gate`) say; else
     by the paper's plain sigmoid.
     tokenizer: the name of the tokenizer that made the ids.
+    kinds: level -> kind, of those that are not `single`. At one of sets of classes, s_c of a set is the
+    maximum over the masks of its classes, and of a set without a class 0.
     """
 
     def __init__(
@@ -40,6 +43,7 @@ class Explainer(nn.Module):
         reads: int = 0,
         gated: bool = False,
         tokenizer: str = "six_mers",
+        kinds: dict[str, str] | None = None,
     ):
         super().__init__()
         if target not in TARGETS:
@@ -54,6 +58,10 @@ class Explainer(nn.Module):
             "gated": gated,
             "tokenizer": tokenizer,
         }
+        if kinds := several(kinds):
+            self.config["kinds"] = kinds
+        self.levels = head_levels(classes, kinds)
+        self.of_sets = not all(level.of_one for level in self.levels)
         self.target, self.reads, self.gated, self.gate = target, reads, gated, GateSettings()
         counts = torch.tensor(list(classes.values()))
         columns = int(counts.sum()) if target == "class" else 1
@@ -105,6 +113,24 @@ class Explainer(nn.Module):
         columns = 0 if self.target == "sequence" else classes + self.first_column
         return torch.where(classes < 0, classes, columns)
 
+    def _held(self, answers: Tensor) -> list[Tensor]:
+        """For each level the classes that answers hold, bool (..., classes); int64 (..., levels)."""
+        columns = zip(self.levels, answers.unbind(-1), strict=True)
+        return [level.held(one) for level, one in columns]
+
+    def own_and_others(self, batch: Batch, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """s_c and n of `mask_operator.own_and_other_masks`, and which of the s_c there are.
+
+        labels: int64 (batch, levels), -1 where one is missing. The third is bool, a column for each s_c.
+        """
+        if not self.of_sets:
+            own, others = own_and_other_masks(self(batch), self.columns(labels), self.class_counts)
+            return own, others, labels >= 0
+        held = torch.cat(self._held(labels), 1)
+        sizes = torch.tensor(self.class_counts, device=labels.device)
+        counted = (labels >= 0).repeat_interleave(sizes, 1, output_size=sum(self.class_counts))
+        return *own_and_other_set_masks(self(batch), held, counted), held
+
     def inputs(self, batch: Batch) -> Tensor:
         """The input of the LSTM, (batch, length, embedding + reads)."""
         embeddings = self.embedding(batch.ids)
@@ -151,10 +177,19 @@ class Explainer(nn.Module):
         """The scores behind the masks of some classes; the other classes are not computed.
 
         classes: int64 (batch, sets, levels), numbered within each level, no label missing. Returns
-        float (batch, length, sets, levels).
+        float (batch, length, sets, levels). The score of a set of classes is the sum over them, as its
+        log-probability is.
         """
         if self.target == "sequence":
             return _for_all(self._dense(batch), classes)
+        if self.of_sets:
+            parts = zip(
+                self._dense(batch).split(self.class_counts, -1), self._held(classes), strict=True
+            )
+            return torch.stack(
+                [torch.einsum("blc,bsc->bls", part, held.to(part.dtype)) for part, held in parts],
+                -1,
+            )
         features = widest(self.features(batch))
         columns = self.columns(classes)
         with without_autocast(batch.device):
@@ -174,6 +209,13 @@ class Explainer(nn.Module):
         if self.target == "sequence":
             column = self._masks(self._dense(batch), batch, smooth)
             return _for_all(column, classes) * valid
+        if self.of_sets:
+            masks = self._masks(self._dense(batch), batch, smooth).split(self.class_counts, -1)
+            own = [
+                torch.where(held.unsqueeze(1), part.unsqueeze(2), 0).amax(-1)
+                for part, held in zip(masks, self._held(classes), strict=True)
+            ]
+            return torch.stack(own, -1) * valid
         scores = self.class_scores(batch, classes.clamp(min=0))
         return self._masks(scores.flatten(2), batch, smooth).view(scores.shape) * valid
 

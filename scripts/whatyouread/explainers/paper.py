@@ -9,13 +9,11 @@ from whatyouread.data.batch import Batch
 from whatyouread.explainers.losses import Loss, Masks, explainer_loss
 from whatyouread.explainers.network import Explainer
 from whatyouread.explainers.objective import NetworkSettings, Objective
-from whatyouread.masks.choices import UNCOUNTED
 from whatyouread.models.explanandum import Explanandum
 from whatyouread.models.mask_operator import (
     inverted,
     masked_logits,
     mean_mask,
-    own_and_other_masks,
     target_mask,
 )
 from whatyouread.support.cli import UserError
@@ -46,12 +44,9 @@ class Settings:
 
     def masks(self, explainer: Explainer, batch: Batch, labels: Tensor) -> Masks:
         """The masks that enter the objective; labels: int64 (batch, levels), -1 where one is missing."""
-        own, others = own_and_other_masks(
-            explainer(batch), explainer.columns(labels), explainer.class_counts
-        )
-        if self.target_mask == "mean":
-            return Masks(mean_mask(own, labels != UNCOUNTED), others, own)
-        return Masks(target_mask(own), others, own)
+        own, others, known = explainer.own_and_others(batch, labels)
+        made = mean_mask(own, known) if self.target_mask == "mean" else target_mask(own)
+        return Masks(made, others, own, known)
 
     def loss(self, explanandum: Explanandum, batch: Batch, labels: Tensor, masks: Masks) -> Loss:
         """The loss of given masks per sequence; one batch holds both passes of the Explanandum."""
@@ -73,7 +68,8 @@ class PaperObjective(Objective):
     @classmethod
     def make_explainer(cls, settings, network: NetworkSettings, explanandum):
         classes, tokenizer = explanandum.config["classes"], explanandum.tokenizer.name
-        return Explainer(classes, *network, tokenizer=tokenizer)
+        kinds = explanandum.config.get("kinds")
+        return Explainer(classes, *network, tokenizer=tokenizer, kinds=kinds)
 
     def forward(self, batch, labels):
         labels = self.classes(batch, labels)

@@ -83,10 +83,11 @@ def load_explainer(folder: str | Path, classifier: str | Path | None = None) -> 
     explanandum = load_model(Explanandum, place)
     levels = levels_of(folder / CLASSES, explanandum.config["classes"])
     explainer = _load(folder, explanandum).eval()
-    if explainer.config["classes"] != explanandum.config["classes"]:
-        raise UserError(
-            f"{folder / 'config.json'} has other classes than the classifier in {place}"
-        )
+    for key in ("classes", "kinds"):
+        if explainer.config.get(key) != explanandum.config.get(key):
+            raise UserError(
+                f"{folder / 'config.json'} has other {key} than the classifier in {place}"
+            )
     names = {"classifier": explanandum.tokenizer.name, NAME: record.tokenizer}
     for source, name in names.items():
         if name != explainer.tokenizer.name:

@@ -11,6 +11,7 @@ from whatyouread.data.batch import Batch
 from whatyouread.explainers.losses import correlation_loss
 from whatyouread.explainers.network import Explainer
 from whatyouread.explainers.objective import NetworkSettings, Objective
+from whatyouread.models.levels import HeadLevel
 from whatyouread.models.mask_operator import read
 from whatyouread.models.occlusion import (
     draw_occlusions,
@@ -38,9 +39,10 @@ class SharpObjective(Objective):
     Each sequence gets a random occlusion. The gradient under it is the evidence, and the scores should
     correlate with it. With one mask per sequence, the evidence is that for the predicted classes of all
     levels together. With one mask per class, it is that for one class of a randomly drawn level: half
-    the time the predicted class, half the time any class. A level with one class has no evidence and
-    is not drawn. The draws average out over many sequences. Labels play no part: the classes are the
-    classifier's own, and a sequence whose label is missing teaches as much as another.
+    the time the predicted class, half the time any class; at a level of sets of classes the predicted set,
+    whose scores are summed, or any class alone. A level with one class that every sequence has shows no
+    evidence and is not drawn. The draws average out over many sequences. Labels play no part: the classes
+    are the classifier's own, and a sequence whose label is missing teaches as much as another.
 
     In training they differ from step to step. In validation they follow from seed and sequence, so
     that neither the epoch nor the batch nor the number of processes changes the validation loss.
@@ -54,7 +56,7 @@ class SharpObjective(Objective):
         return Explainer(
             explanandum.config["classes"], size, network.hidden_size, network.layers,
             settings.target, size if settings.reads == "hidden" else 0, True,
-            explanandum.tokenizer.name,
+            explanandum.tokenizer.name, explanandum.config.get("kinds"),
         ).start_from(explanandum)  # fmt: skip
 
     def forward(self, batch, labels):
@@ -89,7 +91,9 @@ class SharpObjective(Objective):
             return predicted, torch.ones_like(predicted, dtype=torch.bool)
         (batch, levels), device = predicted.shape, predicted.device
         counts = self.explanandum_on(device).class_counts
-        useful = [i for i, count in enumerate(counts) if count > 1] or list(range(levels))
+        useful = [
+            i for i, level in enumerate(self._levels) if level.classes > 1 or not level.of_one
+        ] or list(range(levels))
         if keys is None:
             any_class, own = (torch.rand(batch, n, device=device) for n in (levels, 1))
             place = torch.randint(len(useful), (batch, 1), device=device)
@@ -102,8 +106,24 @@ class SharpObjective(Objective):
         any_class = torch.stack(
             [x * n for x, n in zip(any_class.unbind(1), counts, strict=True)], 1
         )
-        asked = torch.where(own < 0.5, predicted, any_class.long())
+        # nothing speaks for a set without a class, as there is no mask for it
+        own = (own < 0.5) & self._holds(predicted)
+        asked = torch.where(own, predicted, self._alone(any_class.long()))
         return asked, torch.arange(levels, device=device) == option(useful, place)
+
+    @property
+    def _levels(self) -> list[HeadLevel]:
+        return self._frozen[0].levels
+
+    def _holds(self, answers: Tensor) -> Tensor:
+        """Whether each answer holds a class, bool (batch, levels)."""
+        columns = zip(self._levels, answers.unbind(1), strict=True)
+        return torch.stack([level.holds(one) for level, one in columns], 1)
+
+    def _alone(self, classes: Tensor) -> Tensor:
+        """The answers that hold one class each; classes: int64 (batch, levels)."""
+        columns = zip(self._levels, classes.unbind(1), strict=True)
+        return torch.stack([level.alone(one) for level, one in columns], 1)
 
     def summarize(self, values, labels):
         """The mean correlation of scores and evidence on the validation sequences."""

@@ -6,8 +6,11 @@ there (`wrong_at`). Where a rank has one class only, there is none. Where a sequ
 knows what is wrong, and it does not count either.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
+from whatyouread.data.kinds import SINGLE, Single, all_single
 from whatyouread.support.cli import UserError, log
 from whatyouread.support.keyed_random import draw
 
@@ -43,25 +46,42 @@ def scored(truth: np.ndarray, ranks: list[str]) -> dict[str, int]:
     return {f"sequences_{rank}": count for rank, count in zip(ranks, counts, strict=True)}
 
 
-def wrong_at(asked: np.ndarray, labels: np.ndarray) -> np.ndarray:
+def wrong_at(
+    asked: np.ndarray, labels: np.ndarray, kinds: Sequence[Single] | None = None
+) -> np.ndarray:
     """Whether the classes that chose a mask are wrong, bool (n, ranks), for each rank by itself.
 
-    asked, labels: int64 (n, ranks). Not where the label is missing.
+    asked, labels: int64 (n, ranks), whose meaning `kinds` says (`data.kinds`; all `single` by default). Not
+    where the label is missing. A set of classes is wrong where it shares none with the labels.
     """
-    return (asked != labels) & (labels != UNCOUNTED)
+    kinds = all_single(range(labels.shape[1])) if kinds is None else kinds
+    columns = zip(kinds, asked.T, labels.T, strict=True)
+    made = [kind.wrong(own, label) for kind, own, label in columns]
+    return np.stack(made, 1) if made else np.zeros(labels.shape, bool)
 
 
-def where_wrong(classes: np.ndarray, asked: np.ndarray, labels: np.ndarray) -> np.ndarray:
+def where_wrong(
+    classes: np.ndarray,
+    asked: np.ndarray,
+    labels: np.ndarray,
+    kinds: Sequence[Single] | None = None,
+) -> np.ndarray:
     """The classes that predictions are compared with, `UNCOUNTED` where `asked` is not wrong.
 
     classes: int64 (n, ranks), `labels` or `asked`, whichever is looked for in the predictions.
     """
-    return np.where(wrong_at(asked, labels), classes, UNCOUNTED)
+    return np.where(wrong_at(asked, labels, kinds), classes, UNCOUNTED)
 
 
-def warn_of_none_wrong(asked: np.ndarray, labels: np.ndarray, ranks: list[str], cells: str) -> None:
+def warn_of_none_wrong(
+    asked: np.ndarray,
+    labels: np.ndarray,
+    ranks: list[str],
+    cells: str,
+    kinds: Sequence[Single] | None = None,
+) -> None:
     """Say at which ranks no sequence has a wrong class, so that `cells` are empty there."""
-    for rank, wrong in zip(ranks, wrong_at(asked, labels).T, strict=True):
+    for rank, wrong in zip(ranks, wrong_at(asked, labels, kinds).T, strict=True):
         if not wrong.any():
             log.warning(
                 "%s: no sequence was given a wrong class at this rank, which may have one class only"
@@ -71,16 +91,24 @@ def warn_of_none_wrong(asked: np.ndarray, labels: np.ndarray, ranks: list[str], 
 
 
 def wrong_classes(labels: np.ndarray, predicted: np.ndarray, keys: np.ndarray, seed: int,
-                  lineages: np.ndarray) -> np.ndarray:  # fmt: skip
+                  lineages: np.ndarray, kind: Single = SINGLE) -> np.ndarray:  # fmt: skip
     """Draw classes of another lineage for each sequence, int64 (n, ranks).
 
     labels, predicted: int64 (n, ranks); lineages: of `class_lineages`. At the lowest rank the result
     differs from the label and, if there are at least three classes, from the prediction; where the label
     is missing, from the prediction. All classes of a sequence are those of one lineage.
+
+    kind: of the lowest rank. Of sets of classes the result is one of those that some sequence has, and
+    shares no class with the label and the prediction, where there is one; else none with the label; else it
+    differs, and is not counted as wrong.
     """
     lowest = lineages[:, -1]
     if len(np.unique(lowest)) < 2:
         raise UserError("there is one class only at the lowest rank: no wrong class can be drawn")
+    allowed = kind.allowed(lowest, [_label_or_prediction(labels, predicted), predicted[:, -1]])
+    if allowed is not None:
+        place = (draw(seed, "wrong class", keys, 0) * allowed.sum(1)).astype(np.int64)
+        return lineages[(allowed.cumsum(1) > place[:, None]).argmax(1)]
     avoid = [_label_or_prediction(labels, predicted)] + (
         [predicted[:, -1]] if len(np.unique(lowest)) > 2 else []
     )
@@ -95,19 +123,27 @@ def wrong_classes(labels: np.ndarray, predicted: np.ndarray, keys: np.ndarray, s
 
 
 def runner_up_classes(
-    labels: np.ndarray, predicted: np.ndarray, logits: np.ndarray, lineages: np.ndarray
+    labels: np.ndarray,
+    predicted: np.ndarray,
+    logits: np.ndarray,
+    lineages: np.ndarray,
+    kind: Single = SINGLE,
 ) -> np.ndarray:
     """The most probable classes of another lineage than the label's and the prediction's.
 
     labels, predicted: int64 (n, ranks); logits: float (n, classes of the lowest rank); lineages: of
     `class_lineages`. With only two classes, the result is the class other than the label, or than the
     prediction where the label is missing. Returns int64 (n, ranks); all classes of a sequence are those
-    of one lineage, the first that has its lowest class.
+    of one lineage, the first that has its lowest class. kind: of the lowest rank; of sets of classes the
+    most probable one of those that `wrong_classes` may draw.
     """
     lowest = lineages[:, -1]
     if len(np.unique(lowest)) < 2:
         raise UserError("there is one class only at the lowest rank: there is no runner-up")
-    score = logits[:, lowest].astype(np.float64)
+    score = kind.lineage_scores(logits, lowest)
+    allowed = kind.allowed(lowest, [_label_or_prediction(labels, predicted), predicted[:, -1]])
+    if allowed is not None:
+        return lineages[np.where(allowed, score, -np.inf).argmax(1)]
     if len(np.unique(lowest)) > 2:
         score[lowest == predicted[:, -1:]] = -np.inf
     score[lowest == _label_or_prediction(labels, predicted)[:, None]] = -np.inf

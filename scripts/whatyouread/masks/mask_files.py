@@ -6,14 +6,15 @@ true for tokens that are neither special nor padding; and the target mask for ea
 classes, a list of float16 with one value per token, including special tokens.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from whatyouread.data.token_files import TokenFile
+from whatyouread.data.kinds import Single, kinds_of
+from whatyouread.data.token_files import TokenFile, label_fields
 from whatyouread.masks.choices import CHOICES, column
 from whatyouread.support.cli import UserError
 from whatyouread.support.files import parquet_errors, read_parquet
@@ -21,10 +22,11 @@ from whatyouread.support.files import parquet_errors, read_parquet
 _BLOCK = 8192  # sequences in memory at once
 
 
-def mask_schema(ranks: list[str]) -> pa.Schema:
-    """The columns of a mask file."""
-    columns = [("id", pa.string()), ("key", pa.uint64())]
-    columns += [(column(choice, rank), pa.int32()) for choice in CHOICES for rank in ranks]
+def mask_schema(ranks: list[str], kinds: Sequence[Single] | None = None) -> pa.Schema:
+    """The columns of a mask file; kinds: of the ranks (`data.kinds`), all `single` by default."""
+    columns = [pa.field("id", pa.string()), pa.field("key", pa.uint64())]
+    for choice in CHOICES:
+        columns += label_fields([column(choice, rank) for rank in ranks], kinds)
     columns.append(("content", pa.list_(pa.bool_())))
     return pa.schema([*columns, *((f"mask_{c}", pa.list_(pa.float16())) for c in CHOICES)])
 
@@ -38,9 +40,13 @@ def mask_rows(
     """
     lengths = file.lengths[rows]
     arrays = [file.ids.take(pa.array(rows)).combine_chunks(), pa.array(file.keys[rows])]
-    arrays += [pa.array(column, pa.int32()) for choice in classes for column in choice.T]
+    schema = mask_schema(file.ranks, file.kinds)
+    numbers = [column for choice in classes for column in choice.T]
+    arrays += [
+        pa.array(own, schema.field(place).type) for place, own in enumerate(numbers, len(arrays))
+    ]
     arrays += [lists(values, lengths) for values in (content, *masks)]
-    return pa.RecordBatch.from_arrays(arrays, schema=mask_schema(file.ranks))
+    return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
 def lists(values: np.ndarray, lengths: np.ndarray) -> pa.ListArray:
@@ -60,15 +66,17 @@ def matrix(column: pa.ListArray, kind: type) -> tuple[np.ndarray, np.ndarray]:
 
 
 class MaskFile:
-    """The masks of one Parquet file: `ids`, `keys`, `lengths`, `content`, `classes` and `masks`.
+    """The masks of one Parquet file: `ids`, `keys`, `lengths`, `content`, `classes`, `kinds` and `masks`.
 
-    content: bool (n, longest); classes: choice -> int64 (n, ranks); masks: choice -> float32
-    (n, longest), zero at padding. Raises UserError if the file is damaged or has other ranks.
+    kinds: what the numbers of each rank mean (`data.kinds`). content: bool (n, longest); classes:
+    choice -> int64 (n, ranks); masks: choice -> float32 (n, longest), zero at padding.
+    Raises UserError if the file is damaged or has other ranks.
     """
 
     def __init__(self, path: str | Path, ranks: list[str]):
         table = read_parquet(path, mask_schema(ranks).names)
         self.ids, self.keys = table["id"], table["key"].to_numpy()
+        self.kinds = kinds_of(table.schema.field(column(CHOICES[0], rank)).type for rank in ranks)
         self.classes = {
             choice: np.stack(
                 [table[column(choice, rank)].to_numpy() for rank in ranks], axis=1

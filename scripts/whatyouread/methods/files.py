@@ -9,6 +9,7 @@ classes.
 """
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from whatyouread.data.kinds import Single
+from whatyouread.data.token_files import label_fields
 from whatyouread.masks.choices import OTHERS, column
 from whatyouread.masks.mask_files import lists, matrix
 from whatyouread.support.files import atomic, read_parquet
@@ -55,23 +58,30 @@ def score_names(ranks: list[str]) -> list[str]:
     return [*ranks, COMBINED, *OTHERS]
 
 
-def attribution_schema(ranks: list[str]) -> pa.Schema:
-    """The columns of an attributions file."""
-    columns = [("id", pa.string()), ("key", pa.uint64()), ("variant", pa.string())]
-    columns += [(column(choice, rank), pa.int32()) for choice in CLASSES for rank in ranks]
+def attribution_schema(ranks: list[str], kinds: Sequence[Single] | None = None) -> pa.Schema:
+    """The columns of an attributions file; kinds: of the ranks (`data.kinds`), all `single` by default."""
+    columns = [
+        pa.field(name, kind)
+        for name, kind in (("id", pa.string()), ("key", pa.uint64()), ("variant", pa.string()))
+    ]
+    for choice in CLASSES:
+        columns += label_fields([column(choice, rank) for rank in ranks], kinds)
     columns.append(("content", pa.list_(pa.bool_())))
     scores = [(f"score_{name}", pa.list_(pa.float32())) for name in score_names(ranks)]
     return pa.schema([*columns, *scores])
 
 
-def write_attributions(path: str | Path, ranks: list[str], variants: dict) -> None:
+def write_attributions(
+    path: str | Path, ranks: list[str], variants: dict, kinds: Sequence[Single] | None = None
+) -> None:
     """Write `variants`, a dict from names in `VARIANTS` to `Attributions`, atomically."""
-    schema = attribution_schema(ranks)
+    schema = attribution_schema(ranks, kinds)
     with atomic(path) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as out:
         for variant, made in variants.items():
             columns = [made.ids, pa.array(made.keys), pa.array([variant] * len(made), pa.string())]
             for choice in CLASSES:
-                columns += [pa.array(c, pa.int32()) for c in getattr(made, choice).T]
+                numbers = enumerate(getattr(made, choice).T, len(columns))
+                columns += [pa.array(own, schema.field(place).type) for place, own in numbers]
             columns.append(lists(made.content, made.lengths))
             columns += [lists(made.scores[name], made.lengths) for name in score_names(ranks)]
             out.write_table(pa.table(columns, schema=schema))

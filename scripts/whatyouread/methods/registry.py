@@ -137,9 +137,12 @@ class Attributor:
             logits = self.passes.logits(batch)
             predicted[rows] = self.passes.explanandum.predictions(logits).cpu().numpy()
             runner_up[rows] = runner_up_classes(
-                file.labels[rows], predicted[rows], logits[-1].float().cpu().numpy(), lineages
-            )
-        wrong = wrong_classes(file.labels, predicted, file.keys, self.seed, lineages)
+                file.labels[rows], predicted[rows], logits[-1].float().cpu().numpy(), lineages,
+                file.kinds[-1],
+            )  # fmt: skip
+        wrong = wrong_classes(
+            file.labels, predicted, file.keys, self.seed, lineages, file.kinds[-1]
+        )
         return {"predicted": predicted, "wrong": wrong, "runner_up": runner_up}
 
     def explain(

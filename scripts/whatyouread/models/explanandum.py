@@ -8,7 +8,7 @@ from whatyouread.data.batch import Batch
 from whatyouread.data.tokenizer import Tokenizer
 from whatyouread.data.tokenizers import find_tokenizer
 from whatyouread.models.adapters import find_adapter
-from whatyouread.models.levels import HeadLevel, decisions
+from whatyouread.models.levels import THRESHOLD, decisions, head_levels, several
 from whatyouread.models.mask_operator import masked_logits
 from whatyouread.models.precision import widest, without_autocast
 from whatyouread.support.cli import UserError
@@ -49,8 +49,9 @@ class Explanandum(nn.Module):
 
     backbone: a checked config.json. classes: level -> number of classes, in the order of the levels.
     pooling: "mean" over the tokens that are not padding (the paper), or "cls", the state of the first
-    token. tokenizer: the tokenizer that made the ids, or its name. head: of `HEADS`. The attribute
-    `folder` is where it was loaded from, if it was.
+    token. tokenizer: the tokenizer that made the ids, or its name. head: of `HEADS`. kinds: level -> kind,
+    of those that are not `single`; threshold: see `levels.HeadLevel`. The attribute `folder` is where it was
+    loaded from, if it was.
     """
 
     folder: Path | None = None
@@ -62,6 +63,8 @@ class Explanandum(nn.Module):
         pooling: str = "mean",
         tokenizer: str | Tokenizer = "six_mers",
         head: str = "linear",
+        kinds: dict[str, str] | None = None,
+        threshold: float = THRESHOLD,
     ):
         super().__init__()
         if pooling not in POOLINGS:
@@ -78,13 +81,19 @@ class Explanandum(nn.Module):
         }
         if head != "linear":  # files of linear heads stay as they were
             self.config["head"] = head
+        if not 0 < threshold < 1:
+            raise UserError(
+                f"explanandum.threshold is {threshold}: give a probability between 0 and 1"
+            )
+        if kinds := several(kinds):
+            self.config |= {"kinds": kinds, "threshold": threshold}
         rows = backbone.get("vocab_size", len(self.tokenizer))
         if len(self.tokenizer) > rows:
             raise UserError(
                 f"the tokenizer {self.tokenizer.name} makes {len(self.tokenizer)} tokens and the "
                 f"backbone knows {rows} (vocab_size): choose the backbone's own `tokenizer`"
             )
-        self.levels = [HeadLevel(name, count) for name, count in classes.items()]
+        self.levels = head_levels(classes, kinds, threshold)
         family = find_adapter(backbone)
         self.encoder = family.build(backbone)
         self.adapter = family(self.encoder)
@@ -102,6 +111,11 @@ class Explanandum(nn.Module):
     def class_counts(self) -> list[int]:
         """The number of classes of each level."""
         return [level.classes for level in self.levels]
+
+    @property
+    def kinds(self) -> list[str]:
+        """The kind of each level."""
+        return [level.kind for level in self.levels]
 
     def embed(self, ids: Tensor) -> Tensor:
         """int64 (batch, length) -> token embeddings (batch, length, hidden)."""
@@ -125,7 +139,7 @@ class Explanandum(nn.Module):
         return masked_logits(self, batch, mask)
 
     def predictions(self, logits: tuple[Tensor, ...]) -> Tensor:
-        """The predicted class at each level, int64 (batch, levels)."""
+        """The predicted answer at each level (`levels.decisions`), int64 (batch, levels)."""
         return decisions(self.levels, logits)
 
     def freeze(self) -> "Explanandum":

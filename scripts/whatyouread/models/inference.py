@@ -14,7 +14,7 @@ from whatyouread.data.batch import Batch, batches_by_length
 from whatyouread.data.token_files import TokenFile
 from whatyouread.models import gpu
 from whatyouread.models.explanandum import Explanandum
-from whatyouread.models.levels import class_log_probabilities, decisions
+from whatyouread.models.levels import class_log_probabilities, decisions, probabilities
 from whatyouread.models.mask_operator import masked_logits
 from whatyouread.support.cli import UserError, log
 from whatyouread.support.machine import no_compiler, note_batch
@@ -122,7 +122,30 @@ class Passes:
 
         mask: float32 (sequences of the file, longest); rows: as for `batches`.
         """
-        return self._of_all(file, mask, rows, np.int64, self._decided)
+        return self.answers(file, mask, rows)[0]
+
+    def answers(
+        self, file: TokenFile, mask: np.ndarray, rows: np.ndarray | None = None
+    ) -> tuple[np.ndarray, dict[int, np.ndarray]]:
+        """As `predict`, and the probabilities of the levels at which an answer is a set of classes.
+
+        The second: place of the level -> float32 (rows, classes); without such levels it is empty.
+        """
+        levels, n = self.explanandum.levels, len(file) if rows is None else len(rows)
+        said = {
+            i: np.empty((n, level.classes), np.float32)
+            for i, level in enumerate(levels)
+            if not level.of_one
+        }
+
+        def decided(logits, places):
+            if said:
+                of_each = probabilities(levels, logits)
+                for i, values in said.items():
+                    values[places] = of_each[i].float().cpu().numpy()
+            return decisions(levels, logits)
+
+        return self._of_all(file, mask, rows, np.int64, decided), said
 
     def log_probabilities(
         self, file: TokenFile, masks: Iterable[np.ndarray], classes: np.ndarray
@@ -138,9 +161,6 @@ class Passes:
             return class_log_probabilities(self.explanandum.levels, wide, given)[:, 0]
 
         return np.stack([self._of_all(file, mask, None, np.float64, of_classes) for mask in masks])
-
-    def _decided(self, logits, places):
-        return decisions(self.explanandum.levels, logits)
 
     def _of_all(self, file: TokenFile, mask: np.ndarray, rows, kind, answer) -> np.ndarray:
         rows = np.arange(len(file)) if rows is None else rows

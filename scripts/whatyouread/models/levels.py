@@ -1,19 +1,25 @@
 """Loss, probabilities and decision of a level, computed from the classifier's logits.
 
 A level is a taxonomic rank or another set of classes; one head of the classifier chooses from it. No
-other module calls softmax, or argmax of logits.
+other module calls softmax, or argmax of logits. The numbers of labels and decisions are those of
+`data.kinds`: of a class, or of a set of classes.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from whatyouread.data.levels import check_number
 from whatyouread.masks.choices import UNCOUNTED
 from whatyouread.models.precision import widest
+from whatyouread.support.cli import UserError
+
+THRESHOLD = 0.5
+"""The probability above which a class of a level of the kind `multiple` is held, where nothing is given."""
 
 
 class Single:
@@ -55,10 +61,20 @@ class Single:
             return negative
         return negative * classes / math.log(classes)
 
+    @classmethod
+    def answer_log_probabilities(cls, logits: Tensor, answers: Tensor) -> Tensor:
+        """The log-probability of some answers, float (batch, sets); answers: int64 (batch, sets)."""
+        return cls.log_probabilities(logits).gather(1, answers)
+
     @staticmethod
-    def decision(logits: Tensor) -> Tensor:
-        """The most probable class, int64 (batch,)."""
+    def decision(logits: Tensor, threshold: float = THRESHOLD) -> Tensor:
+        """The most probable class, int64 (batch,); a threshold means nothing here."""
         return logits.argmax(-1)
+
+    @staticmethod
+    def decided(probabilities: Tensor, threshold: float = THRESHOLD) -> Tensor:
+        """The same of probabilities, float (batch, classes), such as means over parts of a sequence."""
+        return probabilities.argmax(-1)
 
     @staticmethod
     def order(probabilities: Tensor) -> Tensor:
@@ -66,16 +82,138 @@ class Single:
         return probabilities.sort(dim=-1, descending=True, stable=True).indices
 
 
-KINDS = {"single": Single}
+class Multiple(Single):
+    """Any number of classes of the level are right, each by itself: sigmoid, binary cross-entropy.
+
+    logits: float (batch, classes); labels and answers are sets of classes (`data.kinds`), int64, -1 where
+    the label is missing. A decision holds the classes that are more probable than a threshold.
+    """
+
+    @staticmethod
+    def log_probabilities(logits):
+        return F.logsigmoid(widest(logits))
+
+    @staticmethod
+    def probabilities(logits):
+        return widest(logits).sigmoid()
+
+    @staticmethod
+    def loss(logits, labels):
+        """The binary cross-entropies of all classes, summed, float (batch,); 0 for a missing label.
+
+        That is minus the log-probability of the whole set, as the cross-entropy of one class is minus its
+        log-probability.
+        """
+        logits = widest(logits)
+        truth = members(labels, logits.shape[-1]).to(logits.dtype)
+        each = F.binary_cross_entropy_with_logits(logits, truth, reduction="none").sum(-1)
+        return each.masked_fill(labels == UNCOUNTED, 0)
+
+    @classmethod
+    def negative_entropy(cls, logits, normalised):
+        """The mean over the classes of p log p + (1 - p) log (1 - p), float (batch,).
+
+        normalised: divided by ln 2, so that it is -1 where every p is one half.
+        """
+        p, yes, no = cls.probabilities(logits), *cls._both(logits)
+        negative = (p * yes + (1 - p) * no).mean(-1)
+        return negative / math.log(2) if normalised else negative
+
+    @classmethod
+    def answer_log_probabilities(cls, logits, answers):
+        """The log-probability that all classes of a set are held, float (batch, sets).
+
+        The sum of those of its classes, whatever else is held. Of the set without a class: the
+        log-probability that none is held.
+        """
+        yes, no = cls._both(logits)
+        held = members(answers, logits.shape[-1])
+        made = torch.where(held, yes.unsqueeze(1), 0).sum(-1)
+        return torch.where(answers == 0, no.sum(-1, keepdim=True), made)
+
+    @classmethod
+    def decision(cls, logits, threshold=THRESHOLD):
+        """The set of the classes whose probability is above the threshold, int64 (batch,)."""
+        return cls.decided(cls.probabilities(logits), threshold)
+
+    @staticmethod
+    def decided(probabilities, threshold=THRESHOLD):
+        return sets_of(probabilities > threshold)
+
+    @staticmethod
+    def _both(logits: Tensor) -> tuple[Tensor, Tensor]:
+        """The log-probability that each class is held, and that it is not."""
+        logits = widest(logits)
+        return F.logsigmoid(logits), F.logsigmoid(-logits)
+
+
+def members(sets: Tensor, classes: int) -> Tensor:
+    """Which classes each set holds, bool (..., classes); a missing one, -1, holds none."""
+    bits = torch.arange(classes, device=sets.device)
+    return ((sets.clamp(min=0).unsqueeze(-1) >> bits) & 1).bool()
+
+
+def sets_of(held: Tensor) -> Tensor:
+    """The set of each row: int64 (...). held: bool (..., classes)."""
+    return (held.long() << torch.arange(held.shape[-1], device=held.device)).sum(-1)
+
+
+KINDS = {"single": Single, "multiple": Multiple}
 """Kinds of levels by their names in a model's configuration."""
 
 
 class HeadLevel(NamedTuple):
-    """The level of one head of the classifier: its name, its number of classes, its kind."""
+    """The level of one head of the classifier: its name, its number of classes, its kind.
+
+    threshold: the probability above which a class of a `multiple` level is held.
+    """
 
     name: str
     classes: int
     kind: str = "single"
+    threshold: float = THRESHOLD
+
+    @property
+    def of_one(self) -> bool:
+        """Whether one class is right, so that the number of an answer is that of its class."""
+        return KINDS[self.kind] is Single
+
+    def held(self, answers: Tensor) -> Tensor:
+        """Which classes some answers hold, bool (..., classes); none where an answer is missing (-1)."""
+        if not self.of_one:
+            return members(answers, self.classes)
+        return answers.unsqueeze(-1) == torch.arange(self.classes, device=answers.device)
+
+    def holds(self, answers: Tensor) -> Tensor:
+        """Whether an answer holds a class at all, bool (...)."""
+        return answers >= 0 if self.of_one else answers > 0
+
+    def alone(self, classes: Tensor) -> Tensor:
+        """The answers that hold one class each; classes: int64, their numbers."""
+        return classes if self.of_one else torch.ones_like(classes) << classes
+
+
+def several(kinds: Mapping[str, str] | None) -> dict[str, str]:
+    """The levels that are not `single`, with their kinds: what a model's configuration says of them."""
+    return {level: kind for level, kind in (kinds or {}).items() if KINDS.get(kind) is not Single}
+
+
+def head_levels(
+    classes: Mapping[str, int], kinds: Mapping[str, str] | None = None, threshold: float = THRESHOLD
+) -> list[HeadLevel]:
+    """The levels of a model by its configuration; kinds: level -> kind, of those that are not `single`."""
+    kinds = kinds or {}
+    if unknown := [name for name in kinds if name not in classes or kinds[name] not in KINDS]:
+        raise UserError(
+            f"kinds: {unknown[0]!r} is no level, or {kinds[unknown[0]]!r} is no kind of level"
+        )
+    made = [
+        HeadLevel(name, count, kinds.get(name, "single"), threshold)
+        for name, count in classes.items()
+    ]
+    for level in made:
+        check_number(level.name, level.kind, level.classes)
+    return made
 
 
 def _means(levels: Sequence[HeadLevel], logits: Sequence[Tensor]):
@@ -83,8 +221,21 @@ def _means(levels: Sequence[HeadLevel], logits: Sequence[Tensor]):
 
 
 def decisions(levels: Sequence[HeadLevel], logits: Sequence[Tensor]) -> Tensor:
-    """The predicted class at each level, int64 (batch, levels)."""
-    return torch.stack([kind.decision(part) for kind, part in _means(levels, logits)], dim=1)
+    """The predicted answer at each level, int64 (batch, levels)."""
+    made = (
+        KINDS[level.kind].decision(part, level.threshold)
+        for level, part in zip(levels, logits, strict=True)
+    )
+    return torch.stack(list(made), dim=1)
+
+
+def decided(levels: Sequence[HeadLevel], probabilities: Sequence[Tensor]) -> Tensor:
+    """The same of class probabilities, float (batch, classes) for each level, that are no longer logits."""
+    made = (
+        KINDS[level.kind].decided(part, level.threshold)
+        for level, part in zip(levels, probabilities, strict=True)
+    )
+    return torch.stack(list(made), dim=1)
 
 
 def probabilities(levels: Sequence[HeadLevel], logits: Sequence[Tensor]) -> tuple[Tensor, ...]:
@@ -113,12 +264,12 @@ def first_and_second(levels: Sequence[HeadLevel], probabilities: Tensor) -> tupl
 def class_log_probabilities(
     levels: Sequence[HeadLevel], logits: Sequence[Tensor], classes: Tensor
 ) -> Tensor:
-    """The log-probability of one class of each level, float (batch, sets, levels).
+    """The log-probability of one answer at each level, float (batch, sets, levels).
 
-    classes: int64 (batch, sets, levels).
+    classes: int64 (batch, sets, levels), no label missing.
     """
     columns = [
-        kind.log_probabilities(part).gather(1, classes[:, :, i])
+        kind.answer_log_probabilities(part, classes[:, :, i])
         for i, (kind, part) in enumerate(_means(levels, logits))
     ]
     return torch.stack(columns, dim=-1)

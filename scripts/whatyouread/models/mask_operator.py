@@ -83,7 +83,8 @@ def target_mask(class_masks: Tensor) -> Tensor:
 def mean_mask(class_masks: Tensor, known: Tensor | None = None) -> Tensor:
     """The mean instead of the maximum, for training only: a gradient reaches every class's mask.
 
-    known: bool (batch, levels), the levels at which the sequence has a label, all by default.
+    known: bool (batch, levels), the levels at which the sequence has a label, all by default. Or, of sets
+    of classes, bool (batch, columns): the classes that it has.
     """
     return class_masks.mean(-1) if known is None else mean_over(class_masks, known.unsqueeze(1))
 
@@ -102,6 +103,19 @@ def own_and_other_masks(
     class is left. Without `sizes` no label may be missing.
     """
     return _OwnAndOther.apply(scores, classes, None if sizes is None else list(sizes))
+
+
+def own_and_other_set_masks(scores: Tensor, held: Tensor, counted: Tensor) -> tuple[Tensor, Tensor]:
+    """The same where a sequence has sets of classes: s_c of each class that it holds, and n.
+
+    scores: (batch, length, columns); held: bool (batch, columns), the classes that the sequence has;
+    counted: bool (batch, columns), the classes of levels at which it has a label. Returns
+    (batch, length, columns), 0 for a class that it does not have, and (batch, length), 0 where no other
+    class is left. So m is 0 everywhere where a sequence has none of the classes: nothing speaks for that.
+    """
+    own = scores.masked_fill(~held.unsqueeze(1), 0)
+    others = scores.masked_fill(~(counted & ~held).unsqueeze(1), 0)
+    return own, others.amax(-1)
 
 
 class _OwnAndOther(torch.autograd.Function):

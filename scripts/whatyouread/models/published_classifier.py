@@ -10,26 +10,33 @@ from pathlib import Path
 import torch
 
 from whatyouread.data.given_classes import class_frame
-from whatyouread.data.levels import ALONE
+from whatyouread.data.kinds import SINGLE
+from whatyouread.data.levels import ALONE, check_number
 from whatyouread.data.tokenizer import Tokenizer
 from whatyouread.models.adapters import ADAPTERS, find_adapter, read_config
 from whatyouread.models.explanandum import Explanandum
+from whatyouread.models.levels import THRESHOLD
 from whatyouread.models.weights import read_tensors
 from whatyouread.support import files
 from whatyouread.support.cli import UserError
 
 _KIND = "ForSequenceClassification"
-_SINGLE = "single_label_classification"
+_KINDS = {"single_label_classification": "single", "multi_label_classification": "multiple"}
+"""The `problem_type` of a config.json -> what the level is."""
 
 
 def adopt(
-    folder: str | Path, tokenizer: str | Tokenizer, level: str = "class"
+    folder: str | Path,
+    tokenizer: str | Tokenizer,
+    level: str = "class",
+    threshold: float = THRESHOLD,
 ) -> tuple[Explanandum, list[str]]:
     """Make an Explanandum of the published classifier in `folder`; also return the names of its classes.
 
     tokenizer: the one that the classifier was trained with, or its name. level: the name of the only
-    level. The Explanandum is frozen and gives the classifier's own logits. Raises UserError for a folder
-    that is no such classifier, and for one that answers with several labels or a number.
+    level. threshold: the probability above which it names a class, where it may name several
+    (`problem_type: multi_label_classification`). The Explanandum is frozen and gives the classifier's own
+    logits. Raises UserError for a folder that is no such classifier, and for one that answers with a number.
     """
     config = read_config(folder)
     _check(config, folder)
@@ -41,6 +48,8 @@ def adopt(
             f"{folder}: {missing[0]} is missing, so this is no classifier with its head"
         )
     classes = len(tensors[f"{out}.weight"])
+    kind = _KINDS[config.get("problem_type") or "single_label_classification"]
+    check_number(level, kind, classes)
     if classes < 2:
         raise UserError(
             f"{folder}: it has one output, which is a number (regression): not supported yet, only "
@@ -48,7 +57,9 @@ def adopt(
         )
     names = _names(config, classes, folder)
     kept = {key: value for key, value in config.items() if key not in ("id2label", "label2id")}
-    explanandum = Explanandum(kept, {level: classes}, "cls", tokenizer, head="dense_tanh")
+    explanandum = Explanandum(
+        kept, {level: classes}, "cls", tokenizer, "dense_tanh", {level: kind}, threshold
+    )
     explanandum.adapter.load(folder)
     head = explanandum.heads[level]
     try:
@@ -61,16 +72,18 @@ def adopt(
     return explanandum.freeze(), names
 
 
-def write_classes(path: str | Path, level: str, names: Sequence[str]) -> None:
+def write_classes(
+    path: str | Path, level: str, names: Sequence[str], kind: str = SINGLE.name
+) -> None:
     """Write the class table (`data.levels`) of a classifier.
 
     How many sequences of a class it learned from is unknown: 0 stands for it.
     """
-    files.write_tsv(path, class_frame(level, ALONE, names, [0] * len(names)))
+    files.write_tsv(path, class_frame(level, ALONE, names, [0] * len(names), kind))
 
 
 def _check(config: dict, folder: str | Path) -> None:
-    """Raise UserError where a config.json is not that of a classifier which chooses one class."""
+    """Raise UserError where a config.json is not that of a classifier which names classes."""
     named = config.get("architectures") or []
     if named and not str(named[0]).endswith(_KIND):
         raise UserError(
@@ -82,10 +95,10 @@ def _check(config: dict, folder: str | Path) -> None:
             f"{folder}: classifiers of type {config.get('model_type')} are not read as they are, only "
             f"those of {', '.join(families)}: give it as `backbone` and train heads for it"
         )
-    problem = config.get("problem_type") or _SINGLE
-    if problem != _SINGLE:
+    problem = config.get("problem_type")
+    if problem and problem not in _KINDS:
         raise UserError(
-            f"{folder}: its problem_type is {problem}, which is not supported yet, only {_SINGLE}"
+            f"{folder}: its problem_type is {problem}, which is not supported, only {', '.join(_KINDS)}"
         )
 
 

@@ -15,8 +15,13 @@ MEASURES = {
 }
 
 
-def draw_curves(curves: pd.DataFrame, sequences: int, explainers: list[str]):
-    """A panel for each rank and for keeping and removing; explainers: the methods drawn bold."""
+def draw_curves(
+    curves: pd.DataFrame, sequences: int, explainers: list[str], score: str = "balanced accuracy"
+):
+    """A panel for each rank and for keeping and removing; explainers: the methods drawn bold.
+
+    score: what the accuracies are.
+    """
     ranks, methods = curves["rank"].unique(), list(curves["method"].unique())
     figure = new_figure(1.2 + 3.0 * len(ranks), 6.6)
     panels = figure.subplots(2, len(ranks), sharex=True, sharey=True, squeeze=False)
@@ -42,7 +47,7 @@ def draw_curves(curves: pd.DataFrame, sequences: int, explainers: list[str]):
     for axes in panels[-1]:
         axes.set_xlabel("tokens kept or removed (%)")
     for axes, title in zip(panels[:, 0], TITLES.values(), strict=True):
-        axes.set_ylabel(f"balanced accuracy (%)\n{title}")
+        axes.set_ylabel(f"{score} (%)\n{title}")
     figure.legend(*panels[0, 0].get_legend_handles_labels(), loc="outside lower left", ncols=4)
     figure.suptitle(
         f"What the classifier still says when the tokens with the highest scores are kept or removed"

@@ -41,6 +41,16 @@ def order_classes(labels: np.ndarray, parents: np.ndarray | None, largest: int) 
     return shown + [REST] * (len(classes) > len(shown))
 
 
+def set_confusion(labels: np.ndarray, predicted: np.ndarray, classes: list[int]) -> np.ndarray:
+    """How many sequences have the class of a row and are predicted that of a column, of sets of classes.
+
+    labels, predicted: bool (n, all classes), what each sequence has, and is predicted to have. int64
+    (classes, classes). A sequence counts in every row of a class that it has, and in every column of one
+    that is predicted, so that a row may sum to more or less than its class has sequences.
+    """
+    return labels[:, classes].T.astype(np.int64) @ predicted[:, classes].astype(np.int64)
+
+
 def confusion(labels: np.ndarray, predicted: np.ndarray, classes: list[int]) -> np.ndarray:
     """Counts, int64 (classes, classes): rows are labels, columns predictions, in the given order.
 

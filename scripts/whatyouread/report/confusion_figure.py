@@ -5,10 +5,17 @@ from string import ascii_lowercase
 import numpy as np
 from matplotlib.colors import LinearSegmentedColormap, PowerNorm
 
+from whatyouread.data.kinds import SINGLE, Single, members
 from whatyouread.report.conditions import CONDITIONS
-from whatyouread.report.confusion import REST, confusion, order_classes, parents_of, row_percentages
+from whatyouread.report.confusion import (
+    REST,
+    confusion,
+    order_classes,
+    parents_of,
+    row_percentages,
+    set_confusion,
+)
 from whatyouread.report.style import BLUE, new_figure, panel_title
-from whatyouread.support.statistics import balanced_accuracy
 from whatyouread.support.text import told_apart
 
 MOST_WITH_NUMBERS = 16  # classes for which there is room for a number in a cell
@@ -19,9 +26,12 @@ COLOURS.set_bad("#E8E8E8")
 
 def draw_confusion(
     labels: np.ndarray, predicted: dict[str, np.ndarray], parents: np.ndarray | None,
-    names: list[str], rank: str, largest: int,
+    names: list[str], rank: str, largest: int, kind: Single = SINGLE,
 ):  # fmt: skip
     """labels: int64 (n,), -1 where one is missing; predicted: condition -> int64 (n,).
+
+    kind: what these numbers mean (`data.kinds`). Of sets of classes a row shows how often each class is
+    predicted for the sequences that have the row's class; sequences with none are counted in the title.
 
     parents: the labels in the rank above, or None; names: of the classes by number. Sequences without a
     label are not shown, and are counted in the title.
@@ -30,11 +40,21 @@ def draw_confusion(
     missing = int((~known).sum())
     predicted = {condition: guess[known] for condition, guess in predicted.items()}
     labels, parents = labels[known], None if parents is None else parents[known]
+    scores = {condition: kind.score(labels, guess) for condition, guess in predicted.items()}
+    n, empty = len(labels), 0
+    if not kind.alone:
+        held = members(labels, len(names))
+        empty = int((~held.any(1)).sum())
+        counted = {c: (held, members(guess, len(names))) for c, guess in predicted.items()}
+        # a place for each class of each sequence; those that are only predicted have no row
+        labels, predicted, parents = np.nonzero(held)[1], {}, None
     parents = parents_of(labels, parents)
     # a class may be predicted without being the label of any sequence: it counts as one of the others
     classes = order_classes(labels, parents, largest)
     stray = any((~np.isin(p, labels)).any() for p in predicted.values())
     classes += [REST] * (stray and REST not in classes)
+    if not kind.alone:
+        classes = [c for c in classes if c != REST]
     known = [c for c in classes if c != REST]
     size = np.bincount(labels, minlength=len(names))
     sizes = np.array([size[c] if c != REST else len(labels) - size[known].sum() for c in classes])
@@ -47,18 +67,21 @@ def draw_confusion(
     panel = max(cell * len(classes), 1.8)
     letter_width = 0.075 if len(classes) <= MOST_WITH_NUMBERS else 0.062  # inches
     labelled = letter_width * max(len(f"{t} (10,000)") for t in text) + 0.3
-    width = max(labelled + len(predicted) * (panel + 0.3) + 0.9, 6.5)
+    width = max(labelled + len(scores) * (panel + 0.3) + 0.9, 6.5)
     figure = new_figure(width, panel + letter_width * max(map(len, text)) + 1.3)
-    axes = figure.subplots(1, len(predicted), sharey=True, squeeze=False)[0]
-    letters = ascii_lowercase[: len(predicted)]
-    for letter, ax, (condition, guess) in zip(letters, axes, predicted.items(), strict=True):
-        shares = row_percentages(confusion(labels, guess, classes), sizes)
+    axes = figure.subplots(1, len(scores), sharey=True, squeeze=False)[0]
+    letters = ascii_lowercase[: len(scores)]
+    for letter, ax, (condition, score) in zip(letters, axes, scores.items(), strict=True):
+        if kind.alone:
+            counts = confusion(labels, predicted[condition], classes)
+        else:
+            counts = set_confusion(*counted[condition], classes)
+        shares = row_percentages(counts, sizes)
         image = _matrix(ax, shares, len(classes) <= MOST_WITH_NUMBERS)
         _separate(ax, classes, labels, parents)
         ax.set_xticks(range(len(classes)), text, rotation=90)
         ax.set_xlabel(f"predicted {rank}")
-        accuracy = 100 * balanced_accuracy(labels, guess)
-        title = f"{CONDITIONS[condition][0]}; balanced accuracy {accuracy:.1f} %"
+        title = f"{CONDITIONS[condition][0]}; {kind.score_name} {100 * score:.1f} %"
         panel_title(ax, letter, title)
     axes[0].set_yticks(
         range(len(classes)), [f"{t} ({n:,})" for t, n in zip(text, sizes, strict=True)]
@@ -68,8 +91,15 @@ def draw_confusion(
     bar.set_label("sequences of the row (%)")
     bar.set_ticks([0, 1, 5, 20, 50, 100])
     bar.outline.set_visible(False)
-    title = f"Confusion between the classes of the rank {rank}: {len(labels):,} test sequences"
-    title += f" ({missing:,} without a label left out)" if missing else ""
+    title = f"Confusion between the classes of the rank {rank}: {n:,} test sequences"
+    if kind.alone:
+        title += f" ({missing:,} without a label left out)" if missing else ""
+    left_out = len(np.unique(labels)) - len(classes)
+    notes = [f"{missing:,} without a label are left out"] if missing and not kind.alone else []
+    notes += [f"{empty:,} sequences with none of the classes are in no row"] if empty else []
+    if not kind.alone and left_out:
+        notes.append(f"{left_out:,} smaller classes not shown")
+    title += "".join(f"\n{note}" for note in notes)
     figure.suptitle(title, x=0.01, ha="left")
     return figure
 

@@ -12,7 +12,7 @@ import pandas as pd
 
 from whatyouread.data.levels import Level, read_levels
 from whatyouread.models.classifier_record import CLASSES, find_classifier, read_classifier_record
-from whatyouread.report.summary import Measured, sentence, sequences
+from whatyouread.report.summary import Measured, measured_as, sentence, sequences
 from whatyouread.support import files
 from whatyouread.support.addresses import hide, local_path
 from whatyouread.support.cli import UserError
@@ -90,7 +90,10 @@ def model_card(folder: Path, name: str, origin: Origin, classifier: Path | None 
         "- It shows what this classifier reads, which need not be what makes the classes differ in"
         " nature. Judge masks by the figures above: they tell something only where they beat the"
         " controls.",
-        "- The classes are a closed set: a sequence that belongs to none of them still gets one.",
+        "- The classes are a closed set: a sequence that belongs to none of them still gets one."
+        if not config.get("kinds")
+        else "- The classes are a closed set; a class is named where its probability is above"
+        f" {config['threshold']:g} ({', '.join(config['kinds'])}).",
         "- On other data than those above, predictions and masks may be worth less. It is no diagnostic.",
         "",
         "## Licences",
@@ -199,7 +202,7 @@ def _figures(measured: Measured | None, ranks: list[str]) -> list[str]:
         rows.append([text, *cells])
     shown = " / ".join(map(escape_markdown, ranks))
     return [
-        f"Balanced accuracy of the classifier in per cent ({shown}) on {n:,} test"
+        f"{measured_as(measured.table, ranks)} of the classifier in per cent ({shown}) on {n:,} test"
         f" sequences of the same data{labelled}. Without a mask it is {_cell(whole, ranks)}. A rounded"
         " mask keeps a token or hides it; inverted, it hides what it kept. Masks were chosen by the true"
         " classes.",

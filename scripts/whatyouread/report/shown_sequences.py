@@ -1,11 +1,14 @@
 """Choose the few sequences that a figure shows, and collect what it shows about their tokens."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
+from whatyouread.data.levels import Level
 from whatyouread.data.planted import planted_in, planted_names, word_for
 from whatyouread.data.token_files import TokenFile
-from whatyouread.masks.choices import wrong_at
+from whatyouread.masks.choices import UNCOUNTED
 from whatyouread.report.sequence_page import SequenceView
 from whatyouread.support.keyed_random import draw
 
@@ -17,12 +20,13 @@ def choose_sequences(
 
     Correctly classified ones come first, then those of classes that were chosen least often, from
     the highest rank to the lowest. Equal sequences are chosen once at most. keys: uint64 (n,);
-    labels, predicted: int64 (n, ranks). A missing label (-1) is not wrong, and counts as one more class.
+    labels, predicted: int64 (n, ranks). A missing label (-1) is not wrong, and counts as one more class, as
+    each set of classes (`data.kinds`) does, which is wrong where it differs.
     """
     _, rows = np.unique(keys, return_index=True)
     luck = draw(seed, "figure", keys[rows])
-    wrong = wrong_at(predicted, labels)[rows].any(1)
-    places = labels + 1  # 0 for a missing label
+    wrong = ((predicted != labels) & (labels != UNCOUNTED))[rows].any(1)
+    places = np.stack([np.unique(own, return_inverse=True)[1] for own in labels.T], 1)
     used = [np.zeros(column.max(initial=0) + 1, np.int64) for column in places.T]
     chosen = []
     for _ in range(min(count, len(rows))):
@@ -36,15 +40,15 @@ def choose_sequences(
 
 
 def taxa(
-    names: dict[str, list[str]], labels: np.ndarray, predicted: np.ndarray
+    levels: Sequence[Level], labels: np.ndarray, predicted: np.ndarray
 ) -> dict[str, tuple[str | None, str]]:
-    """rank -> the names of the label and of the prediction; int64 (ranks,) in the order of `names`.
+    """rank -> the names of the label and of the prediction; int64 (ranks,) in the order of `levels`.
 
     None for a label that is missing (-1).
     """
     return {
-        rank: (known[label] if label >= 0 else None, known[guess])
-        for (rank, known), label, guess in zip(names.items(), labels, predicted, strict=True)
+        level.name: (level.called(label) if label >= 0 else None, level.called(guess))
+        for level, label, guess in zip(levels, labels, predicted, strict=True)
     }
 
 

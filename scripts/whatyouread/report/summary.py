@@ -12,6 +12,7 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
+from whatyouread.data.kinds import capital, kinds_of_scores, score_words
 from whatyouread.data.split_copies import NEAR_COPIED
 from whatyouread.data.split_summary import GIVEN
 from whatyouread.data.splitting import MANY, SPLITS, TEST, TRAIN, VALIDATION
@@ -98,7 +99,8 @@ def summary(
         "# The Explainers side by side",
         "",
         *_paragraph(
-            f"Balanced accuracy of the classifier in per cent ({' / '.join(ranks)}) on"
+            f"{measured_as(explainers[0].table, ranks)} of the classifier in per cent"
+            f" ({' / '.join(ranks)}) on"
             f" {n:,}{' simulated' if planted else ''} test sequences{labelled}, for the masks of each"
             f" Explainer and for the same masks {CONTROL} along the sequence. Masks tell something only where"
             " they do better than shifted ones. ↑: more is better, ↓: less is better."
@@ -124,6 +126,11 @@ def summary(
     if copies is not None:
         lines += ["", *_paragraph(near_copies(copies))]
     return "\n".join(lines) + "\n"
+
+
+def measured_as(table: pd.DataFrame, ranks: list[str]) -> str:
+    """What the numbers of a Table 1 are, at the start of a sentence."""
+    return capital(score_words(kinds_of_scores(ranks, table.columns)))
 
 
 def sequences(row: pd.Series, ranks: list[str]) -> tuple[int, str]:

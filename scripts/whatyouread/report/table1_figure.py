@@ -5,6 +5,7 @@ import pandas as pd
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from whatyouread.data.kinds import kinds_of_scores
 from whatyouread.report.conditions import CHOSEN_BY, CONDITIONS, beaten, is_clear
 from whatyouread.report.style import BLUE, ORANGE, new_figure
 
@@ -33,7 +34,8 @@ def control_values(controls: pd.DataFrame, choice: str, condition: str, rank: st
 def draw_table1(
     table: pd.DataFrame, controls: pd.DataFrame, ranks: list[str], choice: str, chance: dict
 ):
-    """chance: rank -> balanced accuracy of a guess, in per cent."""
+    """chance: rank -> balanced accuracy of a guess, in per cent, of ranks with one class per sequence."""
+    kinds = dict(zip(ranks, kinds_of_scores(ranks, table.columns), strict=True))
     figure = new_figure(2.6 + 3.1 * len(ranks), 1.4 + 0.62 * len(table))
     panels = figure.subplots(1, len(ranks), sharey=True, squeeze=False)[0]
     for axes, rank in zip(panels, ranks, strict=True):
@@ -42,7 +44,7 @@ def draw_table1(
             axes.axvline(chance[rank], color="black", ls=":", lw=1.2, zorder=1)
         axes.set_xlim(0, 124)
         axes.set_xticks(range(0, 101, 20))
-        axes.set_xlabel("balanced accuracy (%)")
+        axes.set_xlabel(f"{kinds[rank].score_name} (%)")
         axes.set_title(rank)
         axes.spines["bottom"].set_bounds(0, 100)
         axes.grid(axis="y", visible=False)

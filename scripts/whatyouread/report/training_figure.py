@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from whatyouread.data.kinds import KINDS, score_words
 from whatyouread.report.style import (
     BLUE,
     ORANGE,
@@ -14,7 +15,8 @@ from whatyouread.support.cli import UserError
 from whatyouread.support.files import read_tsv
 from whatyouread.support.text import counted
 
-ACCURACY = "_balanced_accuracy"
+ACCURACIES = {f"_{kind.score_name.lower().replace(' ', '_')}": kind for kind in KINDS.values()}
+"""How the columns of the scores of a level end."""
 TERMS = {
     "loss": "total loss",
     "classification": "classification",
@@ -39,20 +41,22 @@ def loss_terms(history: pd.DataFrame) -> list[str]:
         name.removeprefix(prefix)
         for prefix in ("training_", "validation_")
         for name in history.columns
-        if name.startswith(prefix) and not name.endswith(ACCURACY) and history[name].notna().any()
+        if name.startswith(prefix)
+        and not name.endswith(tuple(ACCURACIES))
+        and history[name].notna().any()
     }
     return [term for term in TERMS if term in found] + sorted(found - set(TERMS))
 
 
 def accuracies(history: pd.DataFrame, ranks: list[str]) -> dict[str, pd.Series]:
-    """rank -> balanced accuracy on the validation sequences in per cent, for ranks that have one.
+    """rank -> its score on the validation sequences in per cent, for ranks that have one.
 
     None has a rank of which no validation sequence has a label.
     """
-    names = {rank: f"validation_{rank}{ACCURACY}" for rank in ranks}
+    names = [(rank, f"validation_{rank}{ending}") for rank in ranks for ending in ACCURACIES]
     return {
         rank: 100 * history[name]
-        for rank, name in names.items()
+        for rank, name in names
         if name in history and history[name].notna().any()
     }
 
@@ -139,7 +143,9 @@ def _accuracies(axes, history: pd.DataFrame, accuracy: dict[str, pd.Series]) -> 
         axes.text(0, 0.5, "The history has no balanced accuracies.", transform=axes.transAxes)
         return
     axes.legend(loc="lower right")
-    _finish(axes, history, "balanced accuracy, validation sequences", "balanced accuracy (%)")
+    there = [kind for end, kind in ACCURACIES.items() if any(n.endswith(end) for n in history)]
+    called = score_words(there)
+    _finish(axes, history, f"{called}, validation sequences", f"{called} (%)")
 
 
 def _finish(axes, history: pd.DataFrame, title: str, ylabel: str) -> None:

@@ -43,6 +43,28 @@ def balanced_accuracy_interval(
     return float(low), float(high)
 
 
+def macro_f1(truth: np.ndarray, predicted: np.ndarray) -> float:
+    """F1, the mean over the classes that some sequence has, in [0, 1]; NaN where there is no such class.
+
+    truth, predicted: bool (n, classes). A class has F1 = 2 hits / (2 hits + false alarms + misses).
+    """
+    present = truth.any(0)
+    if not present.any():
+        return float("nan")
+    truth, predicted = truth[:, present], predicted[:, present]
+    hits = (truth & predicted).sum(0)
+    return float((2 * hits / (truth.sum(0) + predicted.sum(0))).mean())
+
+
+def micro_f1(truth: np.ndarray, predicted: np.ndarray) -> float:
+    """F1 of all decisions together, in [0, 1]; NaN where no class is true and none predicted.
+
+    truth, predicted: bool (n, classes).
+    """
+    both = int(truth.sum()) + int(predicted.sum())
+    return 2 * int((truth & predicted).sum()) / both if both else float("nan")
+
+
 def wilson(share: np.ndarray, n: np.ndarray, z: float = 2.0) -> tuple[np.ndarray, np.ndarray]:
     """Wilson's score interval of shares of n sequences, z standard errors to either side.
 

@@ -5,11 +5,11 @@ import torch
 from torch import Tensor, nn
 
 from whatyouread.data.batch import Batch
+from whatyouread.data.kinds import KINDS
 from whatyouread.explainers.losses import classification_loss
 from whatyouread.models.explanandum import Explanandum
 from whatyouread.models.mask_operator import masked_logits
 from whatyouread.models.occlusion import draw_occlusions
-from whatyouread.support.statistics import balanced_accuracy
 
 OCCLUDED_AREAS, OCCLUDED_WINDOWS = (0.1, 0.3, 0.6), (1, 8)
 """The share of tokens that an occluded training sequence keeps, and the length of kept stretches."""
@@ -43,8 +43,10 @@ class ClassificationTask(nn.Module):
         return values.new_zeros(0)
 
     def summarize(self, values: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-        """Balanced accuracy at each rank on the validation sequences, in [0, 1]."""
-        return {
-            f"{rank}_balanced_accuracy": balanced_accuracy(labels[:, i], values[:, i])
-            for i, rank in enumerate(self.explanandum.ranks)
-        }
+        """The score of each rank on the validation sequences, in [0, 1]: balanced accuracy, or macro F1."""
+        made = {}
+        for i, level in enumerate(self.explanandum.levels):
+            kind = KINDS[level.kind]
+            name = f"{level.name}_{kind.score_name.lower().replace(' ', '_')}"
+            made[name] = kind.score(labels[:, i], values[:, i])
+        return made
