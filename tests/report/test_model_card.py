@@ -69,7 +69,11 @@ def test_what_a_card_says(folder):
     assert header == {
         "license": "cc-by-nc-sa-4.0",
         "library_name": "whatyouread",
-        "tags": ["explainability", "attribution", "genomics", "dna", "taxonomy"],
+        "tags": [
+            "explainability",
+            "attribution",
+            "sequences",
+        ],  # an older record: of what is unknown
         "base_model": NT,
     }
     digest = sha256(folder / "../../../explanandum/0/model.safetensors")
@@ -124,6 +128,24 @@ def test_licences(folder, backbone, licence, said):
     assert ("CC BY-NC-SA" in text) == (licence != "other")
     assert header.get("base_model") == backbone.get("repository")
     assert "/models/" not in text
+
+
+@pytest.mark.parametrize(
+    ("alphabet", "what", "tag"),
+    [
+        ("dna", "a DNA sequence", "genomics"),
+        ("protein", "a protein", "protein"),
+        ("text", "a text", "text-classification"),
+    ],
+)
+def test_what_is_read(tmp_path, alphabet, what, tag):
+    own = write_models(tmp_path)
+    record = json.loads((own / "classifier.json").read_text())
+    (own / "classifier.json").write_text(json.dumps(record | {"alphabet": alphabet}))
+    header, text = parts(model_card(own, "sharp", Origin()))
+    assert f"An Explainer reads {what} once" in text
+    assert tag in header["tags"]
+    assert ("dna" in header["tags"]) == (alphabet == "dna")
 
 
 def test_another_runs_card_has_no_figures(folder):

@@ -25,6 +25,13 @@ CONTROLS = {
 }
 SHOWN = ("rounded_masks", "inverted_rounded_masks")
 NUCLEOTIDE_TRANSFORMER = "nucleotide-transformer"
+# what is read, by the alphabet of the training data, and its tags; an older record says nothing
+READ = {
+    "dna": ("a DNA sequence", "genomics, dna, taxonomy"),
+    "protein": ("a protein", "biology, protein"),
+    "text": ("a text", "text-classification"),
+    "": ("a sequence", "sequences"),
+}
 CODE = "The code is under the MIT licence."
 DATA = "Whether the licence of the training data lets you publish models of it is yours to check."
 
@@ -61,12 +68,13 @@ def model_card(folder: Path, name: str, origin: Origin, classifier: Path | None 
     trained = files.read_json(folder / "run.json") if (folder / "run.json").is_file() else {}
     levels = read_levels(folder / CLASSES)
     derived = is_nucleotide_transformer(origin.backbone, config)
+    what, tags = READ[record.alphabet]
     lines = [
-        *_header(origin.backbone, derived),
+        *_header(origin.backbone, derived, tags),
         "",
         f"# {escape_markdown(name)}: which parts of a sequence a classifier reads",
         "",
-        "An Explainer reads a DNA sequence once and gives each token a mask value between 0 and 1: how"
+        f"An Explainer reads {what} once and gives each token a mask value between 0 and 1: how"
         " much its classifier needs that token (Berman et al. 2026, *What You Read is What You"
         " Classify*).",
         "",
@@ -108,7 +116,7 @@ def is_nucleotide_transformer(backbone: dict, config: dict) -> bool:
     return NUCLEOTIDE_TRANSFORMER in json.dumps([backbone, config["backbone"]]).lower()
 
 
-def _header(backbone: dict, derived: bool) -> Iterator[str]:
+def _header(backbone: dict, derived: bool, tags: str) -> Iterator[str]:
     yield "---"
     if derived:
         yield "license: cc-by-nc-sa-4.0"
@@ -116,7 +124,7 @@ def _header(backbone: dict, derived: bool) -> Iterator[str]:
         yield "license: other"
         yield "license_name: not-chosen-yet"
     yield "library_name: whatyouread"
-    yield "tags: [explainability, attribution, genomics, dna, taxonomy]"
+    yield f"tags: [explainability, attribution, {tags}]"
     if "repository" in backbone:
         yield f"base_model: {json.dumps(str(backbone['repository']))}"
     yield "---"
