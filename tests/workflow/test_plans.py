@@ -756,3 +756,19 @@ def test_several_labels_reach_the_program(tmp_path):
     done = snakemake(write_config(tmp_path, config), *PLAN, "results/split/splits.parquet")
     words = words_of(done, "label_taxonomy")
     assert json.loads(words[words.index("--source-settings") + 1]) == given
+
+
+def test_registers_are_planned_when_the_encoders_commit_is_given(tmp_path):
+    (tmp_path / "registers.tsv").write_text("id\ttext\tregister\na\tone two\tNA OP\n")
+    asked = ("--configfile", str(PROJECT / "config" / "registers.yaml"), "--config")
+    data = "dataset={url: registers.tsv}"
+    done = snakemake(tmp_path, *PLAN, "all", *asked, data)
+    assert done.returncode != 0
+    assert "config: backbone: 'revision' is a required property" in done.stdout + done.stderr
+    planned = jobs(
+        snakemake(tmp_path, *PLAN, "all", *asked, data, f"backbone={{revision: {'a' * 40}}}")
+    )
+    assert planned["train_explanandum"] == 100
+    assert planned["resplit_tokens"] == 99
+    assert planned["score_classes"] == 300  # of three sources
+    assert planned["render_keywords"] == 3
