@@ -43,9 +43,9 @@ def test_predictions(tiny_backbone):
 
 def test_levels_are_the_heads_in_their_order(tiny_explanandum):
     assert tiny_explanandum.levels == [
-        ("superkingdom", 3, "single"),
-        ("phylum", 5, "single"),
-        ("genus", 7, "single"),
+        ("superkingdom", 3, "single", 0.5),
+        ("phylum", 5, "single", 0.5),
+        ("genus", 7, "single", 0.5),
     ]
 
 

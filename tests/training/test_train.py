@@ -359,6 +359,7 @@ def recorded(folder, inputs, **changed):
         "explanandum": inputs / "explanandum",
         "classes": inputs / "classes.tsv",
         "train": inputs / "train.arrow",
+        "alphabet": "protein",
     }
     program("record_classifier").main(Namespace(**values | changed))
 
@@ -375,8 +376,10 @@ def test_an_explainer_gets_its_classes_and_the_place_of_its_classifier(
     assert record["sha256"] == sha256(classifier / "model.safetensors")
     usual = int(np.median(TokenFile(inputs / "train.arrow", RANKS).lengths))
     assert (record["tokens"], record["tokenizer"]) == (usual, "six_mers")
+    assert record["alphabet"] == "protein"
     assert (folder / "classes.tsv").read_bytes() == (inputs / "classes.tsv").read_bytes()
     saved = load_explainer(folder)
+    assert saved.alphabet == "protein"
     assert [level.names for level in saved.levels] == [
         ("kingdom0", "kingdom1"), ("genus0", "genus1", "genus2", "genus3"),
     ]  # fmt: skip
