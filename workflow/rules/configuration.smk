@@ -393,7 +393,7 @@ def several_labels_that_cannot_be():
             f"labels.multiple: with labels.source {source} a sequence has one class at a level: give the "
             "labels in a table or in fields of the records (table, record)"
         )
-    if "separator" in labels and not multiple:
+    if source in ("table", "record") and "separator" in labels and not multiple:
         yield "labels.separator: it divides several labels: name their level in labels.multiple"
     for rank in [rank for rank in multiple if rank not in RANKS]:
         yield f"labels.multiple: {rank} is none of the ranks: {', '.join(RANKS)}"
