@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 
+from whatyouread.report.html_head import html_head
 from whatyouread.report.sequence_page import STYLE
 from whatyouread.support.text import counted, escape_html, plain
 
@@ -39,16 +40,7 @@ def keywords_page(
         sections.append(_section(row, own, found, documents))
         name = escape_html(plain(str(row["name"])))
         links.append(f'<a href="#class{row["class"]}">{name}</a>')
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
-<title>{escape_html(title)}</title>
-<style>{STYLE}{_OWN_STYLE}</style>
-</head>
-<body>
+    return f"""{html_head(title, STYLE + _OWN_STYLE)}
 <h1>{escape_html(title)}</h1>
 <p>The words that many runs select in documents of a class, and that are selected there more often than
 elsewhere; best first. Below each stand documents of the first run, classified correctly, where it scores

@@ -7,6 +7,7 @@ import numpy as np
 from whatyouread.data.tokenizer import Tokenizer
 from whatyouread.masks.choices import THRESHOLD
 from whatyouread.masks.chunks import count_runs
+from whatyouread.report.html_head import html_head
 from whatyouread.support.text import escape_html
 
 NO_LABEL = "without a label"
@@ -111,16 +112,7 @@ def html_page(views: list[SequenceView], chosen_by: str, n: int) -> str:
     key = '<span>mask value 0 <span class="scale"></span> 1</span>'
     if underlined:
         key += f'<span><span class="planted">underlined</span>: a {underlined}</span>'
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
-<title>Sequences and their masks</title>
-<style>{STYLE}</style>
-</head>
-<body>
+    return f"""{html_head("Sequences and their masks", STYLE)}
 <h1>Sequences and their masks</h1>
 <p>{len(views)} of {n:,} test sequences, drawn with a seed; {correct} of them classified correctly in
 every rank{label}. Each word is a token. The greener it is, the more of it the mask lets through; masks are

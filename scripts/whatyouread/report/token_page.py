@@ -21,6 +21,7 @@ from whatyouread.explain.token_spans import (
     spans_of,
 )
 from whatyouread.masks.choices import THRESHOLD
+from whatyouread.report.html_head import POLICY, html_head
 from whatyouread.report.sequence_page import STYLE
 from whatyouread.support.files import atomic
 from whatyouread.support.text import counted, escape_html, plain
@@ -30,7 +31,7 @@ if TYPE_CHECKING:  # it imports torch
 
 MOST_LETTERS, MOST_SEQUENCES = 200_000, 2_000
 """What a page holds; the sequences are taken in their order as long as they fit."""
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+_POLICY = f"{POLICY}; base-uri 'none'; form-action 'none'"
 GROUP = 10
 """Residues that stand together, with the number of the first one."""
 _STYLE = (
@@ -80,16 +81,7 @@ def write_token_page(path: Path, sample: Sample, facts: Mapping[str, object]) ->
     cell = "word or piece of a word" if sample.records.alphabet == TEXT else unit
     with atomic(path) as temporary, open(temporary, "w", encoding="utf-8", newline="") as stream:
         stream.write(
-            f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="{_POLICY}">
-<title>{escape_html(sample.name)}: predictions and masks</title>
-<style>{_STYLE}</style>
-</head>
-<body>
+            f"""{html_head(f"{sample.name}: predictions and masks", _STYLE, _POLICY)}
 <h1>{escape_html(sample.name)}: what the classifier read</h1>
 <p>{escape_html(said)}</p>
 <p>The mask has a value from 0 to 1 for each {cell}: near 1 where the classifier needs it for its answer,
