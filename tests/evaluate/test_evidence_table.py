@@ -1,8 +1,6 @@
 """The table of all methods against evidence, by hand and by loops, and the program that writes it."""
 
 import logging
-import runpy
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +8,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 from helpers_planted import naive_planted, random_texts, segments, token_file
+from helpers_programs import run_here
 from sklearn.metrics import average_precision_score, balanced_accuracy_score, f1_score
 
 from whatyouread.evaluate.evidence import iou_f1
@@ -265,14 +264,9 @@ def test_what_a_reader_sees(tmp_path):
 
 
 def program(folder, monkeypatch, *options):
-    command = [str(PROGRAM), "--log", str(folder / "log"), "--ranks", *RANKS, "--resamples", "20"]
-    command += ["--seed", "3", "--table", str(folder / "e.tsv"), "--markdown", str(folder / "e.md")]
-    monkeypatch.setattr(sys, "argv", [*command, *map(str, options)])
-    try:
-        runpy.run_path(str(PROGRAM), run_name="__main__")
-    except SystemExit as end:
-        return end.code
-    return None
+    usual = ["--log", folder / "log", "--ranks", *RANKS, "--resamples", 20, "--seed", 3]
+    usual += ["--table", folder / "e.tsv", "--markdown", folder / "e.md"]
+    return run_here(monkeypatch, PROGRAM, *usual, *options)
 
 
 def test_the_program(tmp_path, monkeypatch):

@@ -1,12 +1,11 @@
 """The summary of a run: its numbers, and the sentence for every kind of them."""
 
-import runpy
-import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from helpers_programs import run_here
 
 from whatyouread.report.summary import ANY_WILL_DO, CONCLUSIONS, WIDTH, Measured, sentence, summary
 from whatyouread.support.cli import UserError
@@ -220,13 +219,8 @@ def test_splits_that_are_given_are_said(drawn):
 
 
 def run_program(folder: Path, monkeypatch, *options: str) -> int | None:
-    command = [str(PROGRAM), "--ranks", *RANKS, "--log", str(folder / "log"), *options]
-    monkeypatch.setattr(sys, "argv", [*command, "--summary", str(folder / "summary.md")])
-    try:
-        runpy.run_path(str(PROGRAM), run_name="__main__")
-    except SystemExit as end:
-        return end.code
-    return None
+    files = ["--log", folder / "log", "--summary", folder / "summary.md"]
+    return run_here(monkeypatch, PROGRAM, "--ranks", *RANKS, *options, *files)
 
 
 def test_the_program_reads_and_writes(tmp_path, monkeypatch):
