@@ -26,7 +26,8 @@ def drawn_by(parts: list[TokenFile], splits: Path | None) -> list[np.ndarray]:
     # a token file has the sequences of its split in the order of this table
     table = files.read_parquet(splits, ["split", "together"])
     made = []
-    for file, name in zip(parts, ("train", "validation", "test"), strict=False):
+    names = ("train", "validation", "test")[: len(parts)]
+    for file, name in zip(parts, names, strict=True):
         own = table.filter(pc.equal(table["split"], name))["together"].to_numpy().astype(np.uint64)
         numbers = document_numbers(file)
         if len(own) != numbers.max(initial=-1) + 1:
@@ -45,7 +46,9 @@ def main(args):
     # of the draw from 0 to 1, validation first, then test
     edges = np.cumsum([len(part) for part in parts[1:]]) / sum(map(len, parts))
     # share of a split that an Explainer is trained and validated on
-    shares = [len(own) / max(len(part), 1) for own, part in zip(whole[1:], parts, strict=False)]
+    of_explainers = whole[1:]
+    drawn_from = zip(of_explainers, parts[: len(of_explainers)], strict=True)
+    shares = [len(own) / max(len(part), 1) for own, part in drawn_from]
     kept = np.zeros(len(parts), np.int64)
     paths = [args.new_train, args.new_validation, *args.new_whole]
     with write_token_files(paths, args.ranks, common_tokenizer(*parts), parts[0].kinds) as writers:

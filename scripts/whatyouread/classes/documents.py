@@ -88,7 +88,7 @@ def places(
     frame = frame.sort_values(
         ["class", "item", "score", "document", "start"], ascending=[True, True, False, True, True]
     )
-    # a document once, were it in windows
+    # once for each document, also where it has several windows
     frame = frame.drop_duplicates(["class", "item", "key"])
     frame = frame.groupby(["class", "item"], sort=False).head(each)
     columns = ["class", "item", "score", "document", "start", "end"]

@@ -174,10 +174,11 @@ class TokenFile:
 
         kinds: the names of those of the model's levels; a file of others is of other labels.
         """
-        for rank, own, wanted in zip(self.ranks, self.kinds, kinds or [], strict=False):
-            if own.name != wanted:
+        own_kinds = [own.name for own in self.kinds]
+        for rank, own, wanted in zip(self.ranks, own_kinds, kinds or own_kinds, strict=True):
+            if own != wanted:
                 raise UserError(
-                    f"{self.path}: labels of {rank} are of the kind {own.name}, and those of the model of"
+                    f"{self.path}: labels of {rank} are of the kind {own}, and those of the model of"
                     f" the kind {wanted}: label and tokenize again, or train again"
                 )
         highest_of = self.labels.max(axis=0, initial=MISSING).tolist()
