@@ -57,14 +57,11 @@ def spans_of(sample: Sample, one: Scored) -> TokenSpans:
     """
     low, high = runs(one.mask > THRESHOLD).T
     start, end = _letters(one.tokens, low, high)
-    # a span begins before an earlier one ends: both are one
-    reach = np.maximum.accumulate(end)
-    first = np.flatnonzero(np.append(True, start[1:] >= reach[:-1])[: len(start)])
+    first, last, reach = _together(start, end)
     sums = np.append(0, np.cumsum(np.nan_to_num(one.mask.astype(np.float64))))
     score, number = sums[high] - sums[low], high - low
     if len(first):
         score, number = np.add.reduceat(score, first), np.add.reduceat(number, first)
-    last = np.append(first[1:], len(start))[: len(first)] - 1
     low, high, start, end = low[first], high[last], start[first], reach[last]
     texts = []
     for i in range(len(start)):
@@ -89,6 +86,16 @@ def _letters(tokens: np.ndarray, low: np.ndarray, high: np.ndarray) -> tuple:
     return starts.astype(np.int64), ends.astype(np.int64)
 
 
+def _together(start: np.ndarray, end: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """First and last, int64 (k,), of those with a letter in common, and how far each and all before reach.
+
+    start, end: int (n,), of stretches in their order: one that begins before an earlier one ends joins it.
+    """
+    reach = np.maximum.accumulate(end)
+    first = np.flatnonzero(np.append(True, start[1:] >= reach[:-1])[: len(start)])
+    return first, np.append(first[1:], len(start))[: len(first)] - 1, reach
+
+
 def mask_of_letters(one: Scored) -> np.ndarray:
     """The mask of each letter, float32 (n,): the mean over the tokens that cover it; NaN without any."""
     scored = ~np.isnan(one.mask)
@@ -109,10 +116,8 @@ def cells(one: Scored) -> Iterator[tuple[int, int, float]]:
     tokens, mask = one.tokens[drawn], one.mask[drawn].astype(np.float64)
     if not len(tokens):
         return
-    start, reach = tokens["start"], np.maximum.accumulate(tokens["end"])
-    first = np.flatnonzero(np.append(True, start[1:] >= reach[:-1]))
-    last = np.append(first[1:], len(tokens)) - 1
+    first, last, reach = _together(tokens["start"], tokens["end"])
     number = last - first + 1
-    lows = np.minimum.reduceat(start, first)
+    lows = np.minimum.reduceat(tokens["start"], first)
     means = np.add.reduceat(mask, first) / number
     yield from zip(lows.tolist(), reach[last].tolist(), means.tolist(), strict=True)
