@@ -60,7 +60,9 @@ def open_page(driver, path: Path, size: tuple[int, int] = (1280, 900)) -> None:
     )
     driver.get(Path(path).resolve().as_uri())
     WebDriverWait(driver, 60).until(
-        lambda page: page.execute_script("return document.body.dataset.ready || !alert.hidden")
+        lambda page: page.execute_script(
+            "return document.body?.dataset.ready || document.getElementById('alert')?.hidden === false"
+        )
     )
 
 
