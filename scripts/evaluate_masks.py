@@ -30,7 +30,7 @@ if __name__ == "__main__":
     arguments = cli.parser(__doc__)
     arguments.add_argument("--predictions", type=Path, required=True, help="of predict_masked")
     arguments.add_argument("--masks", type=Path, required=True, help="of generate_masks")
-    arguments.add_argument("--paper", type=Path, required=True, help="the paper's Table 1")
+    arguments.add_argument("--paper", type=Path, help="the paper's Table 1, to stand beside")
     arguments.add_argument("--ranks", nargs="+", required=True)
     arguments.add_argument("--table", type=Path, required=True, help="TSV to write")
     arguments.add_argument("--controls", type=Path, required=True, help="TSV to write")

@@ -21,7 +21,7 @@ def main(args):
 if __name__ == "__main__":
     arguments = cli.parser(__doc__)
     arguments.add_argument("--masks", type=Path, required=True, help="of generate_masks")
-    arguments.add_argument("--paper", type=Path, required=True, help="the paper's numbers")
+    arguments.add_argument("--paper", type=Path, help="the paper's numbers, to stand beside")
     arguments.add_argument(
         "--choice", choices=CHOICES, default="labels", help="classes that choose the mask"
     )

@@ -153,6 +153,9 @@ def test_beside_paper(tmp_path):
     assert table.columns.tolist() == ["quantity", "unit", "ours", "paper", "n", "n_of"]
     assert table["paper"].tolist()[0] == 0.73
     assert table["paper"].isna().tolist() == [False, True, True, True, True]
+    alone = beside_paper(statistics().summary(), None)
+    assert alone["paper"].isna().all()
+    pd.testing.assert_frame_equal(alone.drop(columns="paper"), table.drop(columns="paper"))
 
 
 def test_papers_numbers_are_all_found():

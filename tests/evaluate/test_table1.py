@@ -434,6 +434,21 @@ def test_missing_labels_by_hand(tmp_path):
     assert last.split("|")[-2].strip() == " / ".join(str(int(n)) for n in shown)
 
 
+def test_without_the_papers_values_nothing_speaks_of_them(tmp_path):
+    made = table(evaluation(tmp_path), "labels")
+    masks = sequences(tmp_path).masks
+    alone = markdown(beside_paper(made, RANKS, None), RANKS, masks)
+    assert "paper" not in alone
+    assert "in per cent on the test sequences." in alone
+    paper = tmp_path / "paper.tsv"
+    paper.write_text(f"condition\t{RANKS[0]}\nexplanandum\t12.25\n")
+    beside = markdown(beside_paper(made, RANKS, paper), RANKS, masks)
+    for shown in ("(12.25)", "(paper: 0.73)", "(paper: 67.28 %)"):
+        assert shown in beside, shown
+    numbers = [line.replace(" (12.25)", "") for line in beside.splitlines() if "|" in line]
+    assert numbers == [line for line in alone.splitlines() if "|" in line]
+
+
 def beside_paper_of(folder, made):
     """The table beside a paper without values."""
     paper = folder / "paper.tsv"

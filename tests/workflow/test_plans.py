@@ -50,6 +50,8 @@ def test_the_papers_run_is_planned(papers_folder):
     assert planned["train_explanandum"] == 1
     assert planned["compare_losses"] == 1  # for the objective that has this loss
     assert planned["generate_masks"] == planned["predict_masked"] == planned["plot_training"] == 2
+    # the paper's numbers beside labels, and beside both Explainers' Table 1 and chunks
+    assert done.stdout.count('--paper "$WHATYOUREAD/resources/paper/') == 1 + 2 * 2
     # no command, input or parameter holds the path of the checkout
     assert done.stdout.count("$WHATYOUREAD/scripts/") > 80
     assert str(PROJECT) not in done.stdout
@@ -415,6 +417,7 @@ def test_labels_of_a_table_need_no_taxonomy(tmp_path):
     assert words[words.index("--source-settings") + 1] == '{"hierarchy": false}'
     assert words[words.index("--missing") + 1] == "keep"
     assert words[words.index("--source") + 1] == "table"
+    assert "--paper" not in words  # its ranks are NCBI's
     for rank in config["ranks"]:
         assert f"results/figures/classes_explainer_paper_{rank}.svg" in done.stdout
 

@@ -470,6 +470,12 @@ def option(name, values):
     return f"{name} {' '.join(map(str, values))}" if values else ""
 
 
+def beside_paper(name):
+    """The option that puts the paper's numbers beside ours, where labels are the paper's kind, NCBI's ranks."""
+    file = f'"$WHATYOUREAD/resources/paper/{name}"'
+    return f"--paper {file}" if config["labels"]["source"] == "ncbi" else ""
+
+
 def quoted(paths):
     """Paths as words of a command, in which a name may have a blank."""
     return [shlex.quote(str(path)) for path in paths]

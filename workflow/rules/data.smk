@@ -79,6 +79,7 @@ rule label_taxonomy:
         source=config["labels"]["source"],
         missing=config["labels"]["missing"],
         settings=label_settings,
+        paper=beside_paper("dataset.tsv"),
         sequences=settings("sequences"),
         classes=lambda wildcards, input: option("--classes-of", input.classes),
         # as many words as there are, each as it is
@@ -87,7 +88,7 @@ rule label_taxonomy:
         ],
     shell:
         'python "$WHATYOUREAD/scripts/label_taxonomy.py" --dataset {input.dataset}'
-        ' {params.file:q} --paper "$WHATYOUREAD/resources/paper/dataset.tsv"'
+        " {params.file:q} {params.paper}"
         " --source {params.source:q} --source-settings {params.settings:q} --missing {params.missing}"
         " {params.classes}"
         " --sequence-settings {params.sequences:q}"

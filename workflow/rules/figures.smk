@@ -163,9 +163,11 @@ rule plot_chunks:
     resources:
         mem_mb=memory(8000),
         runtime=minutes(30),
+    params:
+        paper=beside_paper("mask_statistics.tsv"),
     shell:
         'python "$WHATYOUREAD/scripts/plot_chunks.py" --masks {input.masks}'
-        ' --paper "$WHATYOUREAD/resources/paper/mask_statistics.tsv" --table {output.table}'
+        " {params.paper} --table {output.table}"
         " --svg {output.svg} --png {output.png} --log {log}"
 
 

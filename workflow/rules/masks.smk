@@ -112,9 +112,10 @@ rule evaluate_masks:
         runtime=minutes(30),
     params:
         ranks=RANKS,
+        paper=beside_paper("table1.tsv"),
     shell:
         'python "$WHATYOUREAD/scripts/evaluate_masks.py" --predictions {input.predictions}'
-        ' --masks {input.masks} --paper "$WHATYOUREAD/resources/paper/table1.tsv"'
+        " --masks {input.masks} {params.paper}"
         " --ranks {params.ranks:q} --table {output.table} --markdown {output.markdown}"
         " --controls {output.controls} --log {log}"
 

@@ -125,12 +125,17 @@ def read_statistics(path: str | Path, choice: str) -> MaskStatistics:
     return statistics
 
 
-def beside_paper(summary: pd.DataFrame, paper: str | Path) -> pd.DataFrame:
-    """The summary with the paper's value of each quantity: quantity, unit, ours, paper, n, n_of."""
-    published = read_tsv(paper).rename(columns={"value": "paper"})
-    merged = summary.rename(columns={"value": "ours"}).merge(
-        published, on="quantity", how="left", validate="one_to_one"
-    )
+def beside_paper(summary: pd.DataFrame, paper: str | Path | None) -> pd.DataFrame:
+    """The summary with the paper's value of each quantity: quantity, unit, ours, paper, n, n_of.
+
+    Without its file the column is empty.
+    """
+    summary = summary.rename(columns={"value": "ours"})
+    if paper is None:
+        published = summary[["quantity"]].assign(paper=np.nan)
+    else:
+        published = read_tsv(paper).rename(columns={"value": "paper"})
+    merged = summary.merge(published, on="quantity", how="left", validate="one_to_one")
     return merged[["quantity", "unit", "ours", "paper", "n", "n_of"]]
 
 

@@ -109,8 +109,10 @@ def _row(made: Predictions, case: Case, truth: np.ndarray) -> dict:
     return row(made.answers[case], truth, made.ranks, made.kinds, said)
 
 
-def beside_paper(table: pd.DataFrame, ranks: list[str], paper: Path) -> pd.DataFrame:
-    """Add the paper's values as columns `paper_RANK`, for the ranks in the paper."""
+def beside_paper(table: pd.DataFrame, ranks: list[str], paper: Path | None) -> pd.DataFrame:
+    """Add the paper's values as columns `paper_RANK`, for the ranks in the paper; none without its file."""
+    if paper is None:
+        return table
     published = read_tsv(paper)
     shared = [rank for rank in ranks if rank in published]
     published = published[["condition", *shared]]
@@ -128,15 +130,17 @@ def _further(table: pd.DataFrame, columns: dict[str, str]) -> list[list[str]]:
 
 
 def markdown(table: pd.DataFrame, ranks: list[str], masks: MaskFile) -> str:
-    """Table 1 as Markdown: our values, the paper's in brackets, and facts about the masks."""
+    """Table 1 as Markdown: our values, those of the paper in brackets, and facts about the masks."""
+    has_paper = any(f"paper_{rank}" in table for rank in ranks)
     values = masks.masks["labels"][masks.content]
     rows = [["", *ranks, "sequences"]]
     for row in table.to_dict("records"):
         cells = [row["condition"].replace("_", " ")]
         for rank in ranks:
             ours = "–" if pd.isna(row[rank]) else f"{row[rank]:.2f}"
-            theirs = row.get(f"paper_{rank}")
-            cells.append(ours + ("" if theirs is None or pd.isna(theirs) else f" ({theirs:.2f})"))
+            published = row.get(f"paper_{rank}")
+            known = published is not None and not pd.isna(published)
+            cells.append(ours + (f" ({published:.2f})" if known else ""))
         counts = [row.get(f"sequences_{rank}", row["sequences"]) for rank in ranks]
         shown = counts if len(set(counts)) > 1 else counts[:1]
         rows.append([*cells, " / ".join(f"{count:,}" for count in shown)])
@@ -150,18 +154,27 @@ def markdown(table: pd.DataFrame, ranks: list[str], masks: MaskFile) -> str:
     }
     beside = ["", *markdown_table(_further(table, further))] if further else []
     score = capital(score_words(kinds))
+    mean, above = (" (paper: 0.73)", " (paper: 67.28 %)") if has_paper else ("", "")
+    opening = [
+        f"{score} in per cent on the test sequences, and in brackets the paper's",
+        "(its data, its model). Masks are chosen by the true labels, as in the paper; for masks",
+        "chosen by the predicted classes, and for controls, see controls.tsv of the Explainer.",
+    ]
+    if not has_paper:
+        opening[:2] = [
+            f"{score} in per cent on the test sequences.",
+            "Masks are chosen by the true labels; for masks",
+        ]
     return "\n".join(
         [
-            f"{score} in per cent on the test sequences, and in brackets the paper's",
-            "(its data, its model). Masks are chosen by the true labels, as in the paper; for masks",
-            "chosen by the predicted classes, and for controls, see controls.tsv of the Explainer.",
+            *opening,
             *notes,
             "",
             *markdown_table(rows),
             *beside,
             "",
-            f"Mean of the masks {values.mean(dtype=np.float64):.2f} (paper: 0.73), "
-            f"above {THRESHOLD}: {100 * (values > THRESHOLD).mean():.2f} % (paper: 67.28 %).",
+            f"Mean of the masks {values.mean(dtype=np.float64):.2f}{mean}, "
+            f"above {THRESHOLD}: {100 * (values > THRESHOLD).mean():.2f} %{above}.",
             "",
         ]
     )
