@@ -30,12 +30,13 @@ quoted = '$(subst ','\'',$(1))'
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 unexport PYTHONPATH PYTHONHOME
 
-.PHONY: help venv demo demo-all test test-slow lint format real explain chaos envs-test slurm-test bench bench-quick \
+.PHONY: help venv demo demo-text demo-all test test-slow lint format real explain chaos envs-test slurm-test bench bench-quick \
   bench-gpu clean requirements
 
 help:
 	@echo "make demo        simulated data, real models: both Explainers side by side in a few minutes"
-	@echo "make demo-all    everything that a run makes, on the demo's data, and its report"
+	@echo "make demo-text   likewise on simulated texts: the words that speak for each class"
+	@echo "make demo-all    everything that a run makes, on the data of both demos, and their reports"
 	@echo "make real DATA=FOLDER    the chain on real sequences, small encoder, no GPU"
 	@echo "make real DATASET=FILE TAXDUMP=FILE [RUN=FOLDER]    likewise, on your files"
 	@echo "make explain FASTA=FILE [MODEL=FOLDER] [OUT=FOLDER] [OPTIONS='--offsets 6 ...']    predictions, tracks and"
@@ -71,12 +72,20 @@ demo: venv
 	@echo "Sequences, token by token: .test/results/explainers/sharp/figures/sequences.html"
 	@echo "Everything else, and a report: make demo-all"
 
+demo-text: venv
+	snakemake --directory .test/text $(JOBS) $(QUIET) -- demo
+	@echo
+	@cat .test/text/results/summary.md
+	@echo "The words of each class, in texts: .test/text/results/figures/keywords_explainer_sharp_register.html"
+
 demo-all: venv
 	snakemake --directory .test $(JOBS) $(QUIET)
 	snakemake --directory .test --report report.html
+	snakemake --directory .test/text $(JOBS) $(QUIET)
+	snakemake --directory .test/text --report report.html
 	@echo
 	@cat .test/results/summary.md
-	@echo "Everything on one page, with pictures: .test/report.html"
+	@echo "Everything on one page, with pictures: .test/report.html; of the texts: .test/text/report.html"
 
 test test-slow: export OMP_NUM_THREADS = 1
 
@@ -136,7 +145,8 @@ bench-gpu: venv
 	python tests/bench/bench.py --sections gpu --output benchmarks/gpu
 
 clean:
-	rm -rf .test/report.html .test/results .test/resources .test/logs .test/benchmarks .test/checkpoints .test/.snakemake
+	for own in .test .test/text; do rm -rf $$own/report.html $$own/results $$own/resources $$own/logs \
+	  $$own/benchmarks $$own/checkpoints $$own/.snakemake; done
 
 requirements: requirements.in
 	rm -rf .requirements && $(PYTHON) -m venv .requirements

@@ -19,7 +19,7 @@ from whatyouread.explainers.saved import load_explainer
 
 DOCUMENTS = [
     "README.md", "config/README.md", "CONTRIBUTING.md", "docs/cluster.md", "docs/explain.md",
-    "docs/python.md",
+    "docs/python.md", "docs/words.md",
 ]  # fmt: skip
 LONGEST_README = 1000  # words
 # what a test cannot do: other people's servers and schedulers, and what changes the shell itself
@@ -88,6 +88,8 @@ def test_snakemake_commands_are_planned(command, folder):
         pytest.skip("needs a finished run: tests/workflow makes one and its report")
     if "--lint" not in command and "--unlock" not in command:
         command = command.replace("--dry-run", "") + " --dry-run"
+    command = command.replace("COMMIT", "0" * 40)
+    (folder / "registers.tsv").write_text("text\tregister\n")
     done = run(command, folder, "--snakefile", str(PROJECT / "workflow" / "Snakefile"))
     assert done.returncode == 0, done.stderr + done.stdout
 
@@ -165,7 +167,8 @@ def test_the_snakemake_commands_within_make_are_planned(folder):
     named = " ".join(
         f"{key}={shlex.quote(str(path).replace('$', '$$'))}" for key, path in data.items()
     )
-    for target in ("demo", "demo-all", f"real {named}"):
+    texts = yaml.safe_load((PROJECT / ".test/text/config/config.yaml").read_text(encoding="utf-8"))
+    for target in ("demo", "demo-text", "demo-all", f"real {named}"):
         done = run(f"make {target} --dry-run", folder, cwd=PROJECT)
         lines = done.stdout.replace("\\\n", " ").splitlines()
         called = [line for line in lines if line.lstrip().startswith("snakemake ")]
@@ -173,9 +176,9 @@ def test_the_snakemake_commands_within_make_are_planned(folder):
         for command in called:
             if "--report" in command:
                 continue
-            command = re.sub(r"--directory ('[^']*'|\S+)", "", command.strip())
             if not target.startswith("real"):
-                write_config(folder, TINY)
+                write_config(folder, texts if "--directory .test/text " in command else TINY)
+            command = re.sub(r"--directory ('[^']*'|\S+)", "", command.strip())
             head, _, targets = command.partition(" -- ")
             snakefile = f"--snakefile {PROJECT}/workflow/Snakefile --dry-run"
             command = f"{head} {snakefile}" + (f" -- {targets}" if targets else "")

@@ -61,7 +61,6 @@ def final_outputs(wildcards):
         overall.append("lime")
     overall += expand("classes_{source}_{rank}", source=CLASS_SOURCES, rank=RANKS)
     overall.append("stability")
-    keywords = "results/figures/keywords_{source}_{rank}.html"
     return [
         "results/table1.tsv",
         "results/table1.md",
@@ -75,7 +74,7 @@ def final_outputs(wildcards):
             figure=figures,
         ),
         *expand("results/figures/{figure}.svg", figure=overall),
-        *if_words(expand(keywords, source=CLASS_SOURCES, rank=RANKS)),
+        *keyword_pages(),
         *samples,
     ]
 
@@ -91,7 +90,14 @@ def demo_outputs(wildcards):
         *of_explainers("figures/sequences.html"),
         *of_explainers("figures/table1.svg"),
         *of_explainers("0/README.md"),
+        *keyword_pages(),
     ]
+
+
+def keyword_pages():
+    """Where the items are words, the page of each source and rank."""
+    pages = "results/figures/keywords_{source}_{rank}.html"
+    return if_words(expand(pages, source=CLASS_SOURCES, rank=RANKS))
 
 
 def settings(section):
