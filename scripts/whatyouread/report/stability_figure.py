@@ -5,7 +5,7 @@ import pandas as pd
 from whatyouread.report.style import BLUE, GREY, VERMILION, new_figure
 
 LINES = {
-    "halves": ("two lists of so many other runs: items in common", {"color": BLUE, "marker": "o"}),
+    "halves": ("two lists of different runs: items in common", {"color": BLUE, "marker": "o"}),
     "kept": ("items that are on the list of all runs", {"color": VERMILION, "marker": "s"}),
     "halves_shuffled": ("two lists, labels shuffled", {"color": GREY, "ls": ":", "marker": "o"}),
 }
