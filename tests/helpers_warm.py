@@ -19,7 +19,7 @@ PLANNING = (
     "snakemake.report.html_reporter",
 )
 COMPUTING = (
-    *("captum.attr", "ete3", "matplotlib.backends.backend_agg", "matplotlib.backends.backend_svg"),
+    *("captum.attr", "matplotlib.backends.backend_agg", "matplotlib.backends.backend_svg"),
     *("pandas", "pyarrow.compute", "pyarrow.parquet", "safetensors.torch", "scipy.sparse.csgraph"),
     *("scipy.stats", "sklearn.linear_model", "sklearn.metrics", "sklearn.model_selection"),
     *("sklearn.pipeline", "torch", "torch._dynamo", "transformers.models.esm.modeling_esm"),
