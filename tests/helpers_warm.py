@@ -87,17 +87,29 @@ def ask(address: str, executable: str, words: list[str]) -> None:
 
 def serve(listening: socket.socket) -> tuple[list[str], str, dict[str, str]]:
     """Fork for each program that is asked for; returns in the fork: words, folder and environment."""
+    import contextlib
     import select
     import signal
 
+    ended, end = os.pipe()
+    os.set_blocking(end, False)
+    signal.set_wakeup_fd(end)
+    signal.signal(signal.SIGCHLD, lambda number, frame: None)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     hold(PLANNING)
-    watchers, computing = set(), False
+    running, computing = {}, False
     while True:
-        ready, _, _ = select.select([listening, sys.stdin], [], [], 1)
-        watchers = {watcher for watcher in watchers if not os.waitpid(watcher, os.WNOHANG)[0]}
+        ready, _, _ = select.select([listening, sys.stdin, ended], [], [])
         if sys.stdin in ready:
             os._exit(0)
+        if ended in ready:
+            os.read(ended, 1 << 16)
+            for child in list(running):
+                done, status = os.waitpid(child, os.WNOHANG)
+                if done:
+                    # who asked may have been killed
+                    with running.pop(child) as asker, contextlib.suppress(OSError):
+                        asker.sendall(b"%d" % os.waitstatus_to_exitcode(status))
         if listening not in ready:
             continue
         connection, _ = listening.accept()
@@ -107,26 +119,22 @@ def serve(listening: socket.socket) -> tuple[list[str], str, dict[str, str]]:
         if not computing and told[0][0] != "-m":
             hold(COMPUTING)
             computing = True
-        watcher = os.fork()
-        if watcher == 0:
-            child = os.fork()
-            if child == 0:
-                break
-            for stream in streams:
-                os.close(stream)
-            status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-            connection.sendall(b"%d" % status)
-            os._exit(0)
-        watchers.add(watcher)
-        connection.close()
+        child = os.fork()
+        if child == 0:
+            break
+        running[child] = connection
         for stream in streams:
             os.close(stream)
-    connection.close()
-    listening.close()
+    signal.set_wakeup_fd(-1)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for held in (listening, connection, *running.values()):
+        held.close()
+    for number in (ended, end):
+        os.close(number)
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
         os.close(stream)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
     return told
 
 
