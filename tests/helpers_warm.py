@@ -32,14 +32,13 @@ _started = []
 def python() -> str:
     """The path of the stand-in, which is called `python`, in a folder that also has its `snakemake`."""
     if not _started:
-        _started.append(_start())
+        _started.extend(_start())
     return _started[0]
 
 
-def _start() -> str:
-    import atexit
+def _start() -> tuple:
+    """The path, and the process that forks, which ends with this one: at the end of its input."""
     import shlex
-    import shutil
     import subprocess
     import tempfile
     from pathlib import Path
@@ -55,19 +54,12 @@ def _start() -> str:
         (folder / name).chmod(0o755)
     server = subprocess.Popen(
         [sys.executable, __file__, "serve", str(listening.fileno()), str(folder / "python")],
-        stdin=subprocess.PIPE,  # at whose end it ends
+        stdin=subprocess.PIPE,
         pass_fds=[listening.fileno()],
         env=os.environ | {"OMP_NUM_THREADS": "1"},
     )
     listening.close()
-
-    def end():
-        server.stdin.close()
-        server.wait()
-        shutil.rmtree(folder)
-
-    atexit.register(end)
-    return str(folder / "python")
+    return str(folder / "python"), server
 
 
 def ask(address: str, executable: str, words: list[str]) -> None:
@@ -89,6 +81,7 @@ def serve(listening: socket.socket) -> tuple[list[str], str, dict[str, str]]:
     """Fork for each program that is asked for; returns in the fork: words, folder and environment."""
     import contextlib
     import select
+    import shutil
     import signal
 
     ended, end = os.pipe()
@@ -101,6 +94,9 @@ def serve(listening: socket.socket) -> tuple[list[str], str, dict[str, str]]:
     while True:
         ready, _, _ = select.select([listening, sys.stdin, ended], [], [])
         if sys.stdin in ready:
+            for child in running:
+                os.kill(child, signal.SIGTERM)
+            shutil.rmtree(os.path.dirname(sys.executable))
             os._exit(0)
         if ended in ready:
             os.read(ended, 1 << 16)
