@@ -4,8 +4,8 @@ A tiny run starts a hundred programs, and most of its time goes by in `import to
 `python()` is a stand-in for the Python of this environment. It runs `SCRIPT.py ...` and `-m snakemake ...`
 in a fork of one process, which holds the packages of others, but nothing of this project; anything else it
 leaves to Python itself. Each program has arguments, folder, environment, streams and exit status of its own.
-Forks share the seed of `hash`, and a signal to the stand-in does not reach the program: what is about either
-starts Python itself.
+Forks share the seed of `hash` and what packages read of the environment when they are imported, and a signal
+to the stand-in does not reach the program: what is about any of these starts Python itself.
 """
 
 import json
