@@ -1,10 +1,10 @@
 """Texts of DNA for the tests of sketches and copies, and programs as they are."""
 
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
+from helpers_warm import python
 
 COMPLEMENT = bytes.maketrans(b"ACGT", b"TGCA")
 
@@ -26,7 +26,7 @@ def other_strand(text):
 def run(program, folder, *options):
     """A program in a folder, without a traceback."""
     path = Path(__file__).resolve().parents[1] / "scripts" / f"{program}.py"
-    command = [sys.executable, path, *map(str, options), "--log", "log"]
+    command = [python(), path, *map(str, options), "--log", "log"]
     made = subprocess.run(command, capture_output=True, text=True, cwd=folder)
     assert "Traceback" not in made.stderr
     return made

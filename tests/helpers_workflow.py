@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import yaml
+from helpers_warm import python
 
 PROJECT = Path(__file__).resolve().parents[1]
 SNAKEFILE = PROJECT / "workflow" / "Snakefile"
@@ -72,10 +73,15 @@ TINY = {
 
 
 def snakemake(
-    folder: Path, *arguments: str, snakefile: Path = SNAKEFILE, **environment: str
+    folder: Path,
+    *arguments: str,
+    snakefile: Path = SNAKEFILE,
+    cold: bool = False,
+    **environment: str,
 ) -> subprocess.CompletedProcess:
-    """Run Snakemake in a folder, without a GPU."""
-    command = [sys.executable, "-m", "snakemake", "--snakefile", snakefile, "--directory", folder]
+    """Run Snakemake in a folder, without a GPU; it and its jobs start warm, or cold as for a user."""
+    started = sys.executable if cold else python()
+    command = [started, "-m", "snakemake", "--snakefile", snakefile, "--directory", folder]
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     return subprocess.run(
         [*map(str, command), *arguments],
@@ -178,17 +184,16 @@ class StubConda:
 
     def run(self, *command: str, cwd: Path | None = None) -> subprocess.CompletedProcess:
         """Run a command in the folder."""
-        path = [self.folder / "bin", Path(sys.executable).parent, os.environ["PATH"]]
+        path = [self.folder / "bin", Path(python()).parent, Path(sys.executable).parent]
         return subprocess.run(
             list(map(str, command)),
             cwd=cwd or self.folder,
             capture_output=True,
             text=True,
-            env=os.environ | {"PATH": os.pathsep.join(map(str, path))},
+            env=os.environ | {"PATH": os.pathsep.join(map(str, [*path, os.environ["PATH"]]))},
             stdin=subprocess.DEVNULL,
         )
 
     def snakemake(self, *arguments: str) -> subprocess.CompletedProcess:
         """Run Snakemake in the folder."""
-        command = [sys.executable, "-m", "snakemake", "--snakefile", SNAKEFILE]
-        return self.run(*command, *arguments)
+        return self.run("snakemake", "--snakefile", SNAKEFILE, *arguments)

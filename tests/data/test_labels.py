@@ -2,7 +2,6 @@ import json
 import os
 import random
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +9,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from helpers_warm import python
 from tests.data.test_taxonomy import NODES, SILVA, write_dump
 
 from whatyouread.data import labels
@@ -345,7 +345,7 @@ def test_tables_survive_being_written(made, source, tmp_path):
 def run_script(script, folder, *options):
     """Run a script of the project with `folder` as working directory and as home."""
     return subprocess.run(
-        [sys.executable, SCRIPTS / script, *map(str, options)],
+        [python(), SCRIPTS / script, *map(str, options)],
         cwd=folder,
         env={**os.environ, "HOME": str(folder)},
         capture_output=True,

@@ -4,13 +4,13 @@ import gzip
 import json
 import random
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from helpers_tokenizers import tokenizer_folder
+from helpers_warm import python
 
 from whatyouread.data import tokenizers
 from whatyouread.data.residues import RESIDUES
@@ -25,7 +25,7 @@ WORDS = ["the", "quick", "brown", "fox", "jumps", "over", "lazy", "dog", ",", "z
 
 def program(name, *arguments):
     done = subprocess.run(
-        [sys.executable, SCRIPTS / f"{name}.py", *map(str, arguments)],
+        [python(), SCRIPTS / f"{name}.py", *map(str, arguments)],
         capture_output=True,
         text=True,
     )

@@ -3,7 +3,6 @@ import gzip
 import json
 import random
 import subprocess
-import sys
 from functools import partial
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from helpers_warm import python
 from tests.data.test_taxonomy import write_dump
 
 from whatyouread.data import tokenization
@@ -282,7 +282,7 @@ CLADES = ["superkingdom", "phylum", "genus"]
 
 
 def run(program, folder, *options):
-    command = [sys.executable, PROGRAMS / f"{program}.py", *options]
+    command = [python(), PROGRAMS / f"{program}.py", *options]
     made = subprocess.run(command, capture_output=True, text=True, cwd=folder)
     assert "Traceback" not in made.stderr
     return made

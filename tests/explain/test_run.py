@@ -13,6 +13,7 @@ import pytest
 from helpers_explain import complement, random_text
 from helpers_nasty import NASTY, NASTY_FASTA
 from helpers_saved import NAMES, write_models
+from helpers_warm import python
 
 from whatyouread.explain.run import Request, explain
 from whatyouread.explain.scoring import Scorer
@@ -472,7 +473,7 @@ def test_several_files_and_the_same_name_in_two(model, tmp_path):
 
 
 def command(model, *options, stdin=b"") -> subprocess.CompletedProcess:
-    words = [sys.executable, SCRIPT, "--model", model, "--threads", "1", *options]
+    words = [python(), SCRIPT, "--model", model, "--threads", "1", *options]
     return subprocess.run(
         list(map(str, words)), input=stdin, capture_output=True, check=False, env={**os.environ}
     )

@@ -1,13 +1,13 @@
 import csv
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from helpers_families import FAMILIES, Ids, ids_batch, save, transformers_model
+from helpers_warm import python
 from safetensors.torch import load_file, save_file
 
 from whatyouread.data.batch import Batch
@@ -181,7 +181,7 @@ def run_program(folder, out, *more):
     options = ["--classifier", folder, "--output-dir", out]
     options += ["--classes", out.parent / "classes.tsv", *more]
     return subprocess.run(
-        [sys.executable, PROGRAM, *map(str, options)], capture_output=True, text=True, check=False
+        [python(), PROGRAM, *map(str, options)], capture_output=True, text=True, check=False
     )
 
 

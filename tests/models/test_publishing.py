@@ -4,11 +4,11 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from helpers_saved import write_models
+from helpers_warm import python
 
 from whatyouread.explainers.saved import load_explainer
 from whatyouread.models.hub import MODEL_FILES
@@ -19,7 +19,7 @@ PROGRAM = Path(__file__).resolve().parents[2] / "scripts" / "export_explainer.py
 
 
 def export(*options) -> subprocess.CompletedProcess:
-    command = [sys.executable, PROGRAM, *map(str, options)]
+    command = [python(), PROGRAM, *map(str, options)]
     return subprocess.run(command, capture_output=True, text=True)
 
 

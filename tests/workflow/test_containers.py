@@ -2,12 +2,11 @@
 
 import re
 import shutil
-import sys
 
 import yaml
 from helpers_workflow import PROJECT, TINY, StubConda, write_config
 
-CONTAINERIZE = (sys.executable, "-m", "snakemake", "--containerize")
+CONTAINERIZE = ("snakemake", "--containerize")
 # Apptainer, as far as a job can tell: writes down how it was called, then runs the command
 APPTAINER = """#!/usr/bin/env bash
 if [ "$1" = --version ]; then echo "apptainer version 1.3.4"; exit; fi

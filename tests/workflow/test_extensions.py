@@ -3,13 +3,13 @@
 import json
 import re
 import subprocess
-import sys
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 import yaml
+from helpers_warm import python
 from helpers_workflow import JOBS, PROJECT, TINY, copy_checkout, snakemake, write_config
 
 OBJECTIVE = '''
@@ -312,7 +312,7 @@ def test_what_the_schema_does_not_know_the_program_does(tmp_path, settings, comp
         "settings": json.dumps(shared | settings), "explanandum": "none", "train": "none",
         "validation": "none", "seed": "1", "checkpoints": "none", "output-dir": "none",
     }  # fmt: skip
-    command = [sys.executable, PROJECT / "scripts" / "train_explainer.py"]
+    command = [python(), PROJECT / "scripts" / "train_explainer.py"]
     for name, value in options.items():
         command += [f"--{name}", value]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)

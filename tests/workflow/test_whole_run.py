@@ -137,7 +137,10 @@ def test_nothing_is_left_to_do(tiny_run):
 
 
 def test_a_second_run_makes_the_same_files(tiny_run, tmp_path):
-    """Up to what follows from a training; what is measured on it has tests of its own."""
+    """Up to what follows from a training; what is measured on it has tests of its own.
+
+    By programs that start cold, and so share no state, such as the seed of `hash`, with those of the first.
+    """
     folder = write_config(tmp_path, TINY)
     names = [
         "results/explanandum/0/model.safetensors",
@@ -146,7 +149,7 @@ def test_a_second_run_makes_the_same_files(tiny_run, tmp_path):
         *(f"results/explainers/paper/{name}.tsv" for name in ("table1", "controls")),
         "results/explainers/paper/table1.md",
     ]
-    done = snakemake(folder, *JOBS, "--", *names)
+    done = snakemake(folder, *JOBS, "--", *names, cold=True)
     assert done.returncode == 0, done.stderr[-4000:]
     for name in names:
         assert filecmp.cmp(tiny_run / name, folder / name, shallow=False), name
