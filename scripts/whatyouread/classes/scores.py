@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from whatyouread.data.batch import Batch, at_once
+from whatyouread.data.batch import Batch, at_once, on_device
 from whatyouread.data.kinds import members
 from whatyouread.data.token_files import TokenFile
 from whatyouread.explainers.network import Explainer
@@ -97,11 +97,9 @@ def class_scores(
                 if not len(kept):
                     continue
                 chosen = file.batch(own[kept])
-                predicted = explanandum.predictions(logits)[
-                    torch.from_numpy(kept).to(passes.device)
-                ]
+                predicted = explanandum.predictions(logits)[on_device(kept, passes.device)]
                 # where it speaks for no class its scores are those of the prediction, and not used
-                asked = _answers(explanandum, torch.from_numpy(classes[kept]).to(passes.device))
+                asked = _answers(explanandum, on_device(classes[kept], passes.device))
                 question = Question(
                     explanandum,
                     chosen.to(passes.device),

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from whatyouread.data.batch import Batch, parts_by_length
+from whatyouread.data.batch import Batch, on_device, parts_by_length
 from whatyouread.data.token_files import TokenFile
 from whatyouread.explainers.losses import Loss, Masks, area
 from whatyouread.explainers.network import Explainer
@@ -43,7 +43,7 @@ class Judge:
         """The means over rows of the loss and the mask from `make_loss(batch, labels) -> (Loss, mask)`."""
         sums = np.zeros(len(Loss._fields) + 1)
         for places, batch in batches(self.file, self.batch_size, self.device, rows):
-            labels = torch.from_numpy(self.file.labels[rows[places]]).to(self.device)
+            labels = on_device(self.file.labels[rows[places]], self.device)
             loss, mask = make_loss(batch, labels)
             sums += [part.double().sum().item() for part in (*loss, area(mask, batch.valid))]
         return dict(zip((*Loss._fields, "mask_mean"), (sums / len(rows)).tolist(), strict=True))
@@ -58,7 +58,7 @@ class Judge:
         self, values: Tensor, rows: np.ndarray, known_classes: bool = False
     ) -> dict[str, float]:
         """The objective for a mask by position, (longest,) or one value for all positions."""
-        values = values.to(self.device)
+        values = on_device(values, self.device)
 
         def make_loss(batch, labels):
             mask = _spread(values, batch)
@@ -118,7 +118,7 @@ def best_by_position(
             own = rows[part]
             batch = judge.file.batch(own).to(judge.device)
             note_batch(*batch.ids.shape)
-            labels = torch.from_numpy(judge.file.labels[own]).to(judge.device)
+            labels = on_device(judge.file.labels[own], judge.device)
             mask = _spread(logits.sigmoid(), batch)
             loss = judge.loss(batch, labels, mask, known_classes).total.mean()
             (loss * (len(own) / len(rows))).backward()

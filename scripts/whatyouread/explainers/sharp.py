@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from whatyouread.data.batch import Batch
+from whatyouread.data.batch import Batch, on_device
 from whatyouread.explainers.losses import correlation_loss
 from whatyouread.explainers.network import Explainer
 from whatyouread.explainers.objective import NetworkSettings, Objective
@@ -99,10 +99,10 @@ class SharpObjective(Objective):
             place = torch.randint(len(useful), (batch, 1), device=device)
         else:
             drawn = draw(self.seed, "class", keys[:, None], np.arange(levels))
-            any_class = torch.tensor(drawn, device=device)
-            own = torch.tensor(draw(self.seed, "predicted class", keys), device=device)[:, None]
+            any_class = on_device(drawn, device)
+            own = on_device(draw(self.seed, "predicted class", keys), device)[:, None]
             drawn = picked(range(len(useful)), draw(self.seed, "level", keys))
-            place = torch.tensor(drawn, device=device)[:, None]
+            place = on_device(drawn, device)[:, None]
         any_class = torch.stack(
             [x * n for x, n in zip(any_class.unbind(1), counts, strict=True)], 1
         )
