@@ -15,6 +15,7 @@ if missing():
 
 from helpers_device import Away, Halved, Mixed, named, noted, pretended, wide_outputs
 from helpers_device_work import (
+    STEPS,
     WORK,
     Work,
     a_loop,
@@ -73,6 +74,8 @@ def test_values_are_those_of_the_cpu_and_waits_those_of_the_document(inputs, wor
 
 def test_the_document_has_no_other_rows():
     assert list(rows()) == [work.title for work in WORK]
+    # a training step waits for nothing at all
+    assert all(f"| {work.title} | step | 0 |" in rows()[work.title] for work in STEPS)
 
 
 # the device itself

@@ -100,6 +100,12 @@ class Explainer(nn.Module):
             self.embedding.weight[self.tokenizer.pad] = 0
         return self.attach(explanandum)
 
+    def _apply(self, change, recurse=True):
+        # `to` moves the Explanandum along
+        if self._explanandum:
+            self._explanandum[0]._apply(change, recurse)
+        return super()._apply(change, recurse)
+
     @property
     def class_counts(self) -> list[int]:
         """The number of classes of each level, side by side in the last layer."""
@@ -139,7 +145,7 @@ class Explainer(nn.Module):
         states = batch.states
         if states is None:
             with torch.no_grad():
-                states = read(self.explanandum.to(batch.device), batch)[0]
+                states = read(self.explanandum, batch)[0]
         return torch.cat([embeddings, states.to(embeddings.dtype)], dim=-1)
 
     def features(self, batch: Batch) -> Tensor:

@@ -60,7 +60,7 @@ class SharpObjective(Objective):
         ).start_from(explanandum)  # fmt: skip
 
     def forward(self, batch, labels):
-        explanandum = self.explanandum_on(batch.device)
+        explanandum = self.explanandum
         with torch.no_grad():
             states, logits = read(explanandum, batch)
         batch = batch.with_states(states)
@@ -90,7 +90,7 @@ class SharpObjective(Objective):
         if self.settings.target == "sequence":
             return predicted, torch.ones_like(predicted, dtype=torch.bool)
         (batch, levels), device = predicted.shape, predicted.device
-        counts = self.explanandum_on(device).class_counts
+        counts = self.explanandum.class_counts
         useful = [
             i for i, level in enumerate(self._levels) if level.classes > 1 or not level.of_one
         ] or list(range(levels))
@@ -113,7 +113,7 @@ class SharpObjective(Objective):
 
     @property
     def _levels(self) -> list[HeadLevel]:
-        return self._frozen[0].levels
+        return self.explanandum.levels
 
     def _holds(self, answers: Tensor) -> Tensor:
         """Whether each answer holds a class, bool (batch, levels)."""
