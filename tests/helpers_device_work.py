@@ -207,7 +207,8 @@ def table1(device, inputs: Inputs, chunks: bool) -> Prepared:
     usual, passes.logits = passes.logits, lambda *given: asked.append(0) or usual(*given)
     own = MaskedSequences(passes, inputs.padded, MaskFile(path, RANKS), seed=1)
     made = own.answers(cases).table().drop_columns(["id"])
-    units = len(asked)  # how many batches the chunks make
+    # all chunks of a block are waited for at once, however many batches they make
+    units = len(cases) if chunks else len(asked)
     return lambda: _columns(own.answers(cases), made), units
 
 
@@ -248,7 +249,7 @@ def judging(device, inputs: Inputs, what: str) -> Prepared:
         "explainer": lambda: judge.of_explainer(made, rows),
         "positions": lambda: judge.of_positions(torch.linspace(0, 1, 20, device=device), rows),
     }
-    return lambda: [np.array(list(calls[what]().values()))], BATCHES
+    return lambda: [np.array(list(calls[what]().values()))], 1
 
 
 def scoring_classes(device, inputs: Inputs, source: str, file: str = "padded") -> Prepared:
@@ -370,7 +371,7 @@ EVALUATIONS += [
 EVALUATIONS += [
     Work("masks in bf16: paper; padded", "batch", masks, ("paper", "padded", "bf16")),
     Work("Table 1 and controls: masked sequences", "batch", table1, (False,)),
-    Work("Table 1 and controls: chunks", "batch", table1, (True,)),
+    Work("Table 1 and controls: chunks", "block", table1, (True,)),
     Work("methods: the classes they are asked about", "batch", asking),
 ]
 EVALUATIONS += [
@@ -378,13 +379,13 @@ EVALUATIONS += [
     for name in METHODS
 ]
 EVALUATIONS += [
-    Work("baselines: the loss of an Explainer", "batch", judging, ("explainer",)),
-    Work("baselines: the loss of a mask by position", "batch", judging, ("positions",)),
+    Work("baselines: the loss of an Explainer", "run", judging, ("explainer",)),
+    Work("baselines: the loss of a mask by position", "run", judging, ("positions",)),
     Work("baselines: fitting a mask by position", "step", judging, ("position",)),
-    Work("baselines: the loss of a constant mask", "batch", judging, ("constant",)),
+    Work("baselines: the loss of a constant mask", "run", judging, ("constant",)),
     Work("class scores: integrated_gradients", "batch", scoring_classes, ("integrated_gradients",)),
     Work("class scores: explainer", "batch", scoring_classes, ("explainer_mine",)),
-    Work("class scores: explainer; sets", "run", scoring_classes, ("explainer_mine", "sets")),
+    Work("class scores: explainer; sets", "batch", scoring_classes, ("explainer_mine", "sets")),
     Work("the blank and its check", "run", blank),
     Work("explaining a FASTA", "batch", explaining_fasta),
     Work("faithfulness: predictions under a mask", "batch", faithful, ("predict",)),

@@ -29,14 +29,11 @@ def explained_classes(
     Returns class numbers, int64 (n, levels, rounds), -1 for none; a level of one right class has one
     round.
     """
-    highest = [p.amax(-1) for p in probabilities(explanandum.levels, logits)]
-    correct = explanandum.predictions(logits).cpu().numpy() == labels
-    sure = torch.stack(highest, 1).cpu().numpy() > min_probability
-    rounds = [np.where(correct & sure, labels, -1)]
+    found = probabilities(explanandum.levels, logits)
     predicted = explanandum.predictions(logits).cpu().numpy()
-    for i, (level, p) in enumerate(
-        zip(explanandum.levels, probabilities(explanandum.levels, logits), strict=True)
-    ):
+    sure = torch.stack([p.amax(-1) for p in found], 1).cpu().numpy() > min_probability
+    rounds = [np.where((predicted == labels) & sure, labels, -1)]
+    for i, (level, p) in enumerate(zip(explanandum.levels, found, strict=True)):
         if level.of_one:
             continue
         # every class of the set that is predicted too, and sure by itself

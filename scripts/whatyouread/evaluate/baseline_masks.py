@@ -41,12 +41,14 @@ class Judge:
     @torch.no_grad()
     def mean(self, make_loss, rows: np.ndarray) -> dict[str, float]:
         """The means over rows of the loss and the mask from `make_loss(batch, labels) -> (Loss, mask)`."""
-        sums = np.zeros(len(Loss._fields) + 1)
+        sums = torch.zeros(len(Loss._fields) + 1, dtype=torch.float64, device=self.device)
         for places, batch in batches(self.file, self.batch_size, self.device, rows):
             labels = on_device(self.file.labels[rows[places]], self.device)
             loss, mask = make_loss(batch, labels)
-            sums += [part.double().sum().item() for part in (*loss, area(mask, batch.valid))]
-        return dict(zip((*Loss._fields, "mask_mean"), (sums / len(rows)).tolist(), strict=True))
+            parts = (*loss, area(mask, batch.valid))
+            sums += torch.stack([part.double().sum() for part in parts])
+        names = (*Loss._fields, "mask_mean")
+        return dict(zip(names, (sums / len(rows)).tolist(), strict=True))
 
     def of_constant(
         self, value: float, rows: np.ndarray, known_classes: bool = False
