@@ -15,20 +15,16 @@ show: speed, rounding on a GPU, streams, cuDNN, several GPUs. It needs torch 2.1
 import contextlib
 import functools
 import re
-import sys
-import traceback
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from helpers_waits import Halved, Mixed, note, place
 from torch.utils._python_dispatch import TorchDispatchMode, return_and_correct_aliasing
 from torch.utils._pytree import tree_leaves, tree_map
 
 NAME = "pretended"
 NEEDED = (2, 10)
-PROJECT = Path(__file__).resolve().parents[1]
-OURS = (str(PROJECT / "scripts"), str(PROJECT / "tests"))
 aten = torch.ops.aten
 
 READ = {"_local_scalar_dense", "equal"}
@@ -61,66 +57,10 @@ RAISED = (
 """What it computes in float32."""
 
 
-class Mixed(RuntimeError):
-    """Tensors of two devices in one operation."""
-
-
-class Halved(RuntimeError):
-    """Half precision where the project wants float32."""
-
-
-class Place(NamedTuple):
-    """A line of the project, and the line of a library that it led to, if it did."""
-
-    file: str
-    line: int
-    function: str
-    through: str = ""
-
-    def __str__(self) -> str:
-        return f"{self.file}:{self.line} ({self.function}{self.through})"
-
-
-NOWHERE = Place("no line of the project", 0, "?")
-
-
-class Wait(NamedTuple):
-    """What the device had to be waited for, and where."""
-
-    what: str
-    place: Place
-
-    def __str__(self) -> str:
-        return f"{self.what} at {self.place}"
-
-
-def place() -> Place:
-    """The innermost line of the project that is being run, but for this file's."""
-    frame, through = sys._getframe(1), ""
-    while frame is not None:
-        name = frame.f_code.co_filename
-        if name.startswith(OURS) and name != __file__:
-            file = str(Path(name).relative_to(PROJECT))
-            # a comprehension has a name of its own in some versions of Python
-            function = frame.f_code.co_qualname.partition(".<locals>")[0]
-            return Place(file, frame.f_lineno, function, through)
-        library = re.search(r"site-packages/((?!torch/).*)", name)
-        if library and not through:
-            through = f", through {library[1]}:{frame.f_lineno}"
-        frame = frame.f_back
-    return NOWHERE._replace(through=through)
-
-
 class _State:
-    """Whether the device is there, and what has been noted."""
+    """Whether the device is there."""
 
     on = False
-    waits: list[Wait] | None = None
-
-
-def _note(what: str) -> None:
-    if _State.waits is not None:
-        _State.waits.append(Wait(what, place()))
 
 
 class Away(torch.Tensor):
@@ -147,7 +87,7 @@ class Away(torch.Tensor):
         return f"Away({self.inner!r})"
 
     def tolist(self):
-        _note("copy to the host")
+        note("copy to the host")
         return self.inner.tolist()
 
     def numpy(self, **_):
@@ -254,7 +194,8 @@ def _perform(operation, args: tuple, kwargs: dict):
         return args[0]
     # a view of a tensor from outside is no tensor of inference mode
     with torch.inference_mode(inference and all(x.is_inference() for x in away)):
-        made = tree_map(_wrapped, made)
+        several = isinstance(made, (list, tuple))
+        made = type(made)(map(_wrapped, made)) if several else _wrapped(made)
     if inference or not away or not traits.aliases:
         return made
     return return_and_correct_aliasing(operation, args, kwargs, made)
@@ -302,26 +243,26 @@ def _note_waits(name: str, args: tuple, kwargs: dict, target: str | None, away: 
             "non_blocking", args[2] if name == "copy_" and len(args) > 2 else False
         )
         if _is_away(source) and to == "cpu":
-            _note("copy to the host")
+            note("copy to the host")
         elif not _is_away(source) and to == NAME:
             if not quietly:
-                _note("copy to the device")
+                note("copy to the device")
             elif not getattr(source, "in_pinned_memory", False):
-                _note("copy to the device from memory that is not pinned")
+                note("copy to the device from memory that is not pinned")
     elif not away:
         return
     elif name in READ:
-        _note("number read")
+        note("number read")
     elif name in SHAPED_BY_VALUES and kwargs.get("output_size") is None:
-        _note(f"shape by values ({name.split('.')[0]})")
+        note(f"shape by values ({name.split('.')[0]})")
     elif name in INDEXED:
         indices = [x for x in args[1] if isinstance(x, torch.Tensor)]
         # a number at some places is a `masked_fill`
         filled = name != "index.Tensor" and args[2].numel() == 1
         if any(x.dtype in (torch.bool, torch.uint8) for x in indices) and not filled:
-            _note("shape by values (boolean mask as an index)")
+            note("shape by values (boolean mask as an index)")
         elif not all(map(_is_away, indices)):
-            _note("copy to the device (index on the CPU)")
+            note("copy to the device (index on the CPU)")
 
 
 class _Lstm(torch.autograd.Function):
@@ -449,33 +390,6 @@ def pretended() -> Iterator[torch.device]:
     finally:
         _State.on = False
         torch._C._set_only_lift_cpu_tensors(lifted)
-
-
-@contextlib.contextmanager
-def noted() -> Iterator[list[Wait]]:
-    """Yield a list that takes every wait until the end of the block."""
-    before, _State.waits = _State.waits, []
-    try:
-        yield _State.waits
-    finally:
-        if before is not None:
-            before += _State.waits
-        _State.waits = before
-
-
-@contextlib.contextmanager
-def named() -> Iterator[None]:
-    """Turn errors of torch and numpy about devices into `Mixed`, which names the line of the project."""
-    try:
-        yield
-    except (TypeError, RuntimeError) as error:
-        if isinstance(error, (Mixed, Halved)):
-            raise
-        frames = traceback.walk_tb(error.__traceback__)
-        ours = [(f, line) for f, line in frames if f.f_code.co_filename.startswith(OURS)]
-        frame, line = [one for one in ours if one[0].f_code.co_filename != __file__][-1]
-        file = Path(frame.f_code.co_filename).relative_to(PROJECT)
-        raise Mixed(f"{file}:{line} ({frame.f_code.co_qualname}): {error}") from error
 
 
 @contextlib.contextmanager

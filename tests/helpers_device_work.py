@@ -16,7 +16,7 @@ from unittest import mock
 import numpy as np
 import pyarrow.parquet as pq
 import torch
-from helpers_device import Wait, noted, pretended
+from helpers_device import pretended
 from helpers_evaluation import (
     BACKBONE,
     CLASSES,
@@ -28,6 +28,7 @@ from helpers_evaluation import (
 from helpers_families import FAMILIES, Ids, ids_batch
 from helpers_saved import write_models
 from helpers_training import SETTINGS
+from helpers_waits import Wait, noted
 
 from whatyouread.classes.scores import class_scores
 from whatyouread.data.kinds import MULTIPLE, SINGLE
@@ -203,17 +204,17 @@ def table1(device, inputs: Inputs, chunks: bool) -> Prepared:
     # all conditions of the mask itself, and one of a control
     cases = [case for case in cases if case.control in ("none", "shifted")]
     cases = [case for case in cases if case.control == "none" or case.condition == "masks"]
-    passes, asked = passes_of(device, classifier()), []
-    usual, passes.logits = passes.logits, lambda *given: asked.append(0) or usual(*given)
-    own = MaskedSequences(passes, inputs.padded, MaskFile(path, RANKS), seed=1)
-    made = own.answers(cases).table().drop_columns(["id"])
+    own = MaskedSequences(
+        passes_of(device, classifier()), inputs.padded, MaskFile(path, RANKS), seed=1
+    )
     # all chunks of a block are waited for at once, however many batches they make
-    units = len(cases) if chunks else len(asked)
-    return lambda: _columns(own.answers(cases), made), units
+    units = len(cases) * (1 if chunks else BATCHES)
 
+    def call():
+        table = own.answers(cases).table().drop_columns(["id"])
+        return [column.to_numpy() for column in table.columns]
 
-def _columns(answers, like) -> list[np.ndarray]:
-    return [column.to_numpy() for column in answers.table().select(like.column_names).columns]
+    return call, units
 
 
 def attributing(device, inputs: Inputs, name: str, file: str = "padded") -> Prepared:

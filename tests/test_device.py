@@ -13,7 +13,7 @@ from helpers_device import missing
 if missing():
     pytest.skip(missing(), allow_module_level=True)
 
-from helpers_device import Away, Halved, Mixed, named, noted, pretended, wide_outputs
+from helpers_device import Away, pretended, wide_outputs
 from helpers_device_work import (
     STEPS,
     WORK,
@@ -25,6 +25,7 @@ from helpers_device_work import (
     task,
     weights,
 )
+from helpers_waits import Halved, Mixed, named, noted
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 

@@ -11,8 +11,9 @@ from helpers_device import missing
 if missing():
     pytest.skip(missing(), allow_module_level=True)
 
-from helpers_device import Halved, Mixed, named, noted, pretended, wide_outputs
+from helpers_device import pretended, wide_outputs
 from helpers_device_work import a_loop, make_inputs, masks, task
+from helpers_waits import Halved, Mixed, named, noted
 from torch.nn.utils import rnn
 
 from whatyouread.data import batch as batches
