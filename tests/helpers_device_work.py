@@ -151,7 +151,7 @@ def weights(module: torch.nn.Module) -> list[np.ndarray]:
 
 
 def training(device, inputs: Inputs, name: str, file: str, precision: str = "fp32") -> Prepared:
-    """The steps of an epoch; the weights after them."""
+    """The steps of an epoch; the weights after them, or in bf16 the loss and its terms."""
     read = getattr(inputs, file)
     made = task(name, KINDS if file == "sets" else None)
     own = a_loop(device, made, read, inputs.folder / "training", precision=precision)
@@ -160,7 +160,7 @@ def training(device, inputs: Inputs, name: str, file: str, precision: str = "fp3
     def call():
         for item in items:
             own.step(item)
-        return made
+        return [own.sums] if precision == "bf16" else made
 
     return call, len(items)
 
