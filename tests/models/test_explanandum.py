@@ -125,6 +125,17 @@ def test_frozen_also_where_the_explainer_trains(tiny_explanandum):
     assert not [p for p in task.parameters() if p in frozen]
 
 
+def test_it_moves_with_what_it_is_attached_to(tiny_explanandum):
+    explainer = Explainer(CLASSES, 5, 4, 1).attach(tiny_explanandum)
+    [weight, *_] = tiny_explanandum.parameters()
+    assert explainer.double().explanandum is tiny_explanandum
+    assert weight.dtype == torch.float64
+    task = PaperObjective(Explainer(CLASSES, 5, 4, 1), tiny_explanandum, Settings(), 0).float()
+    assert task.explanandum is tiny_explanandum
+    assert weight.dtype == torch.float32
+    assert not weight.requires_grad
+
+
 @pytest.mark.parametrize("pooling", ["mean", "cls"])
 def test_save_and_load(tmp_path, make_explanandum, token_batch, pooling):
     model = make_explanandum(pooling, seed=5)

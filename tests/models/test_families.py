@@ -12,6 +12,7 @@ from whatyouread.models.adapters import find_adapter, read_config
 from whatyouread.models.explanandum import Explanandum
 from whatyouread.models.mask_operator import masked_logits
 from whatyouread.models.saving import load_model, save_model
+from whatyouread.models.transformers_adapter import attended
 from whatyouread.support.cli import UserError
 
 LENGTHS = [9, 3, 12, 7, 12]
@@ -41,6 +42,21 @@ def states(model, batch):
 
 def difference(made, expected, valid):
     return (made - expected).abs()[valid].max().item()
+
+
+@pytest.mark.parametrize("width", [None, 15])
+def test_the_mask_of_padding_is_the_one_that_transformers_makes(family, width):
+    from transformers.masking_utils import create_bidirectional_mask
+
+    _, config = family
+    encoder, batch = find_adapter(config).build(config), ids_batch(config, LENGTHS, width=width)
+    usual = create_bidirectional_mask(
+        encoder.config, torch.zeros(*batch.ids.shape, 16), batch.valid.long()
+    )
+    made = attended(encoder, batch)
+    assert made.dtype == usual.dtype == torch.bool
+    assert made.equal(usual)
+    assert attended(encoder, ids_batch(config, [7, 7])) is None
 
 
 @pytest.mark.parametrize("kind", ["Model", "ForMaskedLM", "ForSequenceClassification"])

@@ -39,7 +39,7 @@ class SparseObjective(Objective):
         return Explainer(explanandum.config["classes"], *network)
 
     def forward(self, batch, labels):
-        explanandum = self.explanandum_on(batch.device)
+        explanandum = self.explanandum
         own, _ = own_and_other_masks(self.explainer(batch), self.explainer.columns(labels))
         mask = target_mask(own)
         logits = masked_logits(explanandum, batch, mask)

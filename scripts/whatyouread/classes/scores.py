@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from whatyouread.data.batch import Batch, at_once
+from whatyouread.data.batch import Batch, at_once, on_device
 from whatyouread.data.kinds import members
 from whatyouread.data.token_files import TokenFile
 from whatyouread.explainers.network import Explainer
@@ -29,14 +29,11 @@ def explained_classes(
     Returns class numbers, int64 (n, levels, rounds), -1 for none; a level of one right class has one
     round.
     """
-    highest = [p.amax(-1) for p in probabilities(explanandum.levels, logits)]
-    correct = explanandum.predictions(logits).cpu().numpy() == labels
-    sure = torch.stack(highest, 1).cpu().numpy() > min_probability
-    rounds = [np.where(correct & sure, labels, -1)]
+    found = probabilities(explanandum.levels, logits)
     predicted = explanandum.predictions(logits).cpu().numpy()
-    for i, (level, p) in enumerate(
-        zip(explanandum.levels, probabilities(explanandum.levels, logits), strict=True)
-    ):
+    sure = torch.stack([p.amax(-1) for p in found], 1).cpu().numpy() > min_probability
+    rounds = [np.where((predicted == labels) & sure, labels, -1)]
+    for i, (level, p) in enumerate(zip(explanandum.levels, found, strict=True)):
         if level.of_one:
             continue
         # every class of the set that is predicted too, and sure by itself
@@ -97,11 +94,9 @@ def class_scores(
                 if not len(kept):
                     continue
                 chosen = file.batch(own[kept])
-                predicted = explanandum.predictions(logits)[
-                    torch.from_numpy(kept).to(passes.device)
-                ]
+                predicted = explanandum.predictions(logits)[on_device(kept, passes.device)]
                 # where it speaks for no class its scores are those of the prediction, and not used
-                asked = _answers(explanandum, torch.from_numpy(classes[kept]).to(passes.device))
+                asked = _answers(explanandum, on_device(classes[kept], passes.device))
                 question = Question(
                     explanandum,
                     chosen.to(passes.device),

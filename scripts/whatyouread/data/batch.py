@@ -54,17 +54,9 @@ class Batch:
         """Where the torch tensors are."""
         return self.ids.device
 
-    def to(self, device, non_blocking: bool = False) -> "Batch":
-        """The same batch as torch tensors on a device."""
-        import torch
-
-        def move(values):
-            if values is None:
-                return None
-            tensor = torch.from_numpy(values) if isinstance(values, np.ndarray) else values
-            return tensor.to(device, non_blocking=non_blocking)
-
-        return self._with(move)
+    def to(self, device) -> "Batch":
+        """The same batch as torch tensors on a device, see `on_device`."""
+        return self._with(lambda values: None if values is None else on_device(values, device))
 
     def pin_memory(self) -> "Batch":
         """The same batch in memory from which a GPU copies without waiting."""
@@ -112,6 +104,20 @@ class Batch:
             name: change(getattr(self, name)) for name in ("ids", "valid", "content", "states")
         }
         return dataclasses.replace(self, **changed)
+
+
+def on_device(values, device):
+    """An array of numpy, or a tensor, on a device; the program does not wait for the work queued there.
+
+    A GPU copies without a wait from pinned memory only. Copying small arrays into such memory first costs
+    little; each wait costs all that the GPU could do while the next work is prepared.
+    """
+    import torch
+
+    tensor = torch.from_numpy(values) if isinstance(values, np.ndarray) else values
+    if tensor.device.type != "cpu" or torch.device(device).type == "cpu":
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)
 
 
 def padded(flat: np.ndarray, starts: np.ndarray, lengths: np.ndarray, pad: int) -> np.ndarray:

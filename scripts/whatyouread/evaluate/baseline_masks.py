@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from whatyouread.data.batch import Batch, parts_by_length
+from whatyouread.data.batch import Batch, on_device, parts_by_length
 from whatyouread.data.token_files import TokenFile
 from whatyouread.explainers.losses import Loss, Masks, area
 from whatyouread.explainers.network import Explainer
@@ -41,12 +41,14 @@ class Judge:
     @torch.no_grad()
     def mean(self, make_loss, rows: np.ndarray) -> dict[str, float]:
         """The means over rows of the loss and the mask from `make_loss(batch, labels) -> (Loss, mask)`."""
-        sums = np.zeros(len(Loss._fields) + 1)
+        sums = torch.zeros(len(Loss._fields) + 1, dtype=torch.float64, device=self.device)
         for places, batch in batches(self.file, self.batch_size, self.device, rows):
-            labels = torch.from_numpy(self.file.labels[rows[places]]).to(self.device)
+            labels = on_device(self.file.labels[rows[places]], self.device)
             loss, mask = make_loss(batch, labels)
-            sums += [part.double().sum().item() for part in (*loss, area(mask, batch.valid))]
-        return dict(zip((*Loss._fields, "mask_mean"), (sums / len(rows)).tolist(), strict=True))
+            parts = (*loss, area(mask, batch.valid))
+            sums += torch.stack([part.double().sum() for part in parts])
+        names = (*Loss._fields, "mask_mean")
+        return dict(zip(names, (sums / len(rows)).tolist(), strict=True))
 
     def of_constant(
         self, value: float, rows: np.ndarray, known_classes: bool = False
@@ -58,7 +60,7 @@ class Judge:
         self, values: Tensor, rows: np.ndarray, known_classes: bool = False
     ) -> dict[str, float]:
         """The objective for a mask by position, (longest,) or one value for all positions."""
-        values = values.to(self.device)
+        values = on_device(values, self.device)
 
         def make_loss(batch, labels):
             mask = _spread(values, batch)
@@ -118,7 +120,7 @@ def best_by_position(
             own = rows[part]
             batch = judge.file.batch(own).to(judge.device)
             note_batch(*batch.ids.shape)
-            labels = torch.from_numpy(judge.file.labels[own]).to(judge.device)
+            labels = on_device(judge.file.labels[own], judge.device)
             mask = _spread(logits.sigmoid(), batch)
             loss = judge.loss(batch, labels, mask, known_classes).total.mean()
             (loss * (len(own) / len(rows))).backward()

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from whatyouread.data.batch import LONG, framed
+from whatyouread.data.batch import LONG, framed, on_device
 from whatyouread.masks.chunks import Chunks
 from whatyouread.models.inference import Passes
 from whatyouread.models.levels import probabilities
@@ -21,7 +21,10 @@ def classify_chunks(
     tokenizer, levels = explanandum.tokenizer, explanandum.levels
     frame = len(tokenizer.before) + len(tokenizer.after)
     n, width = ids.shape
-    sums = [torch.zeros(n, level.classes, dtype=torch.float64) for level in levels]
+    # added up where they are computed: to wait for each batch and copy it to the host takes longer
+    sums = [
+        torch.zeros(n, level.classes, dtype=torch.float64, device=passes.device) for level in levels
+    ]
     lengths = chunks.end - chunks.start
     order = np.argsort(lengths, kind="stable")
     begin = 0
@@ -35,8 +38,8 @@ def classify_chunks(
         begin += len(take)
         starts = chunks.sequence[take] * width + chunks.start[take]
         alone = framed(ids.ravel(), starts, lengths[take], tokenizer)
-        rows = torch.from_numpy(chunks.sequence[take])
+        rows = on_device(chunks.sequence[take], passes.device)
         for total, part in zip(sums, probabilities(levels, passes.logits(alone)), strict=True):
-            total.index_add_(0, rows, part.float().cpu().double())
+            total.index_add_(0, rows, part.float().double())
     count = torch.from_numpy(np.bincount(chunks.sequence, minlength=n)).unsqueeze(1)
-    return tuple((total / count).float().numpy() for total in sums)
+    return tuple((total.cpu() / count).float().numpy() for total in sums)

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from whatyouread.data.batch import on_device
 from whatyouread.data.token_files import TokenFile
 from whatyouread.evaluate import faithfulness as measures
 from whatyouread.explainers.network import Explainer
@@ -72,7 +73,7 @@ def masks_of(
     made = np.zeros((len(file), int(file.lengths.max())), np.float32)
     explainer = explainer.to(device).eval()
     for rows, batch in batches(file, size, device):
-        sets = torch.from_numpy(classes[rows]).to(device).unsqueeze(1)
+        sets = on_device(classes[rows], device).unsqueeze(1)
         mask = target_mask(explainer.class_masks(batch, sets, smooth=False))[:, :, 0]
         made[rows, : mask.shape[1]] = mask.float().cpu().numpy()
     return made

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from whatyouread.data.batch import Batch, batches_by_length, padded
+from whatyouread.data.batch import Batch, batches_by_length, on_device, padded
 from whatyouread.explain.intake import Read, Records
 from whatyouread.explain.windows import Windows
 from whatyouread.explainers.network import Explainer
@@ -54,7 +54,7 @@ class Scorer:
 
     def __init__(self, explainer: Explainer, passes: Passes, asked: np.ndarray):
         self.explainer = explainer.to(passes.device).eval()
-        self.passes, self.asked = passes, torch.from_numpy(asked).to(passes.device)
+        self.passes, self.asked = passes, on_device(asked, passes.device)
         self.tokenizer = explainer.tokenizer
 
     @torch.inference_mode()

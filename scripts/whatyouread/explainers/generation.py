@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import torch
 
+from whatyouread.data.batch import on_device
 from whatyouread.data.token_files import TokenFile
 from whatyouread.explainers.network import Explainer
 from whatyouread.masks.choices import CHOICES, class_lineages, wrong_classes
@@ -59,7 +60,7 @@ def generate_masks(
                     classes[0, places], classes[1, places], file.keys[rows[places]], seed, lineages,
                     file.kinds[-1],
                 )  # fmt: skip
-                sets = torch.from_numpy(classes[:, places].swapaxes(0, 1)).to(device)
+                sets = on_device(classes[:, places].swapaxes(0, 1), device)
                 with passes.autocast():
                     made = explainer.class_masks(batch.with_states(states), sets)
                 made = target_mask(made.float()).permute(2, 0, 1).half().cpu().numpy()

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from whatyouread.data.batch import Batch
+from whatyouread.data.batch import Batch, on_device
 from whatyouread.data.tokenizers import find_tokenizer
 from whatyouread.explainers.gate import gate, smoothed
 from whatyouread.masks.gate_settings import GateSettings
@@ -100,6 +100,12 @@ class Explainer(nn.Module):
             self.embedding.weight[self.tokenizer.pad] = 0
         return self.attach(explanandum)
 
+    def _apply(self, change, recurse=True):
+        # `to` moves the Explanandum along
+        if self._explanandum:
+            self._explanandum[0]._apply(change, recurse)
+        return super()._apply(change, recurse)
+
     @property
     def class_counts(self) -> list[int]:
         """The number of classes of each level, side by side in the last layer."""
@@ -127,8 +133,8 @@ class Explainer(nn.Module):
             own, others = own_and_other_masks(self(batch), self.columns(labels), self.class_counts)
             return own, others, labels >= 0
         held = torch.cat(self._held(labels), 1)
-        sizes = torch.tensor(self.class_counts, device=labels.device)
-        counted = (labels >= 0).repeat_interleave(sizes, 1, output_size=sum(self.class_counts))
+        known = zip((labels >= 0).split(1, 1), self.class_counts, strict=True)
+        counted = torch.cat([level.expand(-1, classes) for level, classes in known], 1)
         return *own_and_other_set_masks(self(batch), held, counted), held
 
     def inputs(self, batch: Batch) -> Tensor:
@@ -139,7 +145,7 @@ class Explainer(nn.Module):
         states = batch.states
         if states is None:
             with torch.no_grad():
-                states = read(self.explanandum.to(batch.device), batch)[0]
+                states = read(self.explanandum, batch)[0]
         return torch.cat([embeddings, states.to(embeddings.dtype)], dim=-1)
 
     def features(self, batch: Batch) -> Tensor:
@@ -151,7 +157,7 @@ class Explainer(nn.Module):
         lengths, order = torch.from_numpy(batch.lengths).sort(descending=True)
         inputs, moved = self.inputs(batch), bool((order.diff() != 1).any())
         if moved:
-            order = _without_waiting(order, batch.device)
+            order = on_device(order, batch.device)
             inputs = inputs.index_select(0, order)
         packed = pack_padded_sequence(inputs, lengths, batch_first=True)
         # Half precision has no place in the LSTM: with float16, which cuDNN takes under autocast, most of
@@ -231,11 +237,6 @@ class Explainer(nn.Module):
         rows = smoothed(rows, content, self.gate.smoothing) if smooth else rows
         masks = gate(rows, content, valid, self.gate.area)
         return masks.view(len(scores), columns, -1).movedim(1, 2)
-
-
-def _without_waiting(values: Tensor, device: torch.device) -> Tensor:
-    """Copy a small CPU tensor to a device without waiting for the work queued there."""
-    return values.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else values
 
 
 def _for_all(column: Tensor, classes: Tensor) -> Tensor:

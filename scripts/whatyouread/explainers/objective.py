@@ -65,17 +65,22 @@ class Objective(nn.Module):
         labels: int64 (batch, levels), -1 where a label is missing: that level counts for nothing there.
         """
 
-    def explanandum_on(self, device: torch.device) -> Explanandum:
-        """The frozen classifier, moved to the device of a batch."""
-        return self._frozen[0].to(device)
+    @property
+    def explanandum(self) -> Explanandum:
+        """The frozen classifier, on the device of this task."""
+        return self._frozen[0]
+
+    def _apply(self, change, recurse=True):
+        # `to` moves the frozen classifier along; to ask for that in each step takes time
+        self.explanandum._apply(change, recurse)
+        return super()._apply(change, recurse)
 
     def classes(self, batch: Batch, labels: Tensor) -> Tensor:
         """The classes to explain, int64 (batch, levels): the labels, or what the classifier predicts."""
         if not self.predicted:
             return labels
-        explanandum = self.explanandum_on(batch.device)
         with torch.no_grad():
-            return explanandum.predictions(masked_logits(explanandum, batch))
+            return self.explanandum.predictions(masked_logits(self.explanandum, batch))
 
     def track(self, values: Tensor) -> Tensor:
         """One number for each name in `tracked`, for the training log."""

@@ -74,7 +74,7 @@ class PaperObjective(Objective):
     def forward(self, batch, labels):
         labels = self.classes(batch, labels)
         masks = self.settings.masks(self.explainer, batch, labels)
-        loss = self.settings.loss(self.explanandum_on(batch.device), batch, labels, masks)
+        loss = self.settings.loss(self.explanandum, batch, labels, masks)
         return {"loss": loss.total.mean(), "values": torch.stack(loss[1:], dim=1)}
 
     def track(self, values):

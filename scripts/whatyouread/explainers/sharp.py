@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from whatyouread.data.batch import Batch
+from whatyouread.data.batch import Batch, on_device
 from whatyouread.explainers.losses import correlation_loss
 from whatyouread.explainers.network import Explainer
 from whatyouread.explainers.objective import NetworkSettings, Objective
@@ -60,7 +60,7 @@ class SharpObjective(Objective):
         ).start_from(explanandum)  # fmt: skip
 
     def forward(self, batch, labels):
-        explanandum = self.explanandum_on(batch.device)
+        explanandum = self.explanandum
         with torch.no_grad():
             states, logits = read(explanandum, batch)
         batch = batch.with_states(states)
@@ -90,7 +90,7 @@ class SharpObjective(Objective):
         if self.settings.target == "sequence":
             return predicted, torch.ones_like(predicted, dtype=torch.bool)
         (batch, levels), device = predicted.shape, predicted.device
-        counts = self.explanandum_on(device).class_counts
+        counts = self.explanandum.class_counts
         useful = [
             i for i, level in enumerate(self._levels) if level.classes > 1 or not level.of_one
         ] or list(range(levels))
@@ -99,10 +99,10 @@ class SharpObjective(Objective):
             place = torch.randint(len(useful), (batch, 1), device=device)
         else:
             drawn = draw(self.seed, "class", keys[:, None], np.arange(levels))
-            any_class = torch.tensor(drawn, device=device)
-            own = torch.tensor(draw(self.seed, "predicted class", keys), device=device)[:, None]
+            any_class = on_device(drawn, device)
+            own = on_device(draw(self.seed, "predicted class", keys), device)[:, None]
             drawn = picked(range(len(useful)), draw(self.seed, "level", keys))
-            place = torch.tensor(drawn, device=device)[:, None]
+            place = on_device(drawn, device)[:, None]
         any_class = torch.stack(
             [x * n for x, n in zip(any_class.unbind(1), counts, strict=True)], 1
         )
@@ -113,7 +113,7 @@ class SharpObjective(Objective):
 
     @property
     def _levels(self) -> list[HeadLevel]:
-        return self._frozen[0].levels
+        return self.explanandum.levels
 
     def _holds(self, answers: Tensor) -> Tensor:
         """Whether each answer holds a class, bool (batch, levels)."""

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from whatyouread.data.batch import at_once
+from whatyouread.data.batch import at_once, on_device
 from whatyouread.data.token_files import TokenFile
 from whatyouread.explainers.network import Explainer
 from whatyouread.masks.choices import OTHERS, runner_up_classes, wrong_classes
@@ -167,8 +167,8 @@ class Attributor:
                 question = Question(
                     explanandum,
                     batch,
-                    torch.from_numpy(classes["predicted"][places]).to(batch.device),
-                    torch.from_numpy(others[places]).to(batch.device),
+                    on_device(classes["predicted"][places], batch.device),
+                    on_device(others[places], batch.device),
                     file.keys[rows[places]],
                     self.seed,
                     at_once(self.passes.batch_size, batch.ids.shape[1]),

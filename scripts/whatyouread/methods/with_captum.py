@@ -9,6 +9,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
+from whatyouread.data.batch import on_device
 from whatyouread.methods.question import Question
 from whatyouread.support.cli import UserError
 from whatyouread.support.keyed_random import draw
@@ -175,7 +176,7 @@ def _fair_lime(question: Question, samples: int, alpha: float, kernel_width: flo
         masks = torch.bernoulli(torch.full((samples, length), 0.5))
     distance = 1 - nn.functional.cosine_similarity(torch.ones(1, length), masks, dim=1)
     weights = (-(distance**2) / (2 * kernel_width**2)).double().exp().float()
-    parts = masks.to(device).split(question.batch_size)
+    parts = on_device(masks, device).split(question.batch_size)
     outputs = torch.cat([question.targets(part) for part in parts])
     surrogate = Ridge(alpha).fit(
         masks.double().numpy(),
@@ -183,7 +184,7 @@ def _fair_lime(question: Question, samples: int, alpha: float, kernel_width: flo
         sample_weight=weights.double().numpy(),
     )
     scores = torch.from_numpy(surrogate.coef_).float()
-    return scores.reshape(-1, length).T.to(device)
+    return on_device(scores.reshape(-1, length).T, device)
 
 
 @torch.no_grad()
@@ -221,7 +222,7 @@ def _sampled(question: Question, method, settings: dict) -> Tensor:
             return_input_shape=False,  # there is a row of weights for each target
             **settings,
         )
-    return weights.T.to(device)
+    return on_device(weights.T, device)
 
 
 def _start(question: Question) -> int:

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from whatyouread.data.batch import Batch
+from whatyouread.data.batch import Batch, on_device
 from whatyouread.explainers.network import Explainer
 from whatyouread.methods.question import Question
 from whatyouread.models.explanandum import Explanandum
@@ -63,7 +63,7 @@ def random_scores(question: Question) -> Tensor:
     batch = question.batch
     place = np.arange(batch.ids.shape[1])
     made = draw(question.seed, "random attribution", question.keys[:, None], place)
-    return torch.from_numpy(made.astype(np.float32)).to(batch.device) * batch.valid
+    return on_device(made.astype(np.float32), batch.device) * batch.valid
 
 
 def occlusion_gradients(

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from whatyouread.data.batch import Batch, batches_by_length
+from whatyouread.data.batch import Batch, batches_by_length, on_device
 from whatyouread.data.token_files import TokenFile
 from whatyouread.models import gpu
 from whatyouread.models.explanandum import Explanandum
@@ -111,7 +111,7 @@ class Passes:
         """F(batch, mask): one tensor (n, classes) per level. mask: float32 (n, length)."""
         note_batch(*batch.ids.shape)
         if mask is not None:
-            mask = torch.from_numpy(np.ascontiguousarray(mask)).to(self.device, torch.float32)
+            mask = on_device(np.ascontiguousarray(mask, np.float32), self.device)
         with self.autocast():
             return masked_logits(self.explanandum, batch.to(self.device), mask)
 
@@ -156,7 +156,7 @@ class Passes:
         """
 
         def of_classes(logits, places):
-            given = torch.from_numpy(classes[places]).to(self.device).unsqueeze(1)
+            given = on_device(classes[places], self.device).unsqueeze(1)
             wide = tuple(part.double() for part in logits)
             return class_log_probabilities(self.explanandum.levels, wide, given)[:, 0]
 

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from whatyouread.data.batch import Batch
+from whatyouread.data.batch import Batch, on_device
 from whatyouread.models.levels import class_log_probabilities
 from whatyouread.models.mask_operator import masked_logits
 from whatyouread.support.keyed_random import draw
@@ -83,13 +83,8 @@ def keyed_occlusions(
     place = sample * MAX_LENGTH + np.arange(batch.ids.shape[1])
     noise = draw(seed, "occlusion", keys[:, None], place) - 0.5
     window = picked(windows, draw(seed, "window", keys, sample))
-    on_device = {"device": batch.device}
-    return occlusion(
-        batch,
-        torch.tensor(noise.astype(np.float32), **on_device),
-        torch.tensor(np.asarray(areas, np.float32), **on_device),
-        torch.tensor(window, **on_device),
-    )
+    given = (noise.astype(np.float32), np.asarray(areas, np.float32), window)
+    return occlusion(batch, *(on_device(values, batch.device) for values in given))
 
 
 def picked(options: Sequence, drawn: np.ndarray) -> np.ndarray:

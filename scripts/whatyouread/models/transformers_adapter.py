@@ -104,15 +104,27 @@ class TransformersAdapter(EncoderAdapter):
 
     def layers(self, hidden: Tensor, batch: Batch, **options) -> Tensor:
         """What the first layer reads -> last hidden states, both (batch, length, hidden)."""
-        # A batch without padding needs no attention mask. transformers would have to inspect the mask,
-        # which waits for the GPU, and a compiled encoder would use the slower attention with a mask.
-        attended = None if batch.whole else batch.valid.long()
-        made = self.encoder(inputs_embeds=hidden, attention_mask=attended, **options)
+        made = self.encoder(
+            inputs_embeds=hidden, attention_mask=attended(self.encoder, batch), **options
+        )
         return made.last_hidden_state
 
     def attentions(self, batch):
         self.refuse_longer(batch)
         return attentions(self.encoder, self.first(self.embed(batch.ids), batch), batch)
+
+
+def attended(encoder: nn.Module, batch: Batch) -> Tensor | None:
+    """Which tokens each token attends to, bool (batch, 1, length, length); None where to all of them.
+
+    transformers makes the same of `batch.valid`, but first it looks whether there is padding at all, and
+    that waits for the GPU. With a mask a compiled encoder would also use a slower attention.
+    """
+    if batch.whole:
+        return None
+    if encoder.config._attn_implementation != "sdpa":
+        return batch.valid.long()
+    return batch.valid[:, None, None].expand(-1, 1, batch.ids.shape[1], -1)
 
 
 def build_model(name: str, config: dict) -> nn.Module:

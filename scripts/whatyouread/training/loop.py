@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from whatyouread.data.batch import parts_by_length
+from whatyouread.data.batch import Batch, on_device, parts_by_length
 from whatyouread.models.inference import autocast, check_compiler, choose_device
 from whatyouread.support.cli import UserError, log
 from whatyouread.support.machine import note_batch
@@ -182,13 +182,15 @@ class Loop:
 
     def _forward(self, model: nn.Module, item: dict) -> dict[str, Tensor]:
         note_batch(*item["batch"].ids.shape)
-        item = {
-            name: value.to(self.device, non_blocking=True) if hasattr(value, "to") else value
-            for name, value in item.items()
-        }
+        item = {name: self._moved(value) for name, value in item.items()}
         with autocast(self.device, self.settings.precision):
             output = model(**item)
         return {k: v.float() if v.is_floating_point() else v for k, v in output.items()}
+
+    def _moved(self, value):
+        if isinstance(value, Batch):
+            return value.to(self.device)
+        return on_device(value, self.device) if isinstance(value, Tensor) else value
 
     def _learning_rate(self, step: int) -> float:
         """A cosine from the configured rate at step 0 to 0 after the last step."""
