@@ -11,6 +11,7 @@ def main(args):
     from whatyouread.data.planted import read_planted
     from whatyouread.data.token_files import TokenFile
     from whatyouread.evaluate.evidence_table import evidence_table, markdown
+    from whatyouread.evaluate.evidence_values import evidence_values, write_values
     from whatyouread.methods.files import read_attributions
 
     file = TokenFile(args.sequences, args.ranks)
@@ -23,7 +24,10 @@ def main(args):
                 f"{path} is not of the sequences in {args.sequences}: make it again"
             )
     planted = read_planted(args.planted)
-    table = evidence_table(file, methods, planted, args.masks, args.resamples, args.seed)
+    whole = TokenFile(args.test, args.ranks) if args.test else None
+    values = evidence_values(file, methods, planted, args.masks, args.seed, whole)
+    table = evidence_table(values, args.resamples, args.seed)
+    write_values(args.values, values)
     files.write_tsv(args.table, table, float_format="%.5g")
     with files.atomic(args.markdown) as temporary:
         temporary.write_text(markdown(table, args.ranks), encoding="utf-8")
@@ -34,11 +38,13 @@ if __name__ == "__main__":
     add = arguments.add_argument
     add("--attributions", type=Path, nargs="+", required=True, help="of attribute_tokens")
     add("--sequences", type=Path, required=True, help="token file of these sequences")
+    add("--test", type=Path, help="token file that they were drawn from, to count missing windows")
     add("--planted", type=Path, required=True, help="of place_positions or simulate_dataset")
     add("--masks", nargs="*", default=[], help="the methods whose scores are masks")
     add("--ranks", nargs="+", required=True)
     add("--resamples", type=int, required=True, help="bootstrap samples, for the intervals")
     add("--seed", type=int, required=True)
+    add("--values", type=Path, required=True, help="Parquet file to write, of each sequence")
     add("--table", type=Path, required=True, help="TSV to write")
     add("--markdown", type=Path, required=True, help="text to write")
     cli.run(arguments, main)

@@ -26,6 +26,7 @@ from whatyouread.data.token_files import TokenFile
 from whatyouread.data.tokenization import OUTPUTS, tokenize_dataset
 from whatyouread.data.tokenizer import spans
 from whatyouread.data.tokenizers import TOKENIZERS, tokenizer_of
+from whatyouread.data.whole_texts import WholeTexts
 from whatyouread.support.cli import UserError
 
 
@@ -141,6 +142,8 @@ def test_tokens_with_stored_spans_whole_and_in_windows(tmp_path):
     divided = spanned_file(tmp_path / "divided.arrow", folder, texts, longest=5)
     assert len(divided) > 2
     assert found(divided) == expected
+    together = WholeTexts(divided).put(planted_tokens(divided, known))
+    np.testing.assert_array_equal(together, planted_tokens(whole, known))
     row = next(
         i for i, name in enumerate(divided.ids.to_pylist()) if name.startswith("texts.tsv:t1 ")
     )

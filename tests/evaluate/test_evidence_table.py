@@ -16,14 +16,19 @@ from whatyouread.evaluate.evidence_table import (
     NO_CLAIM,
     at_chance,
     classifier_row,
-    evidence_table,
     markdown,
 )
+from whatyouread.evaluate.evidence_table import evidence_table as table_of_values
+from whatyouread.evaluate.evidence_values import evidence_values, read_values
 from whatyouread.masks.controls import CONTROLS, shifted
 from whatyouread.methods.files import Attributions, write_attributions
 
 PROGRAM = Path(__file__).resolve().parents[2] / "scripts" / "score_evidence.py"
 RANKS = ["genus"]
+
+
+def evidence_table(file, methods, planted, masks, resamples, seed):
+    return table_of_values(evidence_values(file, methods, planted, masks, seed), resamples, seed)
 
 
 def attributions(file, scores, predicted=None, others=None):
@@ -265,7 +270,14 @@ def test_what_a_reader_sees(tmp_path):
 
 def program(folder, monkeypatch, *options):
     usual = ["--log", folder / "log", "--ranks", *RANKS, "--resamples", 20, "--seed", 3]
-    usual += ["--table", folder / "e.tsv", "--markdown", folder / "e.md"]
+    usual += [
+        "--values",
+        folder / "e.parquet",
+        "--table",
+        folder / "e.tsv",
+        "--markdown",
+        folder / "e.md",
+    ]
     return run_here(monkeypatch, PROGRAM, *usual, *options)
 
 
@@ -289,6 +301,8 @@ def test_the_program(tmp_path, monkeypatch):
         written.select_dtypes("number"), expected.select_dtypes("number"), rtol=1e-4
     )
     assert (tmp_path / "e.md").read_text(encoding="utf-8") == markdown(expected, RANKS)
+    again = table_of_values(read_values(tmp_path / "e.parquet"), 20, 3)
+    pd.testing.assert_frame_equal(again, expected, check_exact=True)
     (tmp_path / "e.tsv").unlink()
     other = token_file(tmp_path / "o.arrow", ["A" * 12] * 3, ["f:0", "f:1", "f:2"])
     options[1] = other.path

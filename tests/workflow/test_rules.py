@@ -10,7 +10,7 @@ from helpers_workflow import PROJECT
 FILES = [PROJECT / "workflow" / "Snakefile", *(PROJECT / "workflow" / "rules").glob("*.smk")]
 TARGETS = {"all", "demo"}
 WITHOUT_PROGRAM = {"copy_table1"}
-BY_HAND = {"adopt_classifier", "export_explainer"}
+BY_HAND = {"adopt_classifier", "export_explainer", "pool_evidence"}
 """Programs that no rule runs."""
 
 

@@ -19,10 +19,11 @@ rule sample_sequences:
         size=config["attributions"]["sequences"],
         again=config["attributions"]["again"],
         seed=config["seed"],
+        whole="--whole-texts" if "positions" in config and IN_WINDOWS else "",
     shell:
         'python "$WHATYOUREAD/scripts/sample_sequences.py" --test {input.test}'
         " --ranks {params.ranks:q} --size {params.size} --again {params.again} --seed {params.seed}"
-        " --sequences {output.sequences} --substituted {output.substituted} --log {log}"
+        " {params.whole} --sequences {output.sequences} --substituted {output.substituted} --log {log}"
 
 
 rule attribute_tokens:
@@ -189,7 +190,9 @@ rule score_evidence:
         sequences="results/attributions/sequences.arrow",
         scores=expand("results/attributions/{method}.parquet", method=METHODS),
         planted=known_positions(),
+        test=["results/tokens/test.arrow"] if IN_WINDOWS else [],
     output:
+        values="results/evidence_values.parquet",
         table="results/evidence.tsv",
         markdown="results/evidence.md",
     log:
@@ -201,12 +204,14 @@ rule score_evidence:
         mem_mb=memory(8000),
         runtime=minutes(60),
     params:
+        test=lambda wildcards, input: option("--test", input.test),
         masks=EXPLAINER_METHODS,
         ranks=RANKS,
         resamples=config["faithfulness"]["resamples"],
         seed=config["seed"],
     shell:
         'python "$WHATYOUREAD/scripts/score_evidence.py" --attributions {input.scores}'
-        " --sequences {input.sequences} --planted {input.planted} --masks {params.masks}"
-        " --ranks {params.ranks:q} --resamples {params.resamples} --seed {params.seed}"
-        " --table {output.table} --markdown {output.markdown} --log {log}"
+        " --sequences {input.sequences} --planted {input.planted} {params.test}"
+        " --masks {params.masks} --ranks {params.ranks:q} --resamples {params.resamples}"
+        " --seed {params.seed}"
+        " --values {output.values} --table {output.table} --markdown {output.markdown} --log {log}"

@@ -458,6 +458,8 @@ if workflow.modifier.skip_validation:
 validate(config, SCHEMA)  # which also fills in the defaults
 
 RANKS = config["ranks"]
+# whether long sequences become windows
+IN_WINDOWS = config["sequences"]["longer"] == "window"
 # whether labels come from NCBI's taxonomy as it is fetched
 NEEDS_TAXDUMP = config["labels"]["source"] == "ncbi" and "file" not in config["labels"]
 # a classifier that is explained as it is; its folder takes the place of the backbone's

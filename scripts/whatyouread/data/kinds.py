@@ -120,6 +120,18 @@ class Single:
     def allowed(self, candidates: np.ndarray, avoid: Sequence[np.ndarray]) -> np.ndarray | None:
         """None: what may be drawn as wrong is found by trying."""
 
+    def together(self, numbers: np.ndarray, of: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        """What the answers for parts say of the whole, int64 (m,): the class with the largest weight.
+
+        numbers: int64 (n,), an answer for each part; of: int64 (n,), the whole, 0 to m - 1, each of them
+        there; weights: (n,), such as the sizes of the parts. Of equal weights the lower class.
+        """
+        pairs, which = np.unique(np.stack([of, numbers]), axis=1, return_inverse=True)
+        weight = np.bincount(which.ravel(), weights)
+        order = np.lexsort((pairs[1], -weight, pairs[0]))
+        first = np.append(True, np.diff(pairs[0][order]) != 0)[: len(order)]
+        return pairs[1][order[first]]
+
     def lineage_scores(self, logits: np.ndarray, candidates: np.ndarray) -> np.ndarray:
         """How probable each of some answers is, float64 (n, candidates); logits: float (n, classes)."""
         return logits[:, candidates].astype(np.float64)
@@ -229,6 +241,13 @@ class Multiple(Single):
         for one in good:
             made = np.where(made.any(1, keepdims=True), made, one)
         return made
+
+    def together(self, numbers, of, weights):
+        """The classes that parts with more than half of the weight hold."""
+        total = np.bincount(of, weights)
+        held = np.zeros((len(total), MOST))
+        np.add.at(held, of, members(numbers, MOST) * np.asarray(weights)[:, None])
+        return sets_of(2 * held > total[:, None])
 
     def lineage_scores(self, logits, candidates):
         """The log-probability that all classes of a set are held; of the empty one, that none is."""

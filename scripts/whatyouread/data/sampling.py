@@ -4,6 +4,7 @@ import numpy as np
 
 from whatyouread.data.token_files import TokenFile
 from whatyouread.data.tokenizer import NothingToExchange
+from whatyouread.data.whole_texts import WholeTexts
 from whatyouread.support.cli import UserError
 from whatyouread.support.keyed_random import draw
 
@@ -47,13 +48,33 @@ def stratified_sample(labels: np.ndarray, keys: np.ndarray, size: int, seed: int
     labels: int64 (n,); keys: uint64 (n,). Every class gives one sequence before any gives a second,
     and so on; in the last round, and within a class, the draw decides. Ascending.
     """
+    return np.sort(_stratified_order(labels, keys, seed)[:size])
+
+
+def sample_of_texts(
+    texts: WholeTexts, labels: np.ndarray, size: int, seed: int
+) -> np.ndarray | None:
+    """Row numbers of at most `size` windows of whole texts, drawn as by `stratified_sample`. Ascending.
+
+    labels: int64 (n,), of the rows of the file. Texts are taken with all their windows, one after the
+    other, up to the first that would be too much. None where so few fit that they have one class, and the
+    file has several.
+    """
+    own = labels[texts.first]
+    order = _stratified_order(own, texts.keys, seed)
+    chosen = order[np.cumsum(texts.windows[order]) <= size]
+    if len(np.unique(own[chosen])) < min(2, len(np.unique(own))):
+        return None
+    return np.flatnonzero(np.isin(texts.of, chosen))
+
+
+def _stratified_order(labels: np.ndarray, keys: np.ndarray, seed: int) -> np.ndarray:
     drawn = draw(seed, "sample", keys)
     order = np.lexsort((drawn, labels))
     starts = np.flatnonzero(np.append(True, np.diff(labels[order]) != 0))
     counts = np.diff(np.append(starts, len(labels)))
     place = np.arange(len(labels)) - np.repeat(starts, counts)  # within its class
-    chosen = order[np.lexsort((drawn[order], place))[:size]]
-    return np.sort(chosen)
+    return order[np.lexsort((drawn[order], place))]
 
 
 def substituted(file: TokenFile, rows: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:

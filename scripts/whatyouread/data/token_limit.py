@@ -19,7 +19,7 @@ from whatyouread.support.keyed_random import spread
 DONE = {CUT: "cut", WINDOW: "divided into windows", LEAVE_OUT: "left out"}
 """What became of sequences with too many tokens, by `sequences.longer`."""
 
-PIECE = r"(?s)^(?P<id>.*) tokens (?P<first>[0-9]{1,15})-[0-9]+$"
+PIECE = r"(?s)^(?P<id>.*) tokens (?P<first>[0-9]{1,15})-(?P<last>[0-9]{1,15})$"
 """The id of a window (`named_pieces`): that of its sequence, and its first token, from 1."""
 
 

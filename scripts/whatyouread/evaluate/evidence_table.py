@@ -1,90 +1,64 @@
 """All methods against evidence that somebody marked, beside their controls and the classifier's score."""
 
 import textwrap
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 
 from whatyouread.data.kinds import SINGLE, Single, all_single
-from whatyouread.data.planted import has_places, planted_in, planted_tokens
 from whatyouread.data.positions import ANY
-from whatyouread.data.token_files import TokenFile
-from whatyouread.evaluate.evidence import evidence_share, iou_f1, token_f1, top_tokens
-from whatyouread.masks.choices import OTHERS, THRESHOLD, UNCOUNTED
-from whatyouread.masks.controls import CONTROLS
-from whatyouread.methods.files import COMBINED, Attributions
-from whatyouread.support.cli import log
-from whatyouread.support.statistics import (
-    average_precision,
-    interval,
-)
+from whatyouread.evaluate.evidence_values import ABOUT, MEASURES, EvidenceValues
+from whatyouread.masks.choices import THRESHOLD
+from whatyouread.support.statistics import interval
 from whatyouread.support.text import counted, markdown_table
 
 UNMASKED = "unmasked"
 """The method of the first row, which has the classifier's score instead."""
 CONTROL = "shifted"
-MEASURES = ("auprc", "token_f1", "iou_f1", "mask_token_f1", "mask_iou_f1")
-"""Scores; the best tokens, as many as people mark on average; the mask itself, where the method makes one."""
 ALL, RIGHT = "all", "right"
 """Which sequences count: all, or those of which the classifier names every known class."""
 WIDTH = 108
 NO_CLAIM = "The classifier is at chance here: no claim."
 
 
-def evidence_table(
-    file: TokenFile,
-    methods: dict[str, Attributions],
-    planted: pd.DataFrame,
-    masks: Collection[str],
-    resamples: int,
-    seed: int,
-) -> pd.DataFrame:
+def evidence_table(values: EvidenceValues, resamples: int, seed: int) -> pd.DataFrame:
     """One row per method, control, group of evidence, and choice of sequences.
 
-    file: the sequences that all methods explained; planted: of `read_planted`; masks: the methods whose
-    scores are masks, which have a threshold of their own. The scores are those for the predicted classes
-    together; controls are those of masks, and the scores for other classes (`wrong_class`,
-    `runner_up_class`). Columns: `sequences` have evidence; `share`: the mean share of evidence in all of
-    these, and so of the tokens that are chosen; each of `MEASURES` is a mean over the sequences with its
-    95 % bootstrap interval (`_low`, `_high`); AUPRC and its `base_rate` are of the `auprc_sequences`, whose
-    tokens are not all evidence. The first row, `unmasked`, has the classifier's balanced accuracy at each
-    level on all `sequences` of the file, its interval, and its `chance`: what a constant answer gets.
+    values: of `evidence_values`, or of several runs by `pooled`. Columns: `sequences` have evidence;
+    `share`: the mean share of evidence in all of these, and so, in one run, of the tokens that are chosen;
+    each of `MEASURES` is a mean over the sequences with its 95 % bootstrap interval (`_low`, `_high`);
+    AUPRC and its `base_rate` are of the `auprc_sequences`, whose tokens are not all evidence. The first
+    row, `unmasked`, has the classifier's balanced accuracy at each level on all `sequences`, its interval,
+    and its `chance`: what a constant answer gets. Where sequences were read in windows it has their number
+    (`windows`) and that of the sequences of which some are missing (`incomplete`), and of several runs
+    their number (`runs`).
     """
-    first = next(iter(methods.values()))
-    content, predicted = first.content, first.predicted
-    usable = has_places(file)
-    _warn_of_lost(file, planted, usable)
-    groups = sorted(planted["rank"].unique())
-    truths = {ANY: planted_tokens(file, planted)}
-    if len(groups) > 1:
-        truths |= {g: planted_tokens(file, planted[planted["rank"] == g]) for g in groups}
-    truths = {name: truth & content & usable[:, None] for name, truth in truths.items()}
-    some = int(truths[ANY].any(1).sum())
-    say = log.info if some else log.warning
-    say("%s of %s have evidence", f"{some:,}", counted(len(file), "compared sequence"))
-    right = _right(file.labels, predicted)
-    rows = [classifier_row(file.labels, predicted, file.ranks, resamples, seed, file.kinds)]
-    for method, made in methods.items():
-        for control, scores in _variants(made, content, file.keys, seed):
-            for group, truth in truths.items():
-                fraction = evidence_share(truth, content)
-                values = {"auprc": average_precision(scores, truth, content)}
-                best = top_tokens(scores, content, file.keys, seed, fraction)
-                values |= _hard("", best, truth, content)
-                if method in masks:
-                    values |= _hard("mask_", scores > THRESHOLD, truth, content)
-                shares = truth.sum(1) / np.maximum(content.sum(1), 1)
-                about = {"method": method, "control": control, "evidence": group}
-                for name, those in ((ALL, np.ones_like(right)), (RIGHT, right)):
-                    row = about | {"classified": name, "sequences": int(truth[those].any(1).sum())}
-                    row |= {"share": fraction}
-                    row |= _means({k: v[those] for k, v in values.items()}, resamples, seed)
-                    judged = those & ~np.isnan(values["auprc"])
-                    row["auprc_sequences"] = int(judged.sum())
-                    row["base_rate"] = shares[judged].mean() if judged.any() else np.nan
-                    rows.append(row)
+    texts = values.texts
+    whole = classifier_row(
+        values.labels, values.predicted, values.ranks, resamples, seed, values.kinds
+    )
+    if texts["divided"].any():
+        whole |= {"windows": int(texts["windows"].sum())}
+        whole |= {"incomplete": int((texts["missing"] > 0).sum())}
+    if values.runs > 1:
+        whole["runs"] = values.runs
+    rows = [whole]
+    right = texts["right"].to_numpy()
+    for about, own in values.measures.groupby(list(ABOUT), sort=False, observed=True):
+        shares = own["share"].to_numpy()
+        marked = shares > 0
+        fraction = shares[marked].mean() if marked.any() else 0.0
+        measured = {name: own[name].to_numpy() for name in MEASURES}
+        chosen = right[own["text"].to_numpy()]
+        for name, those in ((ALL, np.ones_like(chosen)), (RIGHT, chosen)):
+            row = dict(zip(ABOUT, about, strict=True)) | {"classified": name}
+            row |= {"sequences": int(marked[those].sum()), "share": fraction}
+            row |= _means({k: v[those] for k, v in measured.items()}, resamples, seed)
+            judged = those & ~np.isnan(measured["auprc"])
+            row["auprc_sequences"] = int(judged.sum())
+            row["base_rate"] = shares[judged].mean() if judged.any() else np.nan
+            rows.append(row)
     return pd.DataFrame(rows)
 
 
@@ -137,7 +111,8 @@ def markdown(table: pd.DataFrame, ranks: Sequence[str]) -> str:
         if not np.isnan(row["mask_token_f1"]):
             rows.append([f"{name}, mask", "", "", *cells[3], *cells[4]])
     about = (
-        f"{int(first['sequences']):,} of {int(whole['sequences']):,} compared test sequences have evidence,"
+        f"{int(first['sequences']):,} of {int(whole['sequences']):,} compared test sequences"
+        f"{_joined(whole)} have evidence,"
         f" on average {100 * first['share']:.1f} % of their tokens. AUPRC: how well high scores find it;"
         f" scores that know nothing reach {_number(first['base_rate'])} (in the"
         f" {int(first['auprc_sequences']):,} whose tokens are not all evidence). Token F1 and IOU F1: of as"
@@ -166,17 +141,26 @@ def markdown(table: pd.DataFrame, ranks: Sequence[str]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _joined(whole: pd.Series) -> str:
+    """What was put together for the table; whole: its first row."""
+    number = {name: int(whole.get(name, 0)) for name in ("runs", "windows", "incomplete")}
+    said = []
+    if number["runs"]:
+        said.append(f"of {number['runs']:,} runs")
+    if number["windows"]:
+        said.append(
+            f"read in {number['windows']:,} windows, whose tokens count together, and whose answers by"
+            " majority"
+        )
+    if number["incomplete"]:
+        said.append(f"{counted(number['incomplete'], 'sequence')} without some of the windows")
+    return f" ({'; '.join(said)})" if said else ""
+
+
 def _score(whole: pd.Series, rank: str) -> str:
     """What the classifier is scored by at a rank; whole: the first row of the table."""
     said = whole.get(f"score_{rank}", "")
     return said if isinstance(said, str) and said else SINGLE.score_name
-
-
-def _hard(prefix: str, chosen: np.ndarray, truth: np.ndarray, content: np.ndarray) -> dict:
-    return {
-        f"{prefix}token_f1": token_f1(chosen, truth, content),
-        f"{prefix}iou_f1": iou_f1(chosen, truth, content),
-    }
 
 
 def _means(values: dict[str, np.ndarray], resamples: int, seed: int) -> dict[str, float]:
@@ -188,43 +172,6 @@ def _means(values: dict[str, np.ndarray], resamples: int, seed: int) -> dict[str
         row |= {name: known.mean() if len(known) else np.nan}
         row |= {f"{name}_low": low, f"{name}_high": high}
     return row
-
-
-def _variants(
-    made: Attributions, content: np.ndarray, keys: np.ndarray, seed: int
-) -> Iterator[tuple[str, np.ndarray]]:
-    scores = made.scores[COMBINED]
-    yield "none", scores
-    for name, control in CONTROLS.items():
-        yield name, control(scores, content, keys, seed)
-    for other in OTHERS:
-        yield f"{other}_class", made.scores[other]
-
-
-def _right(labels: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-    """Of which sequences all known classes are named, bool (n,); not where none is known."""
-    known = labels != UNCOUNTED
-    return ((labels == predicted) | ~known).all(1) & known.any(1)
-
-
-def _warn_of_lost(file: TokenFile, planted: pd.DataFrame, usable: np.ndarray) -> None:
-    """Count the evidence that lies behind the last token that the model reads of a sequence.
-
-    Of sequences that were divided nothing is lost: each window has its part.
-    """
-    own = planted_in(file, planted)
-    last = file.spans(np.arange(len(file)))[1].max(1, initial=0)
-    rows = own["row"].to_numpy()
-    whole = file.ids.take(pa.array(rows)).to_numpy() == own["id"].to_numpy()
-    lost = whole & usable[rows] & (own["start"].to_numpy() >= last[rows])
-    if lost.any():
-        log.warning(
-            "%s: %s of %s lie behind the tokens that the model reads of their sequences, and do not count"
-            " (sequences.longer: window keeps them)",
-            file.path,
-            f"{int(lost.sum()):,}",
-            counted(len(own), "piece") + " of evidence",
-        )
 
 
 def _cell(row: pd.Series, measure: str) -> str:
