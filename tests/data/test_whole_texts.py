@@ -1,13 +1,19 @@
 """Windows put together to texts, and samples of whole texts, by hand and by counting."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from helpers_evaluation import write_tokens
+from helpers_programs import run_here
 
 from whatyouread.data.residues import RESIDUES
 from whatyouread.data.sampling import sample_of_texts, stratified_sample
 from whatyouread.data.six_mers import CLS
+from whatyouread.data.token_files import TokenFile
 from whatyouread.data.whole_texts import WholeTexts
+
+PROGRAM = Path(__file__).resolve().parents[2] / "scripts" / "sample_sequences.py"
 
 
 def texts_file(path, sizes, labels):
@@ -81,3 +87,26 @@ def test_a_frame_at_both_ends_stays_at_the_ends_of_the_text(tmp_path):
     values = np.arange(1, 17).reshape(4, 4)
     # 2 3, 4, a free place for the missing 5, 6
     assert texts.put(values).tolist() == [[1, 2, 3, 0, 0, 0, 0], [5, 6, 7, 10, 0, 14, 15]]
+
+
+@pytest.mark.parametrize(
+    ("size", "options", "number", "said"),
+    [
+        (10, ["--whole-texts"], 9, "are taken, with all their windows"),
+        (2, ["--whole-texts"], 2, "too few for whole sequences of several classes"),
+        (10, [], 10, ""),
+    ],
+)
+def test_the_program_takes_whole_texts(tmp_path, monkeypatch, size, options, number, said):
+    """Texts of three windows of six-mers each."""
+    file = texts_file(tmp_path / "t.arrow", [3] * 6, np.arange(6) % 2)
+    usual = ["--test", file.path, "--ranks", "genus", "--size", size, "--again", 2, "--seed", 1]
+    usual += ["--sequences", tmp_path / "s.arrow", "--substituted", tmp_path / "x.arrow"]
+    assert run_here(monkeypatch, PROGRAM, *usual, *options, "--log", tmp_path / "log") is None
+    made = TokenFile(tmp_path / "s.arrow", ["genus"])
+    assert len(made) == number
+    assert said in (tmp_path / "log").read_text(encoding="utf-8")
+    if said.startswith("are"):
+        texts = WholeTexts(made)
+        assert texts.windows.tolist() == [3] * len(texts)
+        assert not texts.missing(file).any()
