@@ -5,13 +5,13 @@ For example: python scripts/pool_evidence.py --runs fold_0 fold_1 fold_2 --table
 
 from pathlib import Path
 
-from whatyouread.support import cli, files
+from whatyouread.support import cli
 
 VALUES, CLASSES = "results/evidence_values.parquet", "results/taxonomy/classes.tsv"
 
 
 def main(args):
-    from whatyouread.evaluate.evidence_table import evidence_table, markdown
+    from whatyouread.evaluate.evidence_table import write_table
     from whatyouread.evaluate.evidence_values import pooled, read_values
 
     for folder in args.runs:
@@ -27,10 +27,7 @@ def main(args):
                 f"{folder / CLASSES} differs from {args.runs[0] / CLASSES}: give runs of one data set"
             )
     values = pooled([read_values(folder / VALUES) for folder in args.runs], args.runs)
-    table = evidence_table(values, args.resamples, args.seed)
-    files.write_tsv(args.table, table, float_format="%.5g")
-    with files.atomic(args.markdown) as temporary:
-        temporary.write_text(markdown(table, values.ranks), encoding="utf-8")
+    write_table(values, args.resamples, args.seed, args.table, args.markdown)
 
 
 if __name__ == "__main__":

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import numpy as np
 
-from whatyouread.support import cli, files
+from whatyouread.support import cli
 
 
 def main(args):
     from whatyouread.data.planted import read_planted
     from whatyouread.data.token_files import TokenFile
-    from whatyouread.evaluate.evidence_table import evidence_table, markdown
+    from whatyouread.evaluate.evidence_table import write_table
     from whatyouread.evaluate.evidence_values import evidence_values, write_values
     from whatyouread.methods.files import read_attributions
 
@@ -26,11 +26,8 @@ def main(args):
     planted = read_planted(args.planted)
     whole = TokenFile(args.test, args.ranks) if args.test else None
     values = evidence_values(file, methods, planted, args.masks, args.seed, whole)
-    table = evidence_table(values, args.resamples, args.seed)
     write_values(args.values, values)
-    files.write_tsv(args.table, table, float_format="%.5g")
-    with files.atomic(args.markdown) as temporary:
-        temporary.write_text(markdown(table, args.ranks), encoding="utf-8")
+    write_table(values, args.resamples, args.seed, args.table, args.markdown)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import textwrap
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,7 @@ from whatyouread.data.kinds import SINGLE, Single, all_single
 from whatyouread.data.positions import ANY
 from whatyouread.evaluate.evidence_values import ABOUT, MEASURES, EvidenceValues
 from whatyouread.masks.choices import THRESHOLD
+from whatyouread.support.files import atomic, write_tsv
 from whatyouread.support.statistics import interval
 from whatyouread.support.text import counted, markdown_table
 
@@ -60,6 +62,14 @@ def evidence_table(values: EvidenceValues, resamples: int, seed: int) -> pd.Data
             row["base_rate"] = shares[judged].mean() if judged.any() else np.nan
             rows.append(row)
     return pd.DataFrame(rows)
+
+
+def write_table(values: EvidenceValues, resamples: int, seed: int, table: Path, text: Path) -> None:
+    """Write the table of some values as TSV (`table`), and what a reader wants of it as Markdown (`text`)."""
+    made = evidence_table(values, resamples, seed)
+    write_tsv(table, made, float_format="%.5g")
+    with atomic(text) as temporary:
+        temporary.write_text(markdown(made, values.ranks), encoding="utf-8")
 
 
 def classifier_row(

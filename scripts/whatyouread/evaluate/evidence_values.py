@@ -150,12 +150,12 @@ def pooled(parts: Sequence[EvidenceValues], names: Sequence[object]) -> Evidence
                 f" ({named([repr(text) for text in both], 3)}): give runs with test splits of their own"
             )
         seen |= dict.fromkeys(own, name)
-    before = np.cumsum([0, *(len(part.texts) for part in parts)])
+    before = np.cumsum([0, *(len(part.texts) for part in parts[:-1])])
     # in the order of the first run, so that the table has that of its own
     measures = pd.concat(
         [
             p.measures.assign(text=p.measures["text"] + n)
-            for p, n in zip(parts, before, strict=False)
+            for p, n in zip(parts, before, strict=True)
         ],
         ignore_index=True,
     )
