@@ -70,6 +70,14 @@ FAMILIES = {
     "camembert": ROBERTA | {"model_type": "camembert", "bos_token_id": 5, "eos_token_id": 6},
 }
 """config.json of each family by a short name; every one has dropout, which must be off."""
+ELECTRA = SIZES | {
+    "model_type": "electra",
+    "vocab_size": 50,
+    "pad_token_id": 0,
+    "embedding_size": 16,
+    "max_position_embeddings": 32,
+}
+"""A family without an adapter of its own."""
 CLASSES = {"esm": "Esm", "bert": "Bert", "roberta": "Roberta", "xlm-roberta": "XLMRoberta"}
 CLASSES |= {"camembert": "Camembert"}
 """The names of transformers' classes by `model_type`."""

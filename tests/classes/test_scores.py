@@ -9,8 +9,8 @@ from whatyouread.classes.scores import class_scores, explained_classes
 from whatyouread.data.kinds import MULTIPLE, SINGLE
 from whatyouread.data.token_files import TokenFile, write_token_files
 from whatyouread.explainers.network import Explainer
+from whatyouread.methods.gradients import integrated_gradients
 from whatyouread.methods.question import Question
-from whatyouread.methods.with_captum import integrated_gradients
 from whatyouread.models.explanandum import Explanandum
 from whatyouread.models.inference import Passes
 from whatyouread.support.cli import UserError

@@ -140,6 +140,24 @@ def test_packed_as_torch_packs_to_the_last_bit(token_batch, device, lengths):
     assert all(torch.equal(a, b) for a, b in zip(*made, strict=True))
 
 
+def test_whole_batches_train_as_packed_ones(token_batch):
+    """One more token of padding makes the same batch a packed one."""
+    made = []
+    for width in (9, 10):
+        explainer = make().train()
+        features = explainer.features(token_batch([9] * 4, width=width))
+        assert features.shape[:2] == (4, width)
+        features[:, :9].pow(3).sum().backward()
+        norm = explainer.norm
+        made.append(
+            [features[:, :9], norm.running_mean, norm.running_var, norm.num_batches_tracked]
+        )
+        made[-1] += [p.grad for p in explainer.parameters() if p.grad is not None]
+    assert len(made[0]) > 20
+    for whole, packed in zip(*made, strict=True):
+        torch.testing.assert_close(whole, packed, atol=1e-5, rtol=1e-4)
+
+
 def test_step_by_step(explainer, token_batch):
     """Embedding, LSTM, ReLU, batch norm, dense, sigmoid, one sequence at a time."""
     tokens = token_batch([8, 3])

@@ -8,14 +8,9 @@ from helpers_letters import lettered_explanandum
 from torch import nn
 
 from whatyouread.data.tokenizers import TOKENIZERS
+from whatyouread.methods.gradients import gradient_x_input, integrated_gradients
 from whatyouread.methods.question import Question
-from whatyouread.methods.with_captum import (
-    ablation,
-    gradient_x_input,
-    integrated_gradients,
-    kernel_shap,
-    lime,
-)
+from whatyouread.methods.with_captum import ablation, kernel_shap, lime
 from whatyouread.models.levels import HeadLevel
 from whatyouread.models.mask_operator import masked_logits
 
@@ -134,6 +129,25 @@ def test_integrated_gradients_equal_the_direct_computation(question):
                 total[:, target] += float(weight) * mask.grad[0]
         torch.testing.assert_close(made[row, :length], total, atol=1e-5, rtol=1e-4)
         assert (made[row, length:] == 0).all()
+
+
+@pytest.mark.parametrize("relaxed", [False, True])
+@pytest.mark.parametrize("batch_size", [3, 7, 64])
+def test_gradients_are_captums(question, relaxed, batch_size):
+    """One target after the other there, all of one pass here; in rounds of any size."""
+    from captum.attr import InputXGradient, IntegratedGradients
+
+    asked = question(batch_size=batch_size)
+    valid = asked.batch.valid
+    made = integrated_gradients(asked, 7, "relaxed" if relaxed else "exact")
+    theirs = IntegratedGradients(lambda mask: asked.targets(mask, relaxed=relaxed))
+    for target in range(5):
+        expected = theirs.attribute(asked.ones, baselines=0.0, target=target, n_steps=7) * valid
+        torch.testing.assert_close(made[..., target], expected.float(), atol=1e-6, rtol=1e-5)
+    made, theirs = gradient_x_input(asked), InputXGradient(asked.targets)
+    for target in range(5):
+        expected = theirs.attribute(asked.ones.requires_grad_(), target=target) * valid
+        torch.testing.assert_close(made[..., target], expected, atol=1e-6, rtol=1e-5)
 
 
 def test_integrated_gradients_add_up_to_the_difference(question):

@@ -5,7 +5,7 @@ import logging
 
 import pytest
 import torch
-from helpers_families import SIZES, Ids, ids_batch
+from helpers_families import ELECTRA, Ids, ids_batch
 
 from whatyouread.models import adapters
 from whatyouread.models.adapters import find_adapter, read_config
@@ -16,13 +16,6 @@ from whatyouread.models.mask_operator import masked_logits
 from whatyouread.support.cli import UserError
 
 LENGTHS = [9, 3, 12]
-ELECTRA = SIZES | {
-    "model_type": "electra",
-    "vocab_size": 50,
-    "pad_token_id": 0,
-    "embedding_size": 16,
-    "max_position_embeddings": 32,
-}
 
 
 def saved(folder, name, config):

@@ -12,6 +12,7 @@ from helpers_evaluation import random_file, write_tokens
 
 from whatyouread.data.six_mers import FIRST_KMER, VOCABULARY, encode
 from whatyouread.data.token_files import TokenFile
+from whatyouread.training import batches as batches_module
 from whatyouread.training.batches import Batches, EpochSampler, in_turn, loader
 
 
@@ -113,12 +114,15 @@ def test_labels_go_with_their_sequences(tmp_path):
     assert batch["labels"].tolist() == file.labels[[3, 17, 0]].tolist()
 
 
+EVEN = np.full(50, 9)
+
+
 def flat(sampler):
     return [number for batch in sampler for number in batch]
 
 
 def test_sampler_covers_all_rows_once_in_every_epoch():
-    sampler = EpochSampler(50, 8, 1)
+    sampler = EpochSampler(EVEN, 8, 1)
     assert len(sampler) == 7
     orders = []
     for epoch in (0, 1, 7):
@@ -133,17 +137,50 @@ def test_sampler_covers_all_rows_once_in_every_epoch():
         assert list(sampler) == batches[5:]
     assert orders[0] != orders[1] != orders[2] != orders[0]
     assert orders[0] != list(range(50))
-    assert flat(EpochSampler(50, 8, 2)) != orders[0]
-    again = EpochSampler(50, 5, 1)  # the epoch alone counts, not what came before it, nor the size
+    assert flat(EpochSampler(EVEN, 8, 2)) != orders[0]
+    again = EpochSampler(
+        EVEN, 5, 1
+    )  # the epoch alone counts, not what came before it, nor the size
     again.start_at(7)
     assert [number % 50 for number in flat(again)] == orders[2]
+
+
+def test_batches_have_sequences_of_like_length():
+    """Each pool is the random order's, sorted; its batches come in random order, the smaller one last."""
+    rows, size = 2 * batches_module.POOL * 4 + 7, 4
+    lengths = np.random.default_rng(0).integers(3, 400, rows)
+    drawn = flat(EpochSampler(np.full(rows, 9), size, 1))
+    made = list(EpochSampler(lengths, size, 1))
+    assert [len(batch) for batch in made] == [size] * (rows // size) + [rows % size]
+    turns = set()
+    for first in range(0, rows // size, batches_module.POOL):
+        pool = made[first : min(first + batches_module.POOL, rows // size)]
+        of_pool = flat(pool)
+        assert set(of_pool) == set(drawn[first * size : first * size + len(of_pool)])
+        by_length = sorted(pool, key=lambda batch: (lengths[batch].min(), lengths[batch].max()))
+        ranges = [(lengths[batch].min(), lengths[batch].max()) for batch in by_length]
+        assert all(a[1] <= b[0] for a, b in pairwise(ranges))
+        turns.add(tuple(by_length.index(batch) for batch in pool))
+    assert len(turns) == 3
+    padded = sum(len(batch) * lengths[batch].max() for batch in made) / lengths.sum()
+    assert padded < 1.2
+    sampler = EpochSampler(lengths, size, 1)
+    sampler.start_at(1)
+    assert sorted(number - rows for number in flat(sampler)) == list(range(rows))
+    assert {tuple(batch) for batch in made} != {
+        tuple(number - rows for number in batch) for batch in sampler
+    }
+    sampler.start_at(1, 11)
+    rest = list(sampler)
+    sampler.start_at(1)
+    assert rest == list(sampler)[11:]
 
 
 @pytest.mark.parametrize("rows", [50, 48, 5])
 def test_processes_share_every_batch(rows):
     """The parts are of one size; what fills up the last batch are the rows that came first."""
-    alone = list(EpochSampler(rows, 8, 1))
-    parts = [list(EpochSampler(rows, 8, 1, process, 4)) for process in range(4)]
+    alone = list(EpochSampler(np.full(rows, 9), 8, 1))
+    parts = [list(EpochSampler(np.full(rows, 9), 8, 1, process, 4)) for process in range(4)]
     assert {len(part) for part in parts} == {len(alone)}
     assert {len(batch) for part in parts for batch in part} == {2}
     together = [flat(batches) for batches in zip(*parts, strict=True)]
@@ -193,7 +230,7 @@ def test_workers_do_not_change_the_batches(many, start):
     file, _ = many
 
     def batches(workers):
-        sampler = EpochSampler(200, 32, 1)
+        sampler = EpochSampler(file.lengths[:200], 32, 1)
         sampler.start_at(2)
         made = loader(Batches(file, 3, True, True), sampler, workers, pin=False)
         if workers:

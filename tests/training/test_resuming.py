@@ -262,15 +262,17 @@ def test_a_program_is_killed_and_started_again(inputs, tmp_path, caplog, name, n
 
 
 @pytest.mark.slow
-def test_two_processes_are_killed_and_started_again(inputs, tmp_path):
-    """Both stop at the same step when their launcher is asked to end, and go on from it."""
+@pytest.mark.parametrize(("count", "size"), [(2, 6), (3, 6), (4, 8)])
+def test_several_processes_are_killed_and_started_again(inputs, tmp_path, count, size):
+    """All stop at the same step when their launcher is asked to end, and go on from it."""
+    changed = CHANGED | {"batch_size": size}
     environment = os.environ | {"WHATYOUREAD_DEVICE": "cpu"}
     for name in ("whole", "killed"):
         folder = tmp_path / name
         folder.mkdir()
-        command = [*LAUNCHER, "2"]
+        command = [*LAUNCHER, str(count)]
         command += command_line(
-            "train_explanandum", inputs, folder, **CHANGED, gpus=2, reading_offset=False
+            "train_explanandum", inputs, folder, **changed, gpus=count, reading_offset=False
         )
         if name == "killed":
             status, errors = kill_inside_an_epoch(command, folder, signal.SIGTERM)

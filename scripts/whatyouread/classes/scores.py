@@ -10,8 +10,8 @@ from whatyouread.data.batch import Batch, at_once, on_device
 from whatyouread.data.kinds import members
 from whatyouread.data.token_files import TokenFile
 from whatyouread.explainers.network import Explainer
+from whatyouread.methods.gradients import integrated_gradients
 from whatyouread.methods.question import Question
-from whatyouread.methods.with_captum import integrated_gradients
 from whatyouread.models.explanandum import Explanandum
 from whatyouread.models.inference import Passes, batches
 from whatyouread.models.levels import probabilities

@@ -151,19 +151,25 @@ class Explainer(nn.Module):
     def features(self, batch: Batch) -> Tensor:
         """The input of the dense layer, (batch, length, 2 hidden).
 
-        The sequences are packed, which hides padding from the backward direction and the batch norm.
+        Sequences of several lengths are packed, which hides padding from the backward direction and the
+        batch norm. Those of one length are not: that is faster, above all on a GPU.
         """
+        # Half precision has no place in the LSTM: with float16, which cuDNN takes under autocast, most of
+        # its gradients are subnormal, and many processors have no bfloat16 LSTM.
+        inputs = widest(self.inputs(batch))
+        if batch.whole:
+            with without_autocast(batch.device):
+                states, _ = self.lstm(inputs)
+            return self.norm(states.flatten(0, 1).relu()).view_as(states)
         # `pack_padded_sequence` can sort too, but it would wait for the GPU three times
         lengths, order = torch.from_numpy(batch.lengths).sort(descending=True)
-        inputs, moved = self.inputs(batch), bool((order.diff() != 1).any())
+        moved = bool((order.diff() != 1).any())
         if moved:
             order = on_device(order, batch.device)
             inputs = inputs.index_select(0, order)
         packed = pack_padded_sequence(inputs, lengths, batch_first=True)
-        # Half precision has no place in the LSTM: with float16, which cuDNN takes under autocast, most of
-        # its gradients are subnormal, and many processors have no bfloat16 LSTM.
         with without_autocast(batch.device):
-            packed, _ = self.lstm(packed._replace(data=widest(packed.data)))
+            packed, _ = self.lstm(packed)
         packed = packed._replace(data=self.norm(packed.data.relu()))
         width = batch.ids.shape[1]
         made = pad_packed_sequence(packed, batch_first=True, total_length=width)[0]

@@ -17,11 +17,14 @@ from whatyouread.data.token_files import TokenFile
 from whatyouread.explainers.network import Explainer
 from whatyouread.masks.choices import OTHERS, runner_up_classes, wrong_classes
 from whatyouread.methods.files import Attributions, score_names
+from whatyouread.methods.gradients import (
+    gradient_x_input,
+    integrated_gradients,
+    occlusion_gradients,
+)
 from whatyouread.methods.question import Question
 from whatyouread.methods.with_captum import (
     ablation,
-    gradient_x_input,
-    integrated_gradients,
     kernel_shap,
     kernel_shap_samples,
     lime,
@@ -31,7 +34,6 @@ from whatyouread.methods.without_captum import (
     attention,
     attention_rollout,
     explainer_masks,
-    occlusion_gradients,
     random_scores,
 )
 from whatyouread.models.explanandum import Explanandum

@@ -1,10 +1,8 @@
-"""Competing methods from captum, all with the mask vector as the input and zeros as the baseline.
+"""Competing methods that perturb, by captum: the mask vector is the input, zeros are the baseline.
 
 Every function takes a `Question` and returns scores, float32 (sequences, length, targets), zero at
 padding. The classifier sees each perturbed mask of a sequence once, for all targets together.
 """
-
-from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -15,49 +13,8 @@ from whatyouread.support.cli import UserError
 from whatyouread.support.keyed_random import draw
 
 PRESETS = ("fair", "captum_default")
-OPERATORS = ("exact", "relaxed")
 CAPTUMS_SAMPLES = 25
 """The perturbations that captum's Lime draws where nobody says how many."""
-
-
-def integrated_gradients(question: Question, steps: int = 16, operator: str = "exact") -> Tensor:
-    """Integrated Gradients from the empty to the full sequence (Sundararajan et al. 2017).
-
-    operator: "exact", or "relaxed", where attention also responds to masks between 0 and 1.
-    """
-    from captum.attr import IntegratedGradients
-
-    if operator not in OPERATORS:
-        raise UserError(f"operator is {operator!r}: one of {', '.join(OPERATORS)}")
-    method = IntegratedGradients(partial(question.targets, relaxed=operator == "relaxed"))
-    return _by_target(
-        question,
-        lambda target: method.attribute(
-            question.ones,
-            baselines=0.0,
-            target=target,
-            n_steps=steps,
-            internal_batch_size=max(question.batch_size, len(question.batch)),
-        ),
-    )
-
-
-def gradient_x_input(question: Question) -> Tensor:
-    """The gradient at the full sequence, times the mask (which is 1 there)."""
-    from captum.attr import InputXGradient
-
-    method = InputXGradient(question.targets)
-    mask = question.ones.requires_grad_()
-    return _by_target(
-        question,
-        lambda target: method.attribute(mask, target=target),
-    )
-
-
-def _by_target(question: Question, attribute) -> Tensor:
-    targets = range(question.target_count)
-    scores = torch.stack([attribute(target).detach() for target in targets], dim=-1)
-    return scores.float() * question.batch.valid.unsqueeze(-1)
 
 
 @torch.no_grad()

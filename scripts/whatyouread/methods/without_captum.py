@@ -1,6 +1,4 @@
-"""Methods that do not need captum: attention, random scores, occlusion gradients, Explainer."""
-
-from collections.abc import Sequence
+"""Methods that need one pass or none: attention, random scores, Explainer."""
 
 import numpy as np
 import torch
@@ -11,7 +9,6 @@ from whatyouread.explainers.network import Explainer
 from whatyouread.methods.question import Question
 from whatyouread.models.explanandum import Explanandum
 from whatyouread.models.mask_operator import target_mask
-from whatyouread.models.occlusion import keyed_occlusions
 from whatyouread.support.keyed_random import draw
 
 
@@ -64,29 +61,6 @@ def random_scores(question: Question) -> Tensor:
     place = np.arange(batch.ids.shape[1])
     made = draw(question.seed, "random attribution", question.keys[:, None], place)
     return on_device(made.astype(np.float32), batch.device) * batch.valid
-
-
-def occlusion_gradients(
-    question: Question,
-    samples: int = 24,
-    areas: Sequence[float] = (0.1, 0.3, 0.9),
-    windows: Sequence[int] = (1, 8),
-) -> Tensor:
-    """The mean gradient under random occlusions, which the sharp Explainer learns to predict.
-
-    samples: the number of occlusions per sequence; they take the shares in `areas` in turn.
-    """
-    batch, scores = question.batch, question.empty()
-    for sample in range(samples):
-        own = [areas[sample % len(areas)]] * len(batch)
-        mask = keyed_occlusions(batch, question.keys, question.seed, own, windows, sample)
-        mask.requires_grad_()
-        made = question.targets(mask, relaxed=True)
-        for i in range(question.target_count):
-            last = i + 1 == question.target_count
-            [gradient] = torch.autograd.grad(made[:, i].sum(), mask, retain_graph=not last)
-            scores[..., i] += gradient / samples
-    return scores * batch.valid.unsqueeze(-1)
 
 
 @torch.inference_mode()

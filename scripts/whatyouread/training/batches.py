@@ -16,6 +16,9 @@ from whatyouread.data.batch import Batch, padded
 from whatyouread.data.token_files import TokenFile
 from whatyouread.support.keyed_random import draw
 
+POOL = 8
+"""Batches of an epoch, one after the other, whose sequences change places so that little is padded."""
+
 OUTLIVE = hasattr(signal, "sigwaitinfo")  # not on macOS
 """Whether workers outlive a SIGTERM that is not from the main process."""
 
@@ -67,12 +70,24 @@ class Batches(Dataset):
 class EpochSampler(Sampler[list[int]]):
     """Batches of all rows in an order that depends only on seed and epoch; yields row + epoch * rows.
 
+    lengths: int (rows,), of their sequences. A batch has sequences of like length, so that little is
+    padded: those of `POOL` random batches, sorted and divided anew. Batches of one pool come in random
+    order. Sequences of one length stay in random batches.
+
     With several processes, each takes an equal part of every batch. To make that possible, the first
     rows of an epoch also fill up its last batch.
     """
 
-    def __init__(self, rows: int, size: int, seed: int, process: int = 0, processes: int = 1):
-        self.rows, self.size, self.seed = rows, size, seed
+    def __init__(
+        self,
+        lengths: np.ndarray,
+        size: int,
+        seed: int,
+        process: int = 0,
+        processes: int = 1,
+    ):
+        self.rows, self.size, self.seed = len(lengths), size, seed
+        self.lengths = lengths if np.ptp(lengths) else None
         self.process, self.processes = process, processes
         self.start_at(0)
 
@@ -85,7 +100,10 @@ class EpochSampler(Sampler[list[int]]):
         return math.ceil(self.rows / self.size)
 
     def __iter__(self) -> Iterator[list[int]]:
-        order = np.random.default_rng([self.seed, self.epoch]).permutation(self.rows)
+        rng = np.random.default_rng([self.seed, self.epoch])
+        order = rng.permutation(self.rows)
+        if self.lengths is not None:
+            order = self._of_like_length(order, rng)
         numbers = order + self.epoch * self.rows
         for start in range(self.first * self.size, self.rows, self.size):
             batch = numbers[start : start + self.size]
@@ -93,6 +111,16 @@ class EpochSampler(Sampler[list[int]]):
                 whole = np.resize(np.concatenate([batch, numbers]), self.size)
                 batch = np.split(whole, self.processes)[self.process]
             yield batch.tolist()
+
+    def _of_like_length(self, order: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Rows in random order, int64 (rows,), sorted pool by pool, then batches and rows shuffled."""
+        batches = np.arange(self.rows) // self.size
+        whole = self.rows // self.size  # a smaller last batch stays the last one
+        pools = batches // POOL
+        order = order[np.lexsort((self.lengths[order], pools, batches >= whole))]
+        turns = np.append(rng.random(whole), np.inf)[batches]
+        # the rows, too: each process gets long ones and short ones
+        return order[np.lexsort((rng.random(self.rows), turns, pools, batches >= whole))]
 
 
 def in_turn(rows: int, size: int, process: int = 0, processes: int = 1) -> list[list[int]]:

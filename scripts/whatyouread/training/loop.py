@@ -80,7 +80,7 @@ class Loop:
 
         self.rows, self.validation_rows = len(training), len(validation)
         workers = threads if cuda else 0
-        self.sampler = EpochSampler(self.rows, size, seed, *shares)
+        self.sampler = EpochSampler(training.file.lengths, size, seed, *shares)
         self.training = loader(training, self.sampler, workers, pin=cuda)
         in_order = in_turn(self.validation_rows, size, *shares)
         self.validation = loader(validation, in_order, workers, pin=cuda)
