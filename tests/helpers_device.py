@@ -57,6 +57,10 @@ RAISED = (
 """What it computes in float32."""
 
 
+watchers: list[Callable] = []
+"""Each is called with every operation of the device: (operation, args, kwargs, its result)."""
+
+
 class _State:
     """Whether the device is there."""
 
@@ -186,6 +190,8 @@ def _perform(operation, args: tuple, kwargs: dict):
     stays = bool(away) if target is None else target == NAME
     if name == "copy_":
         stays = _is_away(args[0])
+    for watch in watchers if away or stays else ():
+        watch(operation, args, kwargs, made)
     if not stays:
         return made
     if name == "_pack_padded_sequence":

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers_device import missing
 
 PROJECT = Path(__file__).resolve().parents[1]
 BENCH = PROJECT / "tests" / "bench"
@@ -222,3 +223,25 @@ def test_without_a_gpu_it_says_so(tmp_path):
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].startswith("gpu: there is no GPU here")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(bool(missing()), reason=missing())
+@pytest.mark.parametrize(("step", "passes"), [("fine-tuning", 3), ("LIME", 1)])
+def test_kernels_are_counted_at_the_papers_size(step, passes):
+    """The products of matrices are those that `flops` has by formulas, and so scaled rightly."""
+    import kernels
+
+    prepare, _ = kernels.STEPS[step]
+    [(batch, made)] = kernels.count(prepare, (64,)).items()
+    linear, attention = flops.encoder_flops(gpu.NT50M, gpu.FULL.length)
+    heads = 2 * gpu.NT50M["hidden_size"] * sum(gpu.RANKS.values())
+    assert made.operations == pytest.approx(batch * passes * (linear + heads), rel=0.01)
+    backwards = 2.5 if passes == 3 else 0
+    assert made.attention == pytest.approx(batch * (1 + backwards) * attention, rel=1e-6)
+    assert 300 < made.kernels < 3000
+    # at least the weights once, and the hidden states of each layer once
+    states = 2 * batch * gpu.FULL.length * gpu.NT50M["hidden_size"]
+    assert made.bytes > 12 * states * passes
+    assert made.waits == 0
+    assert made.seconds >= made.bytes / kernels.BANDWIDTH

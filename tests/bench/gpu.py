@@ -9,8 +9,10 @@ import dataclasses
 import functools
 import gc
 import itertools
+import json
 import math
 import os
+import subprocess
 import sys
 import tempfile
 import time
@@ -249,7 +251,8 @@ class Bench:
             asked=f"at least {bound:,} on one H200" if asked_of else "",
             met=rate >= bound if asked_of else None,
             note=self.explain(rate, self.flops[kind], precision, made.peak, made.profile)
-            + f"; {made.steps} steps after {self.sizes.warm_up} ({whole:.0f} s with the start)",
+            + f"; {made.steps} steps after {self.sizes.warm_up} ({whole:.0f} s with the start)"
+            + ("" if compiled or padded else self.predicted(kind, batch, precision)),
         )  # fmt: skip
 
     def _train(self, kind: str, precision: str, batch: int, compiled: bool, padded: float):
@@ -310,7 +313,8 @@ class Bench:
             ratio=PAPER_SECONDS["masks"] / seconds,
             asked="under 20 s on one H200" if best else "", met=seconds < 20 if best else None,
             note=self.explain(number / taken, self.flops["masks"], precision, peak, profile)
-            + f"; batch {self.sizes.at_once}, {self.scaled(number)}",
+            + f"; batch {self.sizes.at_once}, {self.scaled(number)}"
+            + ("" if compiled else self.predicted("masks", self.sizes.at_once, precision)),
         )  # fmt: skip
 
     def table(self, precision: str, compiled: bool = False) -> Iterator[Figure]:
@@ -380,10 +384,28 @@ class Bench:
             ratio=other / seconds,
             asked="under 0.15 s on one H200" if best else "", met=seconds < 0.15 if best else None,
             note=self.explain(1 / seconds, self.flops["LIME"], precision, peak, profile)
-            + f"; {len(rows) - 2} sequences",
+            + f"; {len(rows) - 2} sequences"
+            + ("" if compiled else self.predicted("LIME", self.sizes.samples, precision)),
         )  # fmt: skip
 
     # words
+
+    @functools.cached_property
+    def predictions(self) -> dict[str, dict[str, float]]:
+        """What `kernels.py` predicts for an H200; nothing for a tiny model, or without torch 2.10."""
+        if self.quick or tuple(map(int, self.torch.__version__.split(".")[:2])) < (2, 10):
+            return {}
+        # not imported: it tells torch of another device
+        command = [sys.executable, str(Path(__file__).with_name("kernels.py")), "--json"]
+        environment = os.environ | {"CUDA_VISIBLE_DEVICES": ""}
+        return json.loads(subprocess.check_output(command, env=environment, text=True))
+
+    def predicted(self, step: str, batch: int, precision: str) -> str:
+        """Sequences a second by the counts of kernels and bytes, for the steps that are counted."""
+        seconds = self.predictions.get(step, {}).get(str(batch))
+        if precision != "bf16" or seconds is None:
+            return ""
+        return f"; predicted for an H200 {batch / seconds:,.0f} sequences/s"
 
     def keep(self, step: str, seconds: float) -> None:
         self.rates[step] = min(seconds, self.rates.get(step, math.inf))

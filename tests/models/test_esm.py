@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from torch.utils.checkpoint import checkpoint as recomputed
 
 from whatyouread.models.adapters import find_adapter, read_config
-from whatyouread.models.esm import Attention, EsmAdapter
+from whatyouread.models.esm import Attention, EsmAdapter, turned
 from whatyouread.models.explanandum import Explanandum
 from whatyouread.models.mask_operator import masked_logits
 from whatyouread.models.nucleotide_transformer import GatedIntermediate
@@ -471,3 +471,26 @@ def test_relaxed_masks_in_one_thread_and_plain_sequences_in_another(make_explana
     for name, logits in expected.items():
         torch.testing.assert_close(made[name], logits, atol=1e-6, rtol=1e-5)
     assert not torch.allclose(expected["plain"], expected["one"], atol=1e-2)
+
+
+@pytest.mark.parametrize(("kind", "tolerance"), [(torch.float32, 1e-5), (torch.bfloat16, 0.04)])
+def test_positions_turn_as_in_transformers(kind, tolerance):
+    """By angles of 0 to 40 radians; half precision stays what it is, and so do the gradients."""
+    from transformers.models.esm.modeling_esm import apply_rotary_pos_emb
+
+    torch.manual_seed(0)
+    angles = torch.arange(40.0)[:, None] * torch.tensor([1.0, 0.3, 0.01]).repeat(2)
+    cos, sin = angles.cos()[None], angles.sin()[None]
+    made, expected = (torch.randn(2, 3, 40, 6).to(kind).requires_grad_() for _ in range(2))
+    expected.data.copy_(made.data)
+    ours = turned(made, cos[:, None], sin[:, None])
+    theirs = apply_rotary_pos_emb(expected, expected, cos, sin)[0]
+    assert ours.dtype == kind
+    weights = torch.randn(2, 3, 40, 6)
+    for result in (ours, theirs):
+        (result.float() * weights).sum().backward()
+    for one, other in ((ours, theirs), (made.grad, expected.grad)):
+        torch.testing.assert_close(one.float(), other.float(), atol=tolerance, rtol=0)
+    # a pair turns by its angle: (1, 0) becomes (cos, sin)
+    pair = turned(torch.tensor([1.0, 0.0]), torch.tensor([0.6, 0.6]), torch.tensor([0.8, 0.8]))
+    torch.testing.assert_close(pair, torch.tensor([0.6, 0.8]))
