@@ -40,7 +40,8 @@ def inputs(tmp_path_factory):
 
 def rows() -> dict[str, str]:
     """Title -> the row of the document's table."""
-    lines = DOCUMENT.read_text(encoding="utf-8").splitlines()
+    waits = DOCUMENT.read_text(encoding="utf-8").partition("\n## ")[0]
+    lines = waits.splitlines()
     table = [line for line in lines if line.startswith("| ")][2:]
     return {line.split(" | ")[0].removeprefix("| "): line for line in table}
 
@@ -68,6 +69,10 @@ def test_values_are_those_of_the_cpu_and_waits_those_of_the_document(inputs, wor
     for one, other in zip(made, expected, strict=True):
         if "bf16" in work.title:  # there are other lists of what autocast lowers for CPUs
             np.testing.assert_allclose(one, other, rtol=0.02, atol=0.01)
+        elif (
+            "nt_v2" in work.title
+        ):  # its gates' gradients lie in memory otherwise, and round otherwise
+            np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-7)
         else:
             np.testing.assert_array_equal(one, other)
     assert rows().get(work.title) == row(work, waits, units), "\n".join(map(str, waits))
