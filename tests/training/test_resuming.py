@@ -22,6 +22,7 @@ from helpers_training import (
     run,
 )
 from safetensors import SafetensorError
+from safetensors.torch import load_file
 
 from whatyouread.support.cli import UserError
 from whatyouread.training import checkpoints
@@ -264,7 +265,10 @@ def test_a_program_is_killed_and_started_again(inputs, tmp_path, caplog, name, n
 @pytest.mark.slow
 @pytest.mark.parametrize(("count", "size"), [(2, 6), (3, 6), (4, 8)])
 def test_several_processes_are_killed_and_started_again(inputs, tmp_path, count, size):
-    """All stop at the same step when their launcher is asked to end, and go on from it."""
+    """All stop at the same step when their launcher is asked to end, and go on from it.
+
+    With two the bytes are the same; more add their gradients in an order that differs from start to start.
+    """
     changed = CHANGED | {"batch_size": size}
     environment = os.environ | {"WHATYOUREAD_DEVICE": "cpu"}
     for name in ("whole", "killed"):
@@ -282,9 +286,14 @@ def test_several_processes_are_killed_and_started_again(inputs, tmp_path, count,
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
     assert "going on from" in (tmp_path / "killed" / "train.log").read_text()
-    for file in ("model.safetensors", "history.tsv"):
-        one, two = (tmp_path / name / "out" / file for name in ("whole", "killed"))
-        assert one.read_bytes() == two.read_bytes()
+    whole, killed = (tmp_path / name / "out" for name in ("whole", "killed"))
+    if count == 2:
+        for file in ("model.safetensors", "history.tsv"):
+            assert (whole / file).read_bytes() == (killed / file).read_bytes()
+    one, other = (load_file(folder / "model.safetensors") for folder in (whole, killed))
+    torch.testing.assert_close(one, other, atol=1e-5, rtol=0)
+    one, other = map(read_history, (whole, killed))
+    np.testing.assert_allclose(other, one, rtol=1e-3, atol=1e-9)
 
 
 @pytest.mark.slow
