@@ -251,8 +251,7 @@ class Bench:
             asked=f"at least {bound:,} on one H200" if asked_of else "",
             met=rate >= bound if asked_of else None,
             note=self.explain(rate, self.flops[kind], precision, made.peak, made.profile)
-            + f"; {made.steps} steps after {self.sizes.warm_up} ({whole:.0f} s with the start)"
-            + ("" if compiled or padded else self.predicted(kind, batch, precision)),
+            + f"; {made.steps} steps after {self.sizes.warm_up} ({whole:.0f} s with the start)",
         )  # fmt: skip
 
     def _train(self, kind: str, precision: str, batch: int, compiled: bool, padded: float):
@@ -313,8 +312,7 @@ class Bench:
             ratio=PAPER_SECONDS["masks"] / seconds,
             asked="under 20 s on one H200" if best else "", met=seconds < 20 if best else None,
             note=self.explain(number / taken, self.flops["masks"], precision, peak, profile)
-            + f"; batch {self.sizes.at_once}, {self.scaled(number)}"
-            + ("" if compiled else self.predicted("masks", self.sizes.at_once, precision)),
+            + f"; batch {self.sizes.at_once}, {self.scaled(number)}",
         )  # fmt: skip
 
     def table(self, precision: str, compiled: bool = False) -> Iterator[Figure]:
@@ -384,28 +382,24 @@ class Bench:
             ratio=other / seconds,
             asked="under 0.15 s on one H200" if best else "", met=seconds < 0.15 if best else None,
             note=self.explain(1 / seconds, self.flops["LIME"], precision, peak, profile)
-            + f"; {len(rows) - 2} sequences"
-            + ("" if compiled else self.predicted("LIME", self.sizes.samples, precision)),
+            + f"; {len(rows) - 2} sequences",
         )  # fmt: skip
 
-    # words
-
-    @functools.cached_property
-    def predictions(self) -> dict[str, dict[str, float]]:
-        """What `kernels.py` predicts for an H200; nothing for a tiny model, or without torch 2.10."""
-        if self.quick or tuple(map(int, self.torch.__version__.split(".")[:2])) < (2, 10):
-            return {}
+    def predictions(self) -> Iterator[Figure]:
+        """What the counts of `kernels.py` make of the same steps; after all that needs the GPU."""
         # not imported: it tells torch of another device
         command = [sys.executable, str(Path(__file__).with_name("kernels.py")), "--json"]
         environment = os.environ | {"CUDA_VISIBLE_DEVICES": ""}
-        return json.loads(subprocess.check_output(command, env=environment, text=True))
+        made = json.loads(subprocess.check_output(command, env=environment, text=True))
+        for step, each in made.items():
+            for batch, seconds in each.items():
+                yield self.figure(
+                    f"{step}, bf16, batch {batch}, predicted for an H200",
+                    "sequences/s", int(batch) / seconds,
+                    note="by kernels and bytes that are counted, without the LSTM (docs/gpu.md)",
+                )  # fmt: skip
 
-    def predicted(self, step: str, batch: int, precision: str) -> str:
-        """Sequences a second by the counts of kernels and bytes, for the steps that are counted."""
-        seconds = self.predictions.get(step, {}).get(str(batch))
-        if precision != "bf16" or seconds is None:
-            return ""
-        return f"; predicted for an H200 {batch / seconds:,.0f} sequences/s"
+    # words
 
     def keep(self, step: str, seconds: float) -> None:
         self.rates[step] = min(seconds, self.rates.get(step, math.inf))
@@ -535,6 +529,7 @@ def run(quick: bool, scratch: Path) -> Iterator[Figure]:
             yield bench.figure("parts left out", "parts", len(left_out), note="; ".join(left_out))
         if not quick:
             yield from papers_run(bench.rates)
+            yield from bench.predictions()
 
 
 def logging_quiet() -> None:

@@ -24,6 +24,7 @@ TESTS = Path(__file__).resolve().parents[1]
 sys.path += [str(TESTS), str(TESTS.parent / "scripts")]
 
 import helpers_device  # noqa: E402
+import numpy as np  # noqa: E402
 import torch  # noqa: E402
 from gpu import FULL, NT50M, RANKS  # noqa: E402
 from helpers_device import Away, pretended  # noqa: E402
@@ -201,17 +202,22 @@ def masks(device, folder, layers, batch):
     return call
 
 
-def lime(device, folder, layers, batch):
-    """The passes of LIME: the log-probabilities of one sequence under many masks."""
-    import numpy as np
-
+def _asked(device, folder, layers, rows: int, batch: int, others: int):
+    """A question about some sequences, for three ranks and some sets of other classes; its passes, too."""
     from whatyouread.methods.question import Question
     from whatyouread.models.inference import Passes
 
     passes = Passes(_explanandum(layers), batch, device, "bf16")
-    one = _file(folder, 2).batch(np.arange(1)).to(device)
-    zeros = torch.zeros(1, len(RANKS), dtype=torch.long).to(device)
-    asked = Question(passes.explanandum, one, zeros, None, np.zeros(1, np.uint64), 0, batch)
+    some = _file(folder, rows).batch(np.arange(rows)).to(device)
+    classes = torch.zeros(rows, 1 + others, len(RANKS), dtype=torch.long).to(device)
+    own, rest = classes[:, 0], classes[:, 1:] if others else None
+    keys = np.zeros(rows, np.uint64)
+    return passes, Question(passes.explanandum, some, own, rest, keys, 0, batch)
+
+
+def lime(device, folder, layers, batch):
+    """The passes of LIME: the log-probabilities of one sequence under many masks."""
+    passes, asked = _asked(device, folder, layers, 1, batch, 0)
     mask = torch.ones(batch, SHORT.length).to(device)
 
     def call():
@@ -223,18 +229,9 @@ def lime(device, folder, layers, batch):
 
 def gradients(device, folder, layers, batch):
     """A step of Integrated Gradients, for three ranks and two other classes."""
-    import numpy as np
-
     from whatyouread.methods.gradients import integrated_gradients
-    from whatyouread.methods.question import Question
-    from whatyouread.models.inference import Passes
 
-    passes = Passes(_explanandum(layers), batch, device, "bf16")
-    some = _file(folder, batch).batch(np.arange(batch)).to(device)
-    zeros = torch.zeros(batch, len(RANKS), dtype=torch.long).to(device)
-    others = torch.zeros(batch, 2, len(RANKS), dtype=torch.long).to(device)
-    keys = np.zeros(batch, np.uint64)
-    asked = Question(passes.explanandum, some, zeros, others, keys, 0, batch)
+    passes, asked = _asked(device, folder, layers, batch, batch, 2)
 
     def call():
         with passes.autocast():
@@ -278,7 +275,9 @@ def count(step: Step, batches: tuple[int, ...], layers: int = 12) -> dict[int, C
 
 
 def main() -> None:
-    made = {name: count(*step) for name, step in STEPS.items()}
+    if reason := helpers_device.missing():
+        print(reason, file=sys.stderr)
+    made = {} if reason else {name: count(*step) for name, step in STEPS.items()}
     if sys.argv[1:] == ["--json"]:
         seconds = {name: {b: one.seconds for b, one in each.items()} for name, each in made.items()}
         print(json.dumps(seconds))

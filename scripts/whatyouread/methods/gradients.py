@@ -27,13 +27,12 @@ def integrated_gradients(question: Question, steps: int = 16, operator: str = "e
     nodes, weights = np.polynomial.legendre.leggauss(steps)
     places, shares = ((nodes + 1) / 2).tolist(), (weights / 2).tolist()
     scores, ones = question.empty(), question.ones
-    at_once = max(1, question.batch_size // len(question.batch))
-    for start in range(0, steps, at_once):
-        masks = torch.cat([ones * place for place in places[start : start + at_once]])
-        gradients = _gradients(question, masks, operator == "relaxed").chunk(
-            len(masks) // len(ones)
-        )
-        for gradient, share in zip(gradients, shares[start:], strict=False):
+    rounds = max(1, question.batch_size // len(question.batch))
+    for start in range(0, steps, rounds):
+        part = slice(start, start + rounds)
+        masks = torch.cat([ones * place for place in places[part]])
+        gradients = _gradients(question, masks, operator == "relaxed").split(len(ones))
+        for gradient, share in zip(gradients, shares[part], strict=True):
             scores += gradient * share
     return scores * question.batch.valid.unsqueeze(-1)
 
