@@ -40,7 +40,7 @@ from whatyouread.evaluate.masked_predictions import MaskedSequences
 from whatyouread.evaluate.prediction_files import CASES, CHUNK_CONDITIONS
 from whatyouread.explain import run as explaining
 from whatyouread.explain.requests import Request
-from whatyouread.explainers import paper, sharp
+from whatyouread.explainers import paper
 from whatyouread.explainers.generation import generate_masks
 from whatyouread.explainers.network import Explainer
 from whatyouread.explainers.objectives import OBJECTIVES
@@ -59,7 +59,6 @@ from whatyouread.training.settings import TrainingSettings
 SIZE, ROWS = 4, 8
 BATCHES = ROWS // SIZE
 KINDS = {"genus": "multiple"}
-SHARP = sharp.Settings("sequence", "hidden", [0.2, 0.5], [1, 3])
 RELAXED = {"operator": "relaxed", "entropy": "normalised", "target_mask": "mean"}
 Prepared = tuple[Callable[[], list], int]
 
@@ -128,13 +127,15 @@ def task(name: str, kinds: dict | None = None) -> torch.nn.Module:
         predicted = how == "predicted"
         made = explainer("paper", frozen, kinds)
         return OBJECTIVES["paper"](made, frozen, settings, 7, predicted)
-    settings = SHARP if how == "sequence" else sharp.Settings(how, "hidden", [0.2, 0.5], [1, 3])
-    return OBJECTIVES["sharp"](explainer(how, frozen, kinds), frozen, settings, 7)
+    made = OBJECTIVES[kind]
+    areas = ([0.2, 0.5], [1, 3]) if kind == "sharp" else ()
+    return made(explainer(how, frozen, kinds), frozen, made.Settings(how, "hidden", *areas), 7)
 
 
 TASKS = (
     "classifier", "classifier, cls", "classifier, occluded",
     "paper, exact", "paper, relaxed", "paper, predicted", "sharp, sequence", "sharp, class",
+    "fastshap, sequence", "fastshap, class", "integrated, class",
 )  # fmt: skip
 
 

@@ -6,21 +6,11 @@ import numpy as np
 import pytest
 import torch
 from helpers_batches import batch_of
-from helpers_evaluation import CLASSES, random_sequences, small_explanandum, write_tokens
-from helpers_training import SETTINGS
-from torch import nn
 
 from whatyouread.explainers.network import Explainer
-from whatyouread.explainers.objective import NetworkSettings
 from whatyouread.explainers.sharp import Settings, SharpObjective
-from whatyouread.masks.gate_settings import GateSettings
-from whatyouread.models.levels import HeadLevel, decisions
 from whatyouread.models.mask_operator import masked_logits
-from whatyouread.models.occlusion import keyed_occlusions, occlusion_gradient
-from whatyouread.support.keyed_random import draw
-from whatyouread.training.batches import Batches, in_turn, loader
-from whatyouread.training.loop import Loop
-from whatyouread.training.settings import TrainingSettings
+from whatyouread.models.occlusion import keyed_occlusions, masked_gradient
 
 RANKS = {"superkingdom": 3, "phylum": 5, "genus": 7}
 
@@ -53,7 +43,7 @@ def test_the_loss_is_one_minus_the_correlation_with_the_evidence(tiny_explanandu
     mask = keyed_occlusions(tokens, tokens.keys, 5, [0.3] * 3, [1])
     predicted = torch.stack([x.argmax(1) for x in masked_logits(tiny_explanandum, tokens)], 1)
     chosen = torch.ones(3, 3, dtype=torch.bool)
-    evidence = occlusion_gradient(tiny_explanandum, tokens, predicted, mask, chosen)
+    evidence = masked_gradient(tiny_explanandum, tokens, predicted, mask, chosen, True)
     with torch.no_grad():
         scores = task.explainer.class_scores(tokens, predicted[:, None])[:, :, 0, 0]
     for row in range(3):
@@ -63,216 +53,14 @@ def test_the_loss_is_one_minus_the_correlation_with_the_evidence(tiny_explanandu
     assert made["loss"].item() == pytest.approx(made["values"].mean().item())
 
 
-def test_validation_draws_the_same_and_training_does_not(tiny_explanandum, token_batch):
-    tokens, labels = keyed(token_batch([40, 30])), torch.zeros(2, 3, dtype=torch.long)
-    task = task_of(tiny_explanandum).eval()
-    assert torch.equal(task(tokens, labels)["values"], task(tokens, labels)["values"])
-    task.train()
-    task.explainer.eval()  # batch norm aside
-    assert not torch.equal(task(tokens, labels)["values"], task(tokens, labels)["values"])
-
-
-VARIANTS = [{}, {"target": "class"}, {"target": "class", "reads": "hidden"}]
-
-
-def small_task(classes=CLASSES, seed=5, **changed):
-    """A task as `train_explainer` makes it, with the usual occlusions."""
-    changed = {"occlusion_areas": [0.1, 0.3, 0.9], "occlusion_windows": [1, 8]} | changed
-    explanandum, own = small_explanandum(2, classes=classes), settings(**changed)
-    torch.manual_seed(3)
-    explainer = SharpObjective.make_explainer(own, NetworkSettings(6, 5, 1), explanandum)
-    return SharpObjective(explainer, explanandum, own, seed)
-
-
-@pytest.fixture(scope="module")
-def written(tmp_path_factory):
-    """(order) -> a token file of the same 53 sequences in that order."""
-    folder = tmp_path_factory.mktemp("order")
-    sequences, labels, keys = random_sequences(53, seed=8, longest=60)
-
-    def write(name, order):
-        path = folder / f"{name}.arrow"
-        return write_tokens(path, [sequences[i] for i in order], labels[order], keys[order])
-
-    return write
-
-
-@torch.no_grad()
-def validated(task, file, size, processes=1):
-    """Validation as `Loop` does it, process after process: key -> the loss of the sequence."""
-    task.eval()
-    made = {}
-    for process in range(processes):
-        for rows in in_turn(len(file), size, process, processes):
-            for item in loader(Batches(file, 1), [rows], 0, pin=False):
-                values = task(**item)["values"][:, 0].tolist()
-                made |= dict(zip(file.keys[rows].tolist(), values, strict=True))
-    return made
-
-
-@pytest.mark.parametrize("changed", VARIANTS)
-def test_validation_does_not_depend_on_batches_processes_or_order(written, changed):
-    """Each sequence has its own draws, which do not move with its place in a batch."""
-    task, order = small_task(**changed), np.arange(53)
-    expected = validated(task, written("plain", order), 48)
-    shuffled = written("shuffled", np.random.default_rng(0).permutation(53))
-    for file in (written("plain", order), shuffled):
-        for size, processes in ((1, 1), (5, 1), (48, 1), (48, 2), (12, 3)):
-            made = validated(task, file, size, processes)
-            assert made == pytest.approx(expected, abs=2e-4), (size, processes)
-    assert len(set(np.round(list(expected.values()), 6))) > 40
-    other = validated(small_task(seed=6, **changed), written("plain", order), 48)
-    assert other != pytest.approx(expected, abs=0.05)
-
-
-@pytest.mark.parametrize("size", [1, 5, 48])
-def test_the_loss_that_picks_the_best_weights_does_not_depend_on_the_batch_size(
-    written, tmp_path, size
-):
-    file, task = written("plain", np.arange(53)), small_task()
-    expected = np.mean(list(validated(task, file, 7).values()))
-    given = TrainingSettings(**SETTINGS | {"batch_size": size})
-    loop = Loop(task, given, Batches(file, 1), Batches(file, 1), tmp_path, 4, 1)
-    made = loop._evaluate()
-    assert made["validation_loss"] == pytest.approx(expected, abs=2e-5)
-    assert made["validation_correlation"] == pytest.approx(1 - expected, abs=2e-5)
-
-
-def test_sequences_of_one_validation_get_different_occlusions():
+def test_sequences_of_one_validation_get_different_occlusions(tiny_explanandum):
     """All areas and windows occur within a batch, at the same places of different batches too."""
-    task = small_task().eval()
+    task = task_of(tiny_explanandum, occlusion_areas=[0.1, 0.3, 0.9], occlusion_windows=[1, 8])
     batch = keyed(batch_of(np.full((300, 41), 100)).to("cpu"))
-    mask = task._occlusions(batch, batch.keys)
+    mask = task.masks(batch, batch.keys)
     counts = mask.sum(1).int().tolist()
     assert set(counts) == {4, 12, 37}
     assert min(counts.count(count) for count in set(counts)) > 70
     assert len(set(map(tuple, mask.tolist()))) > 280
     later = dataclasses.replace(batch, keys=batch.keys + np.uint64(1000))
-    assert (task._occlusions(later, later.keys) != mask).any(1).float().mean() > 0.95
-
-
-def test_classes_asked_for_in_validation_follow_the_key(tiny_explanandum):
-    task = task_of(tiny_explanandum, target="class").eval()
-    predicted = torch.tensor([[1, 2, 3]]).repeat(4000, 1)
-    keys = np.random.default_rng(0).integers(0, 2**63, 4000, dtype=np.uint64)
-    asked, chosen = task._asked(predicted, keys)
-    assert (chosen.sum(1) == 1).all()
-    assert chosen.float().mean(0).numpy() == pytest.approx([1 / 3] * 3, abs=0.04)
-    assert 0.5 <= (asked == predicted).all(1).float().mean() < 0.55
-    assert set(asked[:, 2].tolist()) == set(range(7))
-    some = np.random.default_rng(1).permutation(4000)[:50]
-    again = task._asked(predicted[some], keys[some])
-    assert torch.equal(again[0], asked[some])
-    assert torch.equal(again[1], chosen[some])
-    # the draw of the level is none of those of the classes
-    level = draw(5, "level", keys) * 3
-    assert chosen.int().argmax(1).tolist() == level.astype(int).tolist()
-
-
-def test_validation_without_keys_is_refused(tiny_explanandum, token_batch):
-    task = task_of(tiny_explanandum).eval()
-    with pytest.raises(ValueError, match="keys"):
-        task(token_batch([12, 20]), torch.zeros(2, 3, dtype=torch.long))
-
-
-ONE_CLASS = [{"kingdom": 1, "genus": 4}, {"kingdom": 2, "genus": 1}, {"kingdom": 1, "genus": 1}]
-
-
-@pytest.mark.parametrize("classes", ONE_CLASS)
-@pytest.mark.parametrize("changed", VARIANTS)
-def test_a_level_with_one_class(written, classes, changed):
-    """It has no evidence: no number is lost to it, and no draw where another level has some."""
-    task, file = small_task(classes, **changed), written("plain", np.arange(53))
-    batch = file.batch(np.arange(53)).to("cpu")
-    labels = torch.zeros(53, 2, dtype=torch.long)
-    optimizer = torch.optim.Adam(task.parameters(), 0.01)
-    for training in (True, False) * 3:
-        task.train(training)
-        made = task(batch, labels)
-        assert torch.isfinite(made["values"]).all()
-        if training:
-            optimizer.zero_grad()
-            made["loss"].backward()
-            optimizer.step()
-    assert all(torch.isfinite(p).all() for p in task.parameters())
-    if max(classes.values()) == 1:
-        assert made["values"].tolist() == [[1.0]] * 53  # no correlation with nothing
-    else:
-        assert (made["values"] != 1).all()
-    for keys in (None, batch.keys):
-        _, chosen = task._asked(torch.zeros(53, 2, dtype=torch.long), keys)
-        alone = [count > 1 for count in classes.values()]
-        if changed and any(alone):
-            assert chosen.tolist() == [alone] * 53
-
-
-def test_the_explanandum_gets_no_gradient(tiny_explanandum, token_batch):
-    task = task_of(tiny_explanandum).train()
-    task(token_batch([20, 9]), torch.zeros(2, 3, dtype=torch.long))["loss"].backward()
-    assert all(p.grad is None for p in tiny_explanandum.parameters())
-    assert not any(name.startswith("_frozen") for name in task.state_dict())
-    assert task.explainer.dense.weight.grad.abs().sum() > 0
-
-
-def test_for_classes_any_class_is_asked_for(tiny_explanandum):
-    task = task_of(tiny_explanandum, target="class").train()
-    torch.manual_seed(0)
-    predicted = torch.tensor([[1, 2, 3]]).repeat(4000, 1)
-    asked, chosen = task._asked(predicted, None)
-    assert (chosen.sum(1) == 1).all()
-    assert chosen.float().mean(0).numpy() == pytest.approx([1 / 3] * 3, abs=0.04)
-    own = (asked == predicted).all(1).float().mean()
-    assert 0.5 <= own < 0.55
-    assert set(asked[:, 2].tolist()) == set(range(7))
-    assert asked[:, 0].max() == 2
-
-
-class Spotter(nn.Module):
-    """Reads one six-mer: the logit of class 1 is the mean of its masked places, of each rank."""
-
-    pooling, class_counts, ranks, levels = "mean", [2], ["rank"], [HeadLevel("rank", 2)]
-
-    def embed(self, tokens):
-        return (tokens.unsqueeze(-1) == 100).float()
-
-    def encode(self, embeddings, batch):
-        return embeddings
-
-    def encode_relaxed(self, embeddings, mask, batch):
-        return embeddings * mask.unsqueeze(-1)
-
-    def predictions(self, logits):
-        return decisions(self.levels, logits)
-
-    def classify(self, pooled):
-        return (torch.cat([torch.full_like(pooled, 0.1), 20 * pooled], dim=1),)
-
-    def freeze(self):
-        return self.eval()
-
-
-def test_it_learns_which_token_is_read():
-    """From sequences in which one six-mer of several decides, to sequences it has not seen."""
-    torch.manual_seed(0)
-    explainer = Explainer({"rank": 2}, 8, 8, 1, target="sequence", gated=True)
-    explainer.gate = GateSettings(0.2, 1)
-    task = SharpObjective(explainer, Spotter(), settings(occlusion_areas=[0.2, 0.5]), 1).train()
-    optimizer = torch.optim.Adam(task.parameters(), 0.02)
-
-    def batch():
-        tokens = torch.randint(90, 110, (32, 21))
-        tokens[:, 0] = 3
-        tokens[:, 1:4] = 100
-        shuffled = tokens[:, 1:][:, torch.randperm(20)]
-        return batch_of(torch.cat([tokens[:, :1], shuffled], dim=1)).to("cpu")
-
-    for _ in range(60):
-        optimizer.zero_grad()
-        task(batch(), torch.ones(32, 1, dtype=torch.long))["loss"].backward()
-        optimizer.step()
-    tokens = batch()
-    with torch.inference_mode():
-        masks = explainer.eval()(tokens)[..., 0]
-    read = (tokens.ids == 100) & tokens.content
-    assert (masks[read] > 0.5).float().mean() > 0.9
-    assert masks[read].mean() > masks[~read & tokens.content].mean() + 0.5
+    assert (task.masks(later, later.keys) != mask).any(1).float().mean() > 0.95

@@ -9,8 +9,8 @@ from whatyouread.models.mask_operator import masked_logits
 from whatyouread.models.occlusion import (
     draw_occlusions,
     keyed_occlusions,
+    masked_gradient,
     occlusion,
-    occlusion_gradient,
 )
 
 LENGTHS = [41, 7, 30]
@@ -112,7 +112,7 @@ def test_the_gradient_says_what_a_token_would_add(make_explanandum, token_batch)
     classes = torch.tensor([[0, 4, 2], [2, 1, 6]])
     chosen = torch.tensor([[True, False, True], [True, True, True]])
     mask = torch.tensor([[1, 0, 1, 0, 1, 1, 0, 0, 1], [1, 1, 0, 0, 1, 0, 0, 0, 0]]).double()
-    made = occlusion_gradient(explanandum, tokens, classes, mask, chosen)
+    made = masked_gradient(explanandum, tokens, classes, mask, chosen, True)
     assert not made.requires_grad
 
     def evidence(changed):

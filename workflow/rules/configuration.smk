@@ -62,7 +62,9 @@ REGISTRIES = {
 # settings of how masks are made of scores
 GATE_KEYS = {"area", "smoothing"}
 # an Explainer that starts from the classifier's embeddings has their size
-UNUSED_IN_TRAINING = {"paper": set(), "sharp": {*GATE_KEYS, "embedding_size"}}
+UNUSED_IN_TRAINING = {"paper": set()} | dict.fromkeys(
+    ("sharp", "fastshap", "integrated"), {*GATE_KEYS, "embedding_size"}
+)
 
 
 # of keys in YAML; not of `<<`, which may come twice

@@ -1,5 +1,7 @@
 """The objectives by their names in the configuration."""
 
+from whatyouread.explainers.fastshap import FastShapObjective
+from whatyouread.explainers.integrated import IntegratedObjective
 from whatyouread.explainers.objective import Objective
 from whatyouread.explainers.paper import PaperObjective
 from whatyouread.explainers.sharp import SharpObjective
@@ -8,6 +10,8 @@ from whatyouread.support.cli import UserError
 OBJECTIVES: dict[str, type[Objective]] = {
     "paper": PaperObjective,
     "sharp": SharpObjective,
+    "fastshap": FastShapObjective,
+    "integrated": IntegratedObjective,
 }
 
 

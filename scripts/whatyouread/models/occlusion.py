@@ -87,23 +87,76 @@ def keyed_occlusions(
     return occlusion(batch, *(on_device(values, batch.device) for values in given))
 
 
+def coalitions(batch: Batch, samples: int, keys: np.ndarray | None, seed: int) -> Tensor:
+    """Occlusions whose sizes follow Shapley's kernel, each with its complement: (samples, batch, length).
+
+    samples: an even number. keys: uint64 (batch,), what the draws follow from, with the seed; None for other
+    draws at each call. A kept share of k of n tokens has the probability of all coalitions of that size,
+    proportional to 1 / (k (n - k)). Special tokens are 1, padding is 0.
+    """
+    device, made = batch.device, []
+    for pair in range(samples // 2):
+        if keys is None:
+            noise = torch.randn(batch.ids.shape, device=device)
+            drawn = torch.rand(len(batch), device=device)
+        else:
+            place = pair * MAX_LENGTH + np.arange(batch.ids.shape[1])
+            noise = draw(seed, "coalition", keys[:, None], place) - 0.5
+            drawn = draw(seed, "size of coalition", keys, pair)
+            noise, drawn = (on_device(x.astype(np.float32), device) for x in (noise, drawn))
+        size = batch.content.sum(1)
+        share = kernel_sizes(size, drawn, batch.ids.shape[1]) / size.clamp(min=1)
+        kept = occlusion(batch, noise, share, torch.ones_like(size))
+        made += [kept, torch.where(batch.content, 1 - kept, kept)]
+    return torch.stack(made)
+
+
+def kernel_sizes(tokens: Tensor, drawn: Tensor, longest: int) -> Tensor:
+    """Sizes of coalitions by Shapley's kernel, from 1 to tokens - 1: int64 (batch,).
+
+    tokens: int64 (batch,), at most `longest`; drawn: float (batch,), uniform in [0, 1). 1 where there is one
+    token.
+    """
+    size, tokens = torch.arange(1, longest + 1, device=tokens.device), tokens.unsqueeze(1)
+    others = (tokens - size).clamp(min=1)
+    weights = torch.where(size < tokens, 1 / (size * others).double(), 0).cumsum(1)
+    return 1 + (weights[:, :-1] <= drawn.unsqueeze(1) * weights[:, -1:]).sum(1).clamp(
+        max=(tokens[:, 0] - 2).clamp(min=0)
+    )
+
+
 def picked(options: Sequence, drawn: np.ndarray) -> np.ndarray:
     """One of the options for each number in [0, 1), (n,)."""
     return np.asarray(options)[(drawn * len(options)).astype(np.int64)]
 
 
-def occlusion_gradient(
-    explanandum: nn.Module, batch: Batch, classes: Tensor, mask: Tensor, chosen: Tensor
+def masked_gradient(
+    explanandum: nn.Module,
+    batch: Batch,
+    classes: Tensor,
+    mask: Tensor,
+    chosen: Tensor,
+    relaxed: bool,
 ) -> Tensor:
     """The gradient, with respect to the mask, of the log-probabilities of classes: (batch, length).
 
-    classes: int64 (batch, levels); mask: float (batch, length), zeros and ones; chosen: bool
-    (batch, levels), the levels whose log-probabilities are added up. The weights of the Explanandum
+    classes: int64 (batch, levels); mask: float (batch, length); chosen: bool (batch, levels), the levels
+    whose log-probabilities are added up; relaxed: as for `masked_logits`. The weights of the Explanandum
     get no gradient.
     """
     with torch.enable_grad():
         mask = mask.detach().requires_grad_()
-        logits = masked_logits(explanandum, batch, mask, relaxed=True)
-        logs = class_log_probabilities(explanandum.levels, logits, classes.unsqueeze(1))[:, 0]
-        evidence = (logs * chosen).sum()
+        logits = masked_logits(explanandum, batch, mask, relaxed=relaxed)
+        evidence = chosen_log_probability(explanandum, logits, classes, chosen).sum()
         return torch.autograd.grad(evidence, mask)[0].detach()
+
+
+def chosen_log_probability(
+    explanandum: nn.Module, logits: Sequence[Tensor], classes: Tensor, chosen: Tensor
+) -> Tensor:
+    """The log-probabilities of one answer at each level, added up over the chosen ones: float (batch,).
+
+    classes: int64 (batch, levels); chosen: bool (batch, levels).
+    """
+    logs = class_log_probabilities(explanandum.levels, logits, classes.unsqueeze(1))[:, 0]
+    return (logs * chosen).sum(1)
