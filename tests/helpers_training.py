@@ -114,7 +114,7 @@ def make_inputs(folder):
 
 def arguments(name, inputs, folder, **changed):
     """What the program `name` is called with, as a dictionary."""
-    own = EXPLANANDUM if name == "train_explanandum" else EXPLAINER
+    own = {"train_explanandum": EXPLANANDUM, "train_explainer": EXPLAINER}.get(name, {})
     result = {
         "train": inputs / "train.arrow",
         "validation": inputs / "validation.arrow",

@@ -17,6 +17,7 @@ from whatyouread.models.levels import (
     decided,
     decisions,
     head_levels,
+    level_divergences,
     level_entropies,
     level_losses,
     mean_over,
@@ -272,3 +273,18 @@ def test_levels_of_a_configuration():
         head_levels({"a": 3}, {"z": "multiple"})
     with pytest.raises(UserError, match="63 classes"):
         head_levels({"a": 63}, {"a": "multiple"})
+
+
+def test_divergences_by_torch():
+    """Of one class by `Categorical`, of sets by one `Bernoulli` for each class."""
+    generator = torch.Generator().manual_seed(3)
+    one, other = (3 * torch.randn(5, 4, generator=generator) for _ in range(2))
+    levels = [HeadLevel("a", 4), HeadLevel("b", 4, "multiple")]
+    single, several = level_divergences(levels, (one, one), (other, other))
+    kl = torch.distributions.kl_divergence
+    of_one, of_sets = torch.distributions.Categorical, torch.distributions.Bernoulli
+    assert torch.allclose(single, kl(of_one(logits=one), of_one(logits=other)), atol=1e-5)
+    expected = kl(of_sets(logits=one), of_sets(logits=other)).sum(1)
+    assert torch.allclose(several, expected, atol=1e-4)
+    for none in level_divergences(levels, (one, one), (one, one)):
+        assert none.abs().max() < 1e-6

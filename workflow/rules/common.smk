@@ -162,6 +162,11 @@ def explainer_settings(wildcards):
     return chosen(entry | own, (entry.keys() | own.keys()) - unused)
 
 
+def judge_settings(wildcards):
+    """The settings of the judge's training as JSON: those of the classifier but for its own."""
+    return chosen(config["explanandum"] | config["judge"], SHARED_BY_TRAININGS)
+
+
 def objective_settings(wildcards):
     """The settings that an Explainer's objective has for itself, as JSON."""
     entry = EXPLAINERS[wildcards.explainer]

@@ -156,6 +156,7 @@ rule measure_steering:
         explanandum="results/explanandum/0/model.safetensors",
         sequences="results/attributions/sequences.arrow",
         scores=expand("results/attributions/{method}.parquet", method=METHODS),
+        judge=JUDGE,
     output:
         table="results/steering.tsv",
         markdown="results/steering.md",
@@ -177,9 +178,10 @@ rule measure_steering:
         batch_size=config["evaluation"]["batch_size"],
         seed=config["seed"],
         explanandum=subpath(input.explanandum, parent=True),
+        judge=lambda wildcards, input: option("--judge", folders(input.judge)),
     shell:
         'python "$WHATYOUREAD/scripts/measure_steering.py" --attributions {input.scores}'
-        " --sequences {input.sequences} --explanandum {params.explanandum}"
+        " --sequences {input.sequences} --explanandum {params.explanandum} {params.judge}"
         " --explainers {params.explainers} --resamples {params.resamples}"
         " --batch-size {params.batch_size} --seed {params.seed} --threads {threads}"
         " --table {output.table} --markdown {output.markdown} --log {log}"

@@ -61,6 +61,17 @@ REGISTRIES = {
 }
 # settings of how masks are made of scores
 GATE_KEYS = {"area", "smoothing"}
+# of `training/settings.py`
+SHARED_BY_TRAININGS = (
+    "learning_rate",
+    "weight_decay",
+    "batch_size",
+    "epochs",
+    "max_grad_norm",
+    "precision",
+    "compile",
+    "gpus",
+)
 # an Explainer that starts from the classifier's embeddings has their size
 UNUSED_IN_TRAINING = {"paper": set()} | dict.fromkeys(
     ("sharp", "fastshap", "integrated"), {*GATE_KEYS, "embedding_size"}
@@ -482,6 +493,7 @@ METHODS = [*EXPLAINER_METHODS, *config["attributions"]["methods"]]
 WITH_PAPERS_LOSS = [
     name for name, entry in EXPLAINERS.items() if entry["objective"] == "paper"
 ]
+JUDGE = ["results/judge/model.safetensors"] if "judge" in config else []
 RUNS = range(config["runs"]["number"])
 CLASSIFIERS = RUNS if config["runs"]["kind"] == "explanandum" else [0]
 # whether the classifier of each run has its own test sequences, too

@@ -30,6 +30,43 @@ rule check_blank:
         " --threads {threads} --probabilities {output.probabilities} --summary {output.summary} --log {log}"
 
 
+rule train_judge:
+    input:
+        explanandum="results/explanandum/0/model.safetensors",
+        train="results/tokens/explainer_train.arrow",
+        validation="results/tokens/explainer_validation.arrow",
+    output:
+        weights="results/judge/model.safetensors",
+        config="results/judge/config.json",
+        history="results/judge/history.tsv",
+        record="results/judge/run.json",
+    log:
+        "logs/train_judge.log",
+    benchmark:
+        "benchmarks/train_judge.tsv"
+    conda:
+        "../../envs/train_judge.yaml"
+    threads: training_threads
+    resources:
+        gpu=gpus,
+        gpu_jobs=1,
+        mem_mb=training_memory,
+        runtime=DAY,
+    params:
+        launcher=launcher,
+        settings=judge_settings,
+        seed=config["seed"],
+        explanandum=subpath(input.explanandum, parent=True),
+        folder=subpath(output.weights, parent=True),
+        checkpoints=placed("checkpoints/judge"),
+    shell:
+        '{params.launcher} "$WHATYOUREAD/scripts/train_judge.py"'
+        " --explanandum {params.explanandum} --train {input.train}"
+        " --validation {input.validation} --settings {params.settings:q} --seed {params.seed}"
+        " --threads {threads} --checkpoints {params.checkpoints} --output-dir {params.folder}"
+        " --log {log}"
+
+
 rule train_explainer:
     input:
         explanandum=explanandum_of_run,

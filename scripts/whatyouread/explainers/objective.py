@@ -9,11 +9,12 @@ from typing import ClassVar, NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from whatyouread.data.batch import Batch
 from whatyouread.explainers.network import Explainer
 from whatyouread.models.explanandum import Explanandum
+from whatyouread.models.frozen import BesideFrozen
 from whatyouread.models.mask_operator import masked_logits
 
 
@@ -25,7 +26,7 @@ class NetworkSettings(NamedTuple):
     layers: int
 
 
-class Objective(nn.Module):
+class Objective(BesideFrozen):
     """A task for `training.train`: an Explainer and its loss.
 
     `Settings` is a frozen dataclass with the settings of this objective; each has a default.
@@ -44,12 +45,9 @@ class Objective(nn.Module):
         predicted: bool = False,
     ):
         """predicted: what the classifier predicts takes the place of the labels."""
-        super().__init__()
+        super().__init__(explanandum)
         self.predicted = predicted
         self.explainer, self.settings, self.seed = explainer, settings, seed
-        # A tuple hides the Explanandum from PyTorch: `train()` must not turn its dropout on, and
-        # checkpoints do not need its weights.
-        self._frozen = (explanandum.freeze(),)
 
     @classmethod
     @abstractmethod
@@ -64,16 +62,6 @@ class Objective(nn.Module):
 
         labels: int64 (batch, levels), -1 where a label is missing: that level counts for nothing there.
         """
-
-    @property
-    def explanandum(self) -> Explanandum:
-        """The frozen classifier, on the device of this task."""
-        return self._frozen[0]
-
-    def _apply(self, change, recurse=True):
-        # `to` moves the frozen classifier along; to ask for that in each step takes time
-        self.explanandum._apply(change, recurse)
-        return super()._apply(change, recurse)
 
     def classes(self, batch: Batch, labels: Tensor) -> Tensor:
         """The classes to explain, int64 (batch, levels): the labels, or what the classifier predicts."""

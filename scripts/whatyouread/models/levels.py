@@ -50,6 +50,15 @@ class Single:
         return F.cross_entropy(widest(logits), labels, reduction="none", ignore_index=UNCOUNTED)
 
     @classmethod
+    def divergence(cls, logits: Tensor, others: Tensor) -> Tensor:
+        """The Kullback-Leibler divergence of the answer `others` from the answer `logits`, float (batch,).
+
+        sum p (log p - log q), where p is that of `logits`: 0 where both are equal.
+        """
+        log_p = cls.log_probabilities(logits)
+        return (log_p.exp() * (log_p - cls.log_probabilities(others))).sum(-1)
+
+    @classmethod
     def negative_entropy(cls, logits: Tensor, normalised: bool) -> Tensor:
         """The mean of p log p over the classes C, float (batch,); normalised: their sum over ln C.
 
@@ -108,6 +117,12 @@ class Multiple(Single):
         truth = members(labels, logits.shape[-1]).to(logits.dtype)
         each = F.binary_cross_entropy_with_logits(logits, truth, reduction="none").sum(-1)
         return each.masked_fill(labels == UNCOUNTED, 0)
+
+    @classmethod
+    def divergence(cls, logits, others):
+        """That of all classes' own answers, yes or no, summed, float (batch,)."""
+        pairs = zip(cls._both(logits), cls._both(others), strict=True)
+        return sum((own.exp() * (own - other)).sum(-1) for own, other in pairs)
 
     @classmethod
     def negative_entropy(cls, logits, normalised):
@@ -299,3 +314,13 @@ def level_entropies(
 ) -> list[Tensor]:
     """The negative entropy of each sequence at each level, float (batch,) each."""
     return [kind.negative_entropy(part, normalised) for kind, part in _means(levels, logits)]
+
+
+def level_divergences(
+    levels: Sequence[HeadLevel], logits: Sequence[Tensor], others: Sequence[Tensor]
+) -> list[Tensor]:
+    """The divergence of other answers from some answers at each level, float (batch,) each."""
+    return [
+        kind.divergence(part, other)
+        for (kind, part), other in zip(_means(levels, logits), others, strict=True)
+    ]

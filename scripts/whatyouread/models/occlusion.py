@@ -125,6 +125,21 @@ def kernel_sizes(tokens: Tensor, drawn: Tensor, longest: int) -> Tensor:
     )
 
 
+def occlusions_of_all_sizes(
+    batch: Batch, keys: np.ndarray | None, seed: int, windows: Sequence[int]
+) -> Tensor:
+    """An `occlusion` for each sequence that keeps any share of the content, all shares alike often.
+
+    keys: uint64 (batch,), what the draws follow from, with the seed; None for other draws at each call.
+    """
+    if keys is not None:
+        return keyed_occlusions(batch, keys, seed, draw(seed, "any share", keys), windows)
+    size, device = len(batch), batch.device
+    noise, area = torch.randn(batch.ids.shape, device=device), torch.rand(size, device=device)
+    window = option(windows, torch.randint(len(windows), (size,), device=device))
+    return occlusion(batch, noise, area, window)
+
+
 def picked(options: Sequence, drawn: np.ndarray) -> np.ndarray:
     """One of the options for each number in [0, 1), (n,)."""
     return np.asarray(options)[(drawn * len(options)).astype(np.int64)]
