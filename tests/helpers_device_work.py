@@ -54,6 +54,7 @@ from whatyouread.models.mask_operator import masked_logits
 from whatyouread.training import loop
 from whatyouread.training.batches import Batches
 from whatyouread.training.classification import ClassificationTask
+from whatyouread.training.judging import JudgeTask
 from whatyouread.training.settings import TrainingSettings
 
 SIZE, ROWS = 4, 8
@@ -122,6 +123,8 @@ def task(name: str, kinds: dict | None = None) -> torch.nn.Module:
         model = classifier(kinds, "cls" if how == "cls" else "mean")
         return ClassificationTask(model, 0.5 if how == "occluded" else 0.0)
     frozen = classifier(kinds)
+    if kind == "judge":
+        return JudgeTask(classifier(kinds), frozen, 7)
     if kind == "paper":
         settings = paper.Settings(**(RELAXED if how == "relaxed" else {}))
         predicted = how == "predicted"
@@ -135,7 +138,7 @@ def task(name: str, kinds: dict | None = None) -> torch.nn.Module:
 TASKS = (
     "classifier", "classifier, cls", "classifier, occluded",
     "paper, exact", "paper, relaxed", "paper, predicted", "sharp, sequence", "sharp, class",
-    "fastshap, sequence", "fastshap, class", "integrated, class",
+    "fastshap, sequence", "fastshap, class", "integrated, class", "judge",
 )  # fmt: skip
 
 
@@ -361,6 +364,7 @@ EVALUATIONS = [
         ("paper, exact", "whole"),
         ("paper, exact", "sets"),
         ("sharp, class", "padded"),
+        ("judge", "padded"),
     ]
 ]
 EVALUATIONS += [

@@ -1,11 +1,15 @@
 """Attention and its rollout against the model's own weights and the products of their definition."""
 
+import numpy as np
 import pytest
 import torch
+from helpers_batches import batch_of
+from helpers_evaluation import BACKBONE
 from helpers_families import FAMILIES, Ids, ids_batch, save, transformers_model
 
-from whatyouread.data.six_mers import PAD
-from whatyouread.methods.without_captum import attention, attention_rollout
+from whatyouread.data.six_mers import CLS, PAD
+from whatyouread.methods.question import Question
+from whatyouread.methods.without_captum import attention, attention_rollout, cheating_scores
 from whatyouread.models.adapters import read_config
 from whatyouread.models.explanandum import Explanandum
 from whatyouread.support.cli import UserError
@@ -93,3 +97,39 @@ def test_a_family_without_attention_weights_is_refused(
         method(explanandum, token_batch(LENGTHS))
     assert "\n" not in str(error.value)
     assert explanandum.encoder.config._attn_implementation == kind
+
+
+@pytest.mark.parametrize("kind", ["single", "multiple"])
+def test_the_cheating_explainer_tells_the_class_by_places_alone(kind):
+    """Content of 40 tokens, four classes: the best ten are those of a class's own quarter."""
+    ids = torch.full((5, 41), 100)
+    ids[:, 0] = CLS
+    ids[4, 21:] = PAD  # the last one has 20
+    batch = batch_of(ids).to("cpu")
+    kinds = {"genus": kind} if kind == "multiple" else None
+    explanandum = Explanandum(BACKBONE, {"kingdom": 2, "genus": 4}, kinds=kinds)
+    genus = torch.tensor([0, 1, 2, 3, 3])
+    kingdom, said = genus // 2, genus if kind == "single" else 1 << genus
+    predicted = torch.stack([kingdom, said], 1)
+    others = predicted.flip(0).unsqueeze(1)
+    question = Question(explanandum, batch, predicted, others, np.arange(5, dtype=np.uint64), 1, 8)
+    made = cheating_scores(question)
+    assert made.shape == (5, 41, 4)
+    assert not made[4, 21:].any()
+
+    def best(scores, share):
+        counts = batch.content.sum(1)
+        found = []
+        for row, count in zip(scores.masked_fill(~batch.content, -9), counts, strict=True):
+            places = row.topk(int(count * share)).indices - 1
+            found.append(sorted((places * 40 // count).tolist()))
+        return found
+
+    for row, (own, other) in enumerate(zip(genus, genus.flip(0), strict=True)):
+        step = 2 if row == 4 else 1
+        for column in (1, 2):
+            quarter = list(range(10 * own, 10 * own + 10, step))
+            assert best(made[..., column], 0.25)[row] == quarter
+        assert best(made[..., 3], 0.25)[row] == list(range(10 * other, 10 * other + 10, step))
+        half = int(kingdom[row])
+        assert best(made[..., 0], 0.5)[row] == list(range(20 * half, 20 * half + 20, step))

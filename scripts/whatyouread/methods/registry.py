@@ -33,6 +33,7 @@ from whatyouread.methods.with_captum import (
 from whatyouread.methods.without_captum import (
     attention,
     attention_rollout,
+    cheating_scores,
     explainer_masks,
     random_scores,
 )
@@ -83,6 +84,7 @@ METHODS: dict[str, tuple[Callable[..., Tensor], Callable]] = {
         lambda question, explainer: same_for_all(question, random_scores(question)),
         random_scores,
     ),
+    "cheating": (lambda question, explainer: cheating_scores(question), cheating_scores),
 }
 ONE_BY_ONE = ("ablation", "lime", "kernel_shap")
 """Methods that explain one sequence at a time; their batches hold its perturbations."""

@@ -63,6 +63,28 @@ def random_scores(question: Question) -> Tensor:
     return on_device(made.astype(np.float32), batch.device) * batch.valid
 
 
+def cheating_scores(question: Question) -> Tensor:
+    """Scores that tell the class by their place alone, float32 (batch, length, targets + 1).
+
+    A cheating explainer, to test the tests: the content is divided into as many equal parts as a level has
+    classes, and the middle of the part with the number of the predicted class scores highest, whatever stands
+    there. A reader that is trained on what such masks leave reads the class from the place (Jethani et al.
+    2021). For several levels together it is the place for the level with most classes.
+    """
+    content, levels = question.batch.content, question.explanandum.levels
+    place = (content.cumsum(1) - 0.5) / content.sum(1, keepdim=True).clamp(min=1)
+    most = max(range(len(levels)), key=lambda number: levels[number].classes)
+    told = list(zip(levels, question.predicted.unbind(1), strict=True))
+    others = question.others[:, :, most].unbind(1)
+    scores = []
+    for level, answers in [*told, told[most], *((levels[most], own) for own in others)]:
+        # of a set of classes the first one that it holds
+        number = level.held(answers).int().argmax(1)
+        middle = (number + 0.5) / level.classes
+        scores.append(1 - (place - middle.unsqueeze(1)).abs())
+    return torch.stack(scores, -1) * question.batch.valid.unsqueeze(-1)
+
+
 @torch.inference_mode()
 def explainer_masks(question: Question, explainer: Explainer) -> Tensor:
     """The Explainer's class masks, their maximum, and the target masks of the other classes.
