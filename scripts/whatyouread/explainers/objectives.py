@@ -2,6 +2,7 @@
 
 from whatyouread.explainers.fastshap import FastShapObjective
 from whatyouread.explainers.integrated import IntegratedObjective
+from whatyouread.explainers.l2x import L2xObjective
 from whatyouread.explainers.objective import Objective
 from whatyouread.explainers.paper import PaperObjective
 from whatyouread.explainers.sharp import SharpObjective
@@ -12,6 +13,7 @@ OBJECTIVES: dict[str, type[Objective]] = {
     "sharp": SharpObjective,
     "fastshap": FastShapObjective,
     "integrated": IntegratedObjective,
+    "l2x": L2xObjective,
 }
 
 
