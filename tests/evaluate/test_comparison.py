@@ -154,7 +154,7 @@ def test_what_is_true_at_a_higher_rank_is_not_wrong_there(file, passes):
         assert rows.loc[name, ["keep_10_phylum", "remove_area_genus"]].notna().all()
 
 
-def small_table():
+def small_table(seconds=1.0):
     rows = []
     for method, keep, shifted in (
         ("explainer_paper", 40, 38),
@@ -177,7 +177,7 @@ def small_table():
     )  # fmt: skip
     costs = {
         m: {"forward_passes": f, "backward_passes": 0, "seconds": s}
-        for m, f, s in (("explainer_paper", 0, 0.002), ("lime", 1000, 1.0), ("random", 0, 1e-5))
+        for m, f, s in (("explainer_paper", 0, 0.002), ("lime", 1000, seconds), ("random", 0, 1e-5))
     }
     return with_measures(pd.DataFrame([first, *rows]), faithfulness, costs, "explainer_paper")
 
@@ -188,6 +188,16 @@ def test_costs_and_measures_stand_in_the_row_of_the_method_itself():
     assert table.loc[("lime", "none"), "comprehensiveness"] == 0.3
     assert np.isnan(table.loc[("lime", "shifted"), "comprehensiveness"])
     assert np.isnan(table.loc[("unmasked", "none"), "seconds_per_sequence"])
+
+
+def test_a_cost_that_nobody_knows_is_none_and_not_zero():
+    table = small_table(seconds=None)
+    row = table.set_index(["method", "control"]).loc[("lime", "none")]
+    assert np.isnan(row["seconds_per_sequence"])
+    assert np.isnan(row["times_the_explainer"])
+    text = markdown(table, ["genus"], "explainer_paper", ["explainer_paper"])
+    assert "| lime | 60 | 30 | 40 | 70 | 0.300 | - | - |" in text
+    assert "Ahead of explainer paper by keeping the top 10 % (points): lime (20.0)." in text
 
 
 def test_the_text_says_of_each_explainer_who_is_ahead_and_by_how_much():

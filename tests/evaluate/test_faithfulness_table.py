@@ -94,6 +94,7 @@ def test_robustness_compares_the_sequences_that_are_there(plain):
     made = robustness({"plain": plain, "substituted": few, "randomised": few})
     np.testing.assert_allclose(made["stability"], [-1] * 4)
     np.testing.assert_allclose(made["randomised_model"], [1] * 4)  # the sign says nothing
+    assert robustness({"plain": plain}) == {}  # of scores that somebody gave
 
 
 def reading_explainer(explanandum, seed):

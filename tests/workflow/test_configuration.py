@@ -81,6 +81,16 @@ def only(name: str, **settings) -> dict:
         (methods({"random": {"seed": 1}}), "config: attributions.methods.random: .*'seed'"),
         (methods({"ablation": {"window": 1.5}}), "attributions.methods.ablation.window: 1.5"),
         (methods({"occlusion_gradients": {"areas": [2]}}), "occlusion_gradients.areas.0: 2"),
+        (
+            methods({"mine": {"file": 3}}),
+            "config: attributions.methods.mine.file: 3 is not of type",
+        ),
+        (methods({"mine": {"file": ""}}), "config: attributions.methods.mine.file: ''"),
+        (methods({"mine": {"file": "x", "steps": 3}}), "attributions.methods.mine: .*'steps'"),
+        (methods({"file": {}}), "config: attributions.methods.file: 'file' is a required"),
+        (methods({"lime": {"method": "lime", "file": "x"}}), "attributions.methods.lime: .*'file'"),
+        (methods({"mine": {"file": "x"}}), "mine.file: no file is called x: leave the method out"),
+        (methods({"mine": {"file": "~/x y"}}), "mine.file: no file is called /.*/x y: leave the"),
         (methods({"random": None}), "config: attributions.methods.random: nothing is given"),
         ({"split": {"explainer_train": 1.5}}, "split.explainer_train: 1.5 is neither a share"),
         ({"split": {"explainer_validation": 2.25}}, "split.explainer_validation: 2.25 is neither"),
@@ -453,7 +463,8 @@ def test_the_schema_knows_every_method_and_its_settings():
         entry["if"]["properties"]["method"]["const"]: entry["then"]["properties"]
         for entry in method["allOf"]
     }
-    assert set(method["properties"]["method"]["enum"]) == METHODS.keys() - {"explainer"}
+    own = METHODS.keys() - {"explainer"} | {"file"}
+    assert set(method["properties"]["method"]["enum"]) == own
     for name, (_, documented) in METHODS.items():
         if name != "explainer":
             given = set(inspect.signature(documented).parameters)
@@ -576,6 +587,14 @@ def test_what_would_be_emptied_is_no_source(with_files, source, key):
 def test_what_would_be_emptied_holds_no_labels(with_files, file):
     line = complaint(write_config(with_files, TINY | {"labels": {"file": file}}))
     assert re.match("config: labels.file: .*keep your files elsewhere", line), line
+
+
+@pytest.mark.parametrize("file", ["resources/dataset/mine.fa", "results/mine.fa", "link.fa"])
+def test_what_would_be_emptied_holds_no_scores(with_files, file):
+    change = {"attributions": {"methods": {"mine": {"file": file}}}}
+    line = complaint(write_config(with_files, TINY | change))
+    assert re.match("config: attributions.methods.mine.file: .*keep your files elsewhere", line)
+    assert "\n" not in line
 
 
 def test_a_source_elsewhere_is_none_of_it(with_files):

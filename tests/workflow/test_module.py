@@ -82,6 +82,7 @@ def test_all_that_it_writes_follows_a_prefix(importing):
         (importing / "theirs" / name).write_text("")
     sample = {"sequences": "*.fa", "annotation": "a.fa", "regions": ["some.bed", "a:1-2"]}
     own = {"backbone": {"path": "encoder"}, "explain": {"mine": sample}}
+    own["attributions"] = {"methods": {"mine": {"file": "scores.parquet"}}}
     (importing / "config.yaml").write_text(yaml.safe_dump(SMALLER | own))
     planned = snakemake(importing, *arguments, snakefile=snakefile)
     assert '--settings \'{"path": "theirs/encoder"}\'' in planned.stdout
@@ -90,6 +91,10 @@ def test_all_that_it_writes_follows_a_prefix(importing):
     assert "--fasta theirs/a.fa theirs/b.fa --annotation theirs/a.fa " in planned.stdout
     assert "--regions theirs/some.bed a:1-2 " in planned.stdout
     assert "--model theirs/results/explainers/sharp/0 " in planned.stdout
+    (importing / "theirs" / "scores.parquet").write_text("")
+    scores = "theirs/results/attributions/mine.parquet"
+    planned = snakemake(importing, *arguments, scores, snakefile=snakefile)
+    assert '{"file": "theirs/scores.parquet", "method": "file"}' in planned.stdout
     old.parent.mkdir(parents=True)
     old.write_text("old")
     done = snakemake(importing, *arguments, snakefile=snakefile)

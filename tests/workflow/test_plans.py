@@ -483,6 +483,29 @@ def test_positions_that_cannot_be_stop_at_planning(tmp_path, given, words):
     assert words in complaint(tmp_path, "results/positions.tsv")
 
 
+def test_scores_of_a_user_join_the_comparison(tmp_path):
+    (tmp_path / "mine 1.parquet").write_text("")
+    attributions = TINY["attributions"] | {
+        "methods": {"random": {}, "mine": {"file": "mine 1.parquet"}}
+    }
+    done = snakemake(write_config(tmp_path, TINY | {"attributions": attributions}), *PLAN)
+    assert jobs(done)["attribute_tokens"] == jobs(done)["measure_faithfulness"] == 2 + 2
+    commands = [
+        shlex.split(line) for line in re.findall(r"^.*--method .*$", done.stdout, re.MULTILINE)
+    ]
+    settings = {
+        words[words.index("--method") + 1]: words for words in commands if "--cost" in words
+    }
+    own = settings["mine"]
+    given = {"file": "mine 1.parquet", "method": "file"}
+    assert json.loads(own[own.index("--settings") + 1]) == given
+    for program in ("compare_methods", "measure_steering"):
+        assert "results/attributions/mine.parquet" in words_of(done, program)
+    planned = jobs(snakemake(tmp_path, *PLAN, "results/attributions/mine.parquet"))
+    assert planned["attribute_tokens"] == 1
+    assert "train_explainer" not in planned
+
+
 def test_positions_without_labels_are_refused(tmp_path):
     (tmp_path / "x.bed").write_text("s1\t0\t3\ta\n")
     config = own_data(tmp_path, source="none") | {"positions": "x.bed"}

@@ -183,7 +183,15 @@ def method_settings(wildcards):
     own = config["attributions"]["methods"].get(
         wildcards.method, {"method": "explainer"}
     )
+    if wildcards.method in PLACED_SCORE_FILES:
+        own = own | {"file": PLACED_SCORE_FILES[wildcards.method]}
     return chosen(own, own)
+
+
+def file_of_method(wildcards):
+    """The user's file of scores that is a method, as a list, so that a change in it is seen; else nothing."""
+    path = SCORE_FILES.get(wildcards.method)
+    return [path] if path else []
 
 
 def selection_settings(wildcards):

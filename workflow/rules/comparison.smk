@@ -31,6 +31,7 @@ rule attribute_tokens:
         explanandum="results/explanandum/0/model.safetensors",
         explainer=explainer_of_method,
         gate=gate_of_method,
+        file=file_of_method,
         sequences="results/attributions/sequences.arrow",
         substituted="results/attributions/substituted.arrow",
     output:

@@ -163,7 +163,8 @@ def merge():
     if isinstance(methods := look_up(config, "attributions.methods"), dict):
         for name, own in methods.items():
             if isinstance(own, dict):
-                methods[name] = {"method": name} | own
+                kind = "file" if "file" in own else name
+                methods[name] = {"method": kind} | own
     if isinstance(samples := config.get("explain"), dict):
         config["explain"] = {name: whole_sample(own) for name, own in samples.items()}
 
@@ -353,6 +354,13 @@ def contradictions():
             f"class_explanations.sources: there is no {source}, only integrated_gradients, "
             f"{', '.join(EXPLAINER_METHODS)}"
         )
+    for name, path in SCORE_FILES.items():
+        # of a workflow that imports this one, a rule may make it
+        if workflow.modifier.namespace is None and not os.path.isfile(path):
+            yield (
+                f"attributions.methods.{name}.file: no file is called {path}: leave the method out until"
+                " the tokens of results/attributions/sequences.arrow are scored"
+            )
     if "kmer" in ITEMS and not SIX_MERS:
         yield "class_explanations.items: k-mers are made of six-mers: leave kmer out"
     if "word" in ITEMS and ALPHABET != "text":
@@ -489,6 +497,14 @@ EXPLAINERS = {
 MAIN = next(iter(EXPLAINERS))
 EXPLAINER_METHODS = [f"explainer_{name}" for name in EXPLAINERS]
 METHODS = [*EXPLAINER_METHODS, *config["attributions"]["methods"]]
+# method -> the user's file with its scores
+SCORE_FILES = {
+    name: os.path.expanduser(own["file"])
+    for name, own in config["attributions"]["methods"].items()
+    if "file" in own
+}
+# and where they lie: a prefix is not known any more when parameters are asked for
+PLACED_SCORE_FILES = {name: placed(path) for name, path in SCORE_FILES.items()}
 # those with the loss that `compare_losses` also fits other masks to
 WITH_PAPERS_LOSS = [
     name for name, entry in EXPLAINERS.items() if entry["objective"] == "paper"

@@ -35,6 +35,9 @@ def endangered():
         "labels.map": config["labels"].get("map"),
         "positions": config.get("positions"),
     }
+    sources |= {
+        f"attributions.methods.{name}.file": path for name, path in SCORE_FILES.items()
+    }
     for name, own in SAMPLES.items():
         paths = [*SAMPLE_FILES[name], own.get("annotation")]
         sources |= {f"explain.{name} ({path})": path for path in paths}

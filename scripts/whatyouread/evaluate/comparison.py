@@ -10,7 +10,7 @@ from whatyouread.data.token_files import TokenFile
 from whatyouread.masks.choices import OTHERS, THRESHOLD, UNCOUNTED, scored, where_wrong
 from whatyouread.masks.controls import CONTROLS
 from whatyouread.masks.top_tokens import keep_mask, ordered, remove_mask, share
-from whatyouread.methods.files import COMBINED, Attributions
+from whatyouread.methods.files import COMBINED, COSTS, Attributions
 from whatyouread.models.inference import Passes
 from whatyouread.support.progress import progress
 from whatyouread.support.text import markdown_table
@@ -21,7 +21,6 @@ CURVE_CONTROL = "shifted"
 ACTIONS = {"keep": keep_mask, "remove": remove_mask}
 SCORE = "score"
 """The column that says, in the first row, what is measured where that is not balanced accuracy."""
-COSTS = ("forward_passes", "backward_passes", "seconds")
 
 
 class Comparison:
@@ -127,12 +126,13 @@ def with_measures(
 ) -> pd.DataFrame:
     """Add each method's faithfulness (mean over the ranks) and cost to the table.
 
-    `times_the_explainer`: seconds per sequence divided by those of the method `explainer`.
+    `times_the_explainer`: seconds per sequence divided by those of the method `explainer`. What of a method
+    is not known, as where its scores were given, is NaN.
     """
     overall = faithfulness[faithfulness["rank"].isin(["mean", "combined"])]
     wide = overall.pivot(index="method", columns="metric", values="value")
     wide = wide[list(dict.fromkeys(overall["metric"]))]
-    cost = pd.DataFrame.from_dict(costs, orient="index")[list(COSTS)]
+    cost = pd.DataFrame.from_dict(costs, orient="index")[list(COSTS)].astype(float)
     cost = cost.rename(columns={"seconds": "seconds_per_sequence"})
     cost["times_the_explainer"] = (
         cost["seconds_per_sequence"] / cost.loc[explainer, "seconds_per_sequence"]

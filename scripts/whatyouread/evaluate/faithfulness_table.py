@@ -54,9 +54,14 @@ def by_passes(
 
 
 def robustness(variants: dict[str, Attributions]) -> dict[str, np.ndarray]:
-    """How scores change after one substituted base and under random classifier weights, (n,) each."""
+    """How scores change after one substituted base and under random classifier weights, (n,) each.
+
+    A method that was not asked again, as where its scores were given, lacks the measure.
+    """
     made = {}
     for name, variant in (("stability", "substituted"), ("randomised_model", "randomised")):
+        if variant not in variants:
+            continue
         other = variants[variant]
         n, width = other.scores[COMBINED].shape
         own = variants["plain"].scores[COMBINED][:n, :width]

@@ -28,6 +28,8 @@ VARIANTS = ("plain", "substituted", "randomised")
 COMBINED = "combined"
 CLASSES = ("labels", "predicted", *OTHERS)
 """The sets of classes in a file, each int64 (n, ranks)."""
+COSTS = ("forward_passes", "backward_passes", "seconds")
+"""What the record beside a file says that a sequence cost; null where nobody knows."""
 
 
 @dataclasses.dataclass

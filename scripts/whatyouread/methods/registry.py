@@ -92,6 +92,22 @@ SAMPLES = {"lime": lime_samples, "kernel_shap": kernel_shap_samples}
 """(tokens, **settings) -> the samples that a method draws for a sequence, and how many it needs."""
 
 
+def asked_classes(
+    passes: Passes, file: TokenFile, lineages: np.ndarray, seed: int
+) -> dict[str, np.ndarray]:
+    """The predicted, wrong and runner-up classes, int64 (n, ranks) each."""
+    predicted, runner_up = (np.empty(file.labels.shape, np.int64) for _ in range(2))
+    for rows, batch in batches(file, passes.batch_size, passes.device):
+        logits = passes.logits(batch)
+        predicted[rows] = passes.explanandum.predictions(logits).cpu().numpy()
+        runner_up[rows] = runner_up_classes(
+            file.labels[rows], predicted[rows], logits[-1].float().cpu().numpy(), lineages,
+            file.kinds[-1],
+        )  # fmt: skip
+    wrong = wrong_classes(file.labels, predicted, file.keys, seed, lineages, file.kinds[-1])
+    return {"predicted": predicted, "wrong": wrong, "runner_up": runner_up}
+
+
 class Attributor:
     """Runs one method and measures its cost."""
 
@@ -135,19 +151,8 @@ class Attributor:
         )
 
     def classes(self, file: TokenFile, lineages: np.ndarray) -> dict[str, np.ndarray]:
-        """The predicted, wrong and runner-up classes, int64 (n, ranks) each."""
-        predicted, runner_up = (np.empty(file.labels.shape, np.int64) for _ in range(2))
-        for rows, batch in batches(file, self.passes.batch_size, self.passes.device):
-            logits = self.passes.logits(batch)
-            predicted[rows] = self.passes.explanandum.predictions(logits).cpu().numpy()
-            runner_up[rows] = runner_up_classes(
-                file.labels[rows], predicted[rows], logits[-1].float().cpu().numpy(), lineages,
-                file.kinds[-1],
-            )  # fmt: skip
-        wrong = wrong_classes(
-            file.labels, predicted, file.keys, self.seed, lineages, file.kinds[-1]
-        )
-        return {"predicted": predicted, "wrong": wrong, "runner_up": runner_up}
+        """The result of `asked_classes`."""
+        return asked_classes(self.passes, file, lineages, self.seed)
 
     def explain(
         self, file: TokenFile, rows: np.ndarray, classes: dict[str, np.ndarray]
