@@ -64,7 +64,8 @@ def main(args):
             )
     torch.manual_seed(args.seed)
     explainer = objective.make_explainer(own, settings.network, explanandum)
-    task = objective(explainer, explanandum, own, args.seed, predicted)
+    judge = load_model(Explanandum, args.judge) if args.judge else None
+    task = objective(explainer, explanandum, own, args.seed, predicted, judge)
     stamp = {
         "data": fingerprint(training, validation),
         "explanandum": files.sha256(args.explanandum / "model.safetensors"),
@@ -72,6 +73,7 @@ def main(args):
         "objective": args.settings["objective"],
         **dataclasses.asdict(own),
         **({"predicted": True} if predicted else {}),
+        **({"judge": files.sha256(args.judge / "model.safetensors")} if args.judge else {}),
     }
     history = train(
         task,
@@ -85,11 +87,15 @@ def main(args):
         patience=settings.patience,
         min_delta=settings.min_delta,
     )
-    write_results(args, explainer, history, [args.explanandum / "model.safetensors"])
+    read = [args.explanandum, *([args.judge] if args.judge else [])]
+    write_results(args, explainer, history, [folder / "model.safetensors" for folder in read])
 
 
 if __name__ == "__main__":
     arguments = cli.parser(__doc__)
     arguments.add_argument("--explanandum", type=Path, required=True, help="folder of its model")
+    arguments.add_argument(
+        "--judge", type=Path, help="folder of its model, for the setting `reader: judge`"
+    )
     add_arguments(arguments)
     cli.run(arguments, main, "explainer.batch_size")

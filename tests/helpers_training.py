@@ -126,7 +126,8 @@ def arguments(name, inputs, folder, **changed):
     }
     if name == "train_explanandum":
         return result | {"backbone": inputs / "backbone", "classes": inputs / "classes.tsv"}
-    return result | {"explanandum": inputs / "explanandum"}
+    result |= {"explanandum": inputs / "explanandum"}
+    return result | ({"judge": None} if name == "train_explainer" else {})
 
 
 def command_line(name, inputs, folder, **changed):
@@ -134,7 +135,8 @@ def command_line(name, inputs, folder, **changed):
     values["settings"] = json.dumps(values["settings"])
     command = [str(SCRIPTS / f"{name}.py"), "--log", str(folder / "train.log")]
     for option, value in values.items():
-        command += [f"--{option.replace('_', '-')}", str(value)]
+        if value is not None:
+            command += [f"--{option.replace('_', '-')}", str(value)]
     return command
 
 

@@ -66,6 +66,7 @@ TINY = {
             "random": {},
         },
     },
+    "judge": {"epochs": 1},
     "faithfulness": {"curve_points": 4, "infidelity_samples": 3, "resamples": 20},
     "class_explanations": {"sequences": 60, "steps": 2, "min_probability": 0.0},
     "figures": {"sequences": 2, "classes": 4},

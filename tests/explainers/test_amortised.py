@@ -15,6 +15,8 @@ from whatyouread.explainers.objective import NetworkSettings
 from whatyouread.explainers.objectives import OBJECTIVES
 from whatyouread.masks.gate_settings import GateSettings
 from whatyouread.models.levels import HeadLevel, decisions
+from whatyouread.models.mask_operator import masked_logits
+from whatyouread.support.cli import UserError
 from whatyouread.support.keyed_random import draw
 from whatyouread.training.batches import Batches, in_turn, loader
 from whatyouread.training.loop import Loop
@@ -247,3 +249,36 @@ def test_it_learns_which_token_is_read(objective):
     read = (tokens.ids == 100) & tokens.content
     assert (masks[read] > 0.5).float().mean() > 0.9
     assert masks[read].mean() > masks[~read & tokens.content].mean() + 0.5
+
+
+@pytest.mark.parametrize("objective", ["fastshap", "l2x"])
+def test_the_judge_may_read_what_is_masked(
+    objective, tiny_explanandum, make_explanandum, token_batch
+):
+    """Another judge, other losses: those of a task whose classifier is the judge, asked the same."""
+    made, batch = OBJECTIVES[objective], keyed(token_batch([12, 20, 7]))
+    judge = make_explanandum()
+    with torch.no_grad():
+        for parameter in judge.parameters():
+            parameter += 0.05 * torch.randn_like(parameter)
+    explainer = Explainer(RANKS, 8, 6, 1, target="sequence", gated=True).eval()
+    classes = torch.tensor([[1, 2, 3]] * 3)
+    chosen = torch.ones_like(classes, dtype=torch.bool)
+
+    def losses(explanandum, reader, judge=None):
+        own = made.Settings(reads="tokens", reader=reader)
+        task = made(explainer, explanandum, own, 5, judge=judge).eval()
+        with torch.no_grad():
+            logits = masked_logits(explanandum, batch)
+            scores = explainer.class_scores(batch, classes[:, None])[:, :, 0].sum(-1)
+            evidence = task.evidence(batch, logits, classes, chosen, batch.keys)
+            return task.values(scores, evidence, batch)
+
+    expected = losses(judge, "classifier")
+    assert torch.allclose(losses(tiny_explanandum, "judge", judge), expected, atol=1e-6)
+    assert not torch.allclose(losses(tiny_explanandum, "classifier", judge), expected, atol=1e-3)
+    assert all(not parameter.requires_grad for parameter in judge.parameters())
+    with pytest.raises(UserError, match="--judge"):
+        losses(tiny_explanandum, "judge")
+    with pytest.raises(UserError, match="one of classifier, judge"):
+        made.Settings(reader="nobody")

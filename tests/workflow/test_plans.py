@@ -506,6 +506,35 @@ def test_scores_of_a_user_join_the_comparison(tmp_path):
     assert "train_explainer" not in planned
 
 
+JUDGED = {"paper": {"objective": "paper"}, "shap": {"objective": "fastshap", "reader": "judge"}}
+
+
+def test_the_judge_is_trained_where_the_configuration_asks_for_it(tmp_path):
+    own = {"judge": {"epochs": 2, "learning_rate": 0.5}, "explainers": JUDGED}
+    done = snakemake(write_config(tmp_path, TINY | own), *PLAN)
+    assert jobs(done)["train_judge"] == 1
+    words = words_of(done, "train_judge")
+    settings = json.loads(words[words.index("--settings") + 1])
+    expected = {"learning_rate": 0.5, "epochs": 2, "batch_size": TINY["explanandum"]["batch_size"]}
+    assert settings | expected == settings
+    words = words_of(done, "measure_steering")
+    assert words[words.index("--judge") + 1] == "results/judge"
+    trained = [line for line in done.stdout.splitlines() if "/train_explainer.py" in line]
+    assert {"--judge results/judge " in line for line in trained if "fastshap" in line} == {True}
+    assert not any("--judge" in line for line in trained if "fastshap" not in line)
+
+
+def test_without_a_judge_none_is_trained_and_none_can_be_read(tmp_path):
+    config = {key: value for key, value in TINY.items() if key != "judge"}
+    done = snakemake(write_config(tmp_path, config), *PLAN)
+    assert "train_judge" not in jobs(done)
+    assert "--judge" not in done.stdout
+    said = complaint(write_config(tmp_path, config | {"explainers": JUDGED}))
+    assert "explainers.shap.reader: there is no judge: set judge, or leave `reader` out" in said
+    several = TINY | {"explainers": JUDGED, "runs": {"kind": "explanandum", "number": 2}}
+    assert "the judge is that of run 0 alone" in complaint(write_config(tmp_path, several))
+
+
 def test_positions_without_labels_are_refused(tmp_path):
     (tmp_path / "x.bed").write_text("s1\t0\t3\ta\n")
     config = own_data(tmp_path, source="none") | {"positions": "x.bed"}

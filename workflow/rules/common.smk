@@ -333,6 +333,12 @@ def explanandum_of_run(wildcards):
     return explanandum_of(wildcards.run)
 
 
+def judge_of_explainer(wildcards):
+    """The judge, as a list, where an Explainer learns from what it reads; else nothing."""
+    own = EXPLAINERS[wildcards.explainer].get("reader", "classifier")
+    return JUDGE if own == "judge" else []
+
+
 def explainer_of(method, run=0):
     """The weights of the Explainer that is a method or a source of scores, as a list; else nothing."""
     if method not in EXPLAINER_METHODS:

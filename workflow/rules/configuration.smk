@@ -344,6 +344,11 @@ def contradictions():
             yield f"{section}: batch_size {entry['batch_size']} is no multiple of gpus {entry['gpus']}"
         if "objective" in entry:
             yield from unknown("objective", f"{section}.objective", entry["objective"])
+        if entry.get("reader") == "judge":
+            if "judge" not in config:
+                yield f"{section}.reader: there is no judge: set judge, or leave `reader` out"
+            elif config["runs"]["kind"] == "explanandum":
+                yield f"{section}.reader: the judge is that of run 0 alone: set runs.kind: explainer"
         if entry.get("objective") == "paper":
             # what is not given has the default of the program
             low, high = entry.get("min_area", 0.05), entry.get("max_area", 0.3)

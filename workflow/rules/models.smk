@@ -72,6 +72,7 @@ rule train_explainer:
         explanandum=explanandum_of_run,
         train=tokens_of_run("explainer_train"),
         validation=tokens_of_run("explainer_validation"),
+        judge=judge_of_explainer,
     output:
         weights="results/explainers/{explainer}/{run}/model.safetensors",
         config="results/explainers/{explainer}/{run}/config.json",
@@ -98,9 +99,10 @@ rule train_explainer:
         explanandum=subpath(input.explanandum, parent=True),
         folder=subpath(output.weights, parent=True),
         checkpoints=placed("checkpoints/explainers/{explainer}/{run}"),
+        judge=lambda wildcards, input: option("--judge", folders(input.judge)),
     shell:
         '{params.launcher} "$WHATYOUREAD/scripts/train_explainer.py"'
-        " --explanandum {params.explanandum} --train {input.train}"
+        " --explanandum {params.explanandum} {params.judge} --train {input.train}"
         " --validation {input.validation} --settings {params.settings:q} --seed {params.seed}"
         " --threads {threads} --checkpoints {params.checkpoints} --output-dir {params.folder}"
         " --log {log}"

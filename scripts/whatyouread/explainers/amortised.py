@@ -11,10 +11,14 @@ from torch import Tensor
 from whatyouread.data.batch import Batch, on_device
 from whatyouread.explainers.network import Explainer
 from whatyouread.explainers.objective import NetworkSettings, Objective
+from whatyouread.models.explanandum import Explanandum
 from whatyouread.models.levels import HeadLevel
 from whatyouread.models.mask_operator import read
 from whatyouread.models.occlusion import option, picked
+from whatyouread.support.cli import UserError
 from whatyouread.support.keyed_random import draw
+
+READERS = ("classifier", "judge")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,6 +27,17 @@ class Settings:
 
     target: str = "sequence"
     reads: str = "hidden"
+
+
+@dataclasses.dataclass(frozen=True)
+class ReadSettings(Settings):
+    """Of objectives that learn from answers to masks of 0 and 1: who gives them, of `READERS`."""
+
+    reader: str = "classifier"
+
+    def __post_init__(self):
+        if self.reader not in READERS:
+            raise UserError(f"reader is {self.reader!r}: one of {', '.join(READERS)}")
 
 
 class AmortisedObjective(Objective):
@@ -87,6 +102,15 @@ class AmortisedObjective(Objective):
 
         scores: float (batch, length), of the asked classes together; evidence: of `evidence`.
         """
+
+    @property
+    def reader(self) -> Explanandum:
+        """Who reads masked sequences, as `ReadSettings` says: the classifier, or its judge."""
+        if self.settings.reader == "classifier":
+            return self.explanandum
+        if len(self._frozen) < 2:
+            raise UserError("reader is judge: give --judge, the folder of train_judge")
+        return self._frozen[1]
 
     def _asked(self, predicted: Tensor, keys: np.ndarray | None) -> tuple[Tensor, Tensor]:
         """Classes, int64 (batch, levels), and the levels that are asked about, bool (batch, levels).

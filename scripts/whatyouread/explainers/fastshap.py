@@ -16,13 +16,14 @@ VALUES = ("log_probability", "probability")
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings(amortised.Settings):
+class Settings(amortised.ReadSettings):
     """Settings for training by FastSHAP (config/README.md, `explainers`)."""
 
     samples: int = 4
     value: str = "log_probability"
 
     def __post_init__(self):
+        super().__post_init__()
         if self.samples < 2 or self.samples % 2:
             raise UserError(f"samples is {self.samples}: masks come in pairs, give an even number")
         if self.value not in VALUES:
@@ -47,8 +48,8 @@ class FastShapObjective(amortised.AmortisedObjective):
     A sequence gets `samples` random coalitions in each step, each with its complement: their sizes follow
     Shapley's kernel. The value of a coalition is the log-probability, or the probability, of the asked
     classes when the classifier sees its tokens alone, beside the special ones. No gradient passes through
-    the classifier, and its masks are 0 or 1. The classifier itself takes the place of the paper's
-    surrogate: a judge that has been trained on masks can be given as the classifier.
+    the classifier, and its masks are 0 or 1. The paper's surrogate, which has been trained on masks, is the
+    judge (`reader`); by default the classifier itself reads them.
     """
 
     Settings = Settings
@@ -60,10 +61,12 @@ class FastShapObjective(amortised.AmortisedObjective):
         rounds = len(kept) + 1
         with torch.no_grad():
             masked = masked_logits(
-                self.explanandum, batch.repeat(rounds), torch.cat([kept, empty]).flatten(0, 1)
+                self.reader, batch.repeat(rounds), torch.cat([kept, empty]).flatten(0, 1)
             )
             asked = classes.repeat(rounds, 1), chosen.repeat(rounds, 1)
             worth = self._value(masked, *asked).view(rounds, -1)
+            if self.reader is not self.explanandum:
+                logits = masked_logits(self.reader, batch)
             whole = self._value(logits, classes, chosen)
         none = worth[-1]
         return Coalitions(kept * batch.content, worth[:-1] - none, whole - none)

@@ -14,12 +14,13 @@ from whatyouread.support.cli import UserError
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings(amortised.Settings):
+class Settings(amortised.ReadSettings):
     """Settings for training by L2X (config/README.md, `explainers`)."""
 
     kept: float = 0.1
 
     def __post_init__(self):
+        super().__post_init__()
         if not 0 < self.kept < 1:
             raise UserError(f"kept is {self.kept}: give a share of the tokens between 0 and 1")
 
@@ -43,7 +44,8 @@ class L2xObjective(amortised.AmortisedObjective):
     the gradient passes through the classifier, by the relaxed operator, and through the gate's soft mask, as
     if that had been used (straight-through). The frozen classifier takes the place of the paper's own
     predictor, which learns along: it could learn to read the choice in place of the tokens (Jethani et al.
-    2021). Validation is without noise.
+    2021). With `reader: judge` it is one that has learned to read any choice, as in REAL-X there. Validation
+    is without noise.
     """
 
     Settings = Settings
@@ -62,7 +64,7 @@ class L2xObjective(amortised.AmortisedObjective):
         share = torch.full((len(batch),), self.settings.kept, device=batch.device)
         hard = occlusion(batch, scores.detach(), share, torch.ones_like(share, dtype=torch.long))
         soft = gate(scores, batch.content, batch.valid, self.settings.kept)
-        logits = masked_logits(self.explanandum, batch, hard + soft - soft.detach(), relaxed=True)
+        logits = masked_logits(self.reader, batch, hard + soft - soft.detach(), relaxed=True)
         asked = evidence.classes, evidence.chosen
         return -chosen_log_probability(self.explanandum, logits, *asked).unsqueeze(1)
 

@@ -43,9 +43,13 @@ class Objective(BesideFrozen):
         settings,
         seed: int,
         predicted: bool = False,
+        judge: Explanandum | None = None,
     ):
-        """predicted: what the classifier predicts takes the place of the labels."""
-        super().__init__(explanandum)
+        """predicted: what the classifier predicts takes the place of the labels.
+
+        judge: of `train_judge`, for objectives that can learn from what it reads.
+        """
+        super().__init__(explanandum, *([] if judge is None else [judge]))
         self.predicted = predicted
         self.explainer, self.settings, self.seed = explainer, settings, seed
 

@@ -1,4 +1,4 @@
-"""A frozen Explanandum beside a module that is trained."""
+"""Frozen classifiers beside a module that is trained."""
 
 from torch import nn
 
@@ -6,14 +6,15 @@ from whatyouread.models.explanandum import Explanandum
 
 
 class BesideFrozen(nn.Module):
-    """A module with a frozen Explanandum that is not a part of it.
+    """A module with a frozen Explanandum, and perhaps others, that are no parts of it.
 
-    `train()` does not turn its dropout on, its weights are in no checkpoint, and `to` moves it along.
+    `train()` does not turn their dropout on, their weights are in no checkpoint, and `to` moves them along.
     """
 
-    def __init__(self, explanandum: Explanandum):
+    def __init__(self, explanandum: Explanandum, *others: Explanandum):
         super().__init__()
-        self._frozen = (explanandum.freeze(),)  # a tuple hides it from PyTorch
+        # a tuple hides them from PyTorch
+        self._frozen = tuple(own.freeze() for own in (explanandum, *others))
 
     @property
     def explanandum(self) -> Explanandum:
@@ -21,6 +22,7 @@ class BesideFrozen(nn.Module):
         return self._frozen[0]
 
     def _apply(self, change, recurse=True):
-        # `to` moves the frozen classifier along; to ask for that in each step takes time
-        self.explanandum._apply(change, recurse)
+        # `to` moves the frozen ones along; to ask for that in each step takes time
+        for own in self._frozen:
+            own._apply(change, recurse)
         return super()._apply(change, recurse)
