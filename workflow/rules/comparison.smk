@@ -158,6 +158,7 @@ rule measure_steering:
         scores=expand("results/attributions/{method}.parquet", method=METHODS),
     output:
         table="results/steering.tsv",
+        differences="results/steering_differences.tsv",
         markdown="results/steering.md",
     log:
         "logs/measure_steering.log",
@@ -182,7 +183,8 @@ rule measure_steering:
         " --sequences {input.sequences} --explanandum {params.explanandum}"
         " --explainers {params.explainers} --resamples {params.resamples}"
         " --batch-size {params.batch_size} --seed {params.seed} --threads {threads}"
-        " --table {output.table} --markdown {output.markdown} --log {log}"
+        " --table {output.table} --differences {output.differences} --markdown {output.markdown}"
+        " --log {log}"
 
 
 rule score_evidence:
