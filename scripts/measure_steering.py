@@ -31,7 +31,11 @@ def main(args):
     for other in OTHERS:  # all methods were asked about the same classes
         asked = getattr(next(iter(methods.values())), other)
         warn_of_none_wrong(
-            asked, file.labels, ranks, f"the rows of {other} classes in {args.table}", file.kinds
+            asked,
+            file.labels,
+            ranks,
+            f"the rows of {other} classes by accuracy in {args.table}",
+            file.kinds,
         )
     made = Steering(passes, file, methods, args.seed, args.resamples, judge)
     table, differences = made.tables(args.explainers)

@@ -10,6 +10,7 @@ import torch
 from helpers_evaluation import CPU, Counter, small_explanandum, write_tokens
 from helpers_programs import run_here
 
+from whatyouread.data.kinds import MULTIPLE, SINGLE
 from whatyouread.data.six_mers import CLS, FIRST_KMER
 from whatyouread.data.token_files import TokenFile
 from whatyouread.evaluate.steering import COLUMNS, MOVED, PERCENTS, Steering, hits, net_hits
@@ -182,6 +183,15 @@ def test_net_hits_by_hand():
     right = np.array([[True, True], [False, True]])
     steered = np.array([[1.0, 0.0], [1.0, np.nan]])
     np.testing.assert_array_equal(net_hits(right, steered), [[0, 1], [-1, np.nan]])
+
+
+def test_agreement_of_sets_of_classes_is_their_f1():
+    said, asked = (
+        np.array([[0b011, 1], [0, 1], [0b100, 1]]),
+        np.array([[0b001, 1], [0, 2], [-1, 1]]),
+    )
+    made = hits(said, asked, kinds=[MULTIPLE, SINGLE])
+    np.testing.assert_allclose(made, [[2 / 3, 1], [1, 0], [np.nan, 1]])
 
 
 @pytest.fixture
