@@ -1,9 +1,13 @@
-"""Measure side effects of masks: steering by masks for other classes, and leakage of the label."""
+"""Measure what masks show, by fidelity and accuracy, and their side effects: steering, leakage of the label.
+
+With a judge, a copy of the classifier that was trained on masked sequences, it reads the same masks.
+"""
 
 from pathlib import Path
 
 from whatyouread.data.token_files import TokenFile
-from whatyouread.evaluate.steering import Steering, markdown
+from whatyouread.evaluate.steering import Steering, load_judge
+from whatyouread.evaluate.steering_table import markdown
 from whatyouread.masks.choices import OTHERS, warn_of_none_wrong
 from whatyouread.methods.files import read_attributions
 from whatyouread.models.explanandum import Explanandum
@@ -20,15 +24,24 @@ def main(args):
     if missing := [name for name in args.explainers if name not in methods]:
         raise cli.UserError(f"--explainers: {missing[0]} is not among the attributions")
     passes = Passes(explanandum, args.batch_size, device)
+    judge = None
+    if args.judge:
+        judge = Passes(load_judge(args.judge, explanandum), args.batch_size, device)
     file = TokenFile(args.sequences, ranks)
     for other in OTHERS:  # all methods were asked about the same classes
         asked = getattr(next(iter(methods.values())), other)
         warn_of_none_wrong(
-            asked, file.labels, ranks, f"the rows of {other} classes in {args.table}", file.kinds
+            asked,
+            file.labels,
+            ranks,
+            f"the rows of {other} classes by accuracy in {args.table}",
+            file.kinds,
         )
-    table = Steering(passes, file, methods, args.seed, args.resamples).table()
-    text = markdown(table, args.explainers)
+    made = Steering(passes, file, methods, args.seed, args.resamples, judge)
+    table, differences = made.tables(args.explainers)
+    text = markdown(table, differences, args.explainers)
     files.write_tsv(args.table, table, float_format="%.2f")
+    files.write_tsv(args.differences, differences, float_format="%.2f")
     with files.atomic(args.markdown) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
@@ -41,6 +54,11 @@ if __name__ == "__main__":
     arguments.add_argument("--sequences", type=Path, required=True, help="token file")
     arguments.add_argument("--explanandum", type=Path, required=True, help="folder of its model")
     arguments.add_argument(
+        "--judge",
+        type=Path,
+        help="folder of a copy of the model that was trained on masked sequences",
+    )
+    arguments.add_argument(
         "--explainers", nargs="+", required=True,
         help="methods of the Explainers, each compared with the other methods",
     )  # fmt: skip
@@ -49,5 +67,11 @@ if __name__ == "__main__":
     arguments.add_argument("--seed", type=int, required=True)
     arguments.add_argument("--threads", type=int, default=1)
     arguments.add_argument("--table", type=Path, required=True, help="TSV to write")
+    arguments.add_argument(
+        "--differences",
+        type=Path,
+        required=True,
+        help="TSV to write: Explainers minus other methods",
+    )
     arguments.add_argument("--markdown", type=Path, required=True, help="text to write")
     cli.run(arguments, main, "evaluation.batch_size")

@@ -1,4 +1,4 @@
-"""Draw accuracy with top tokens kept, net of steering, and with them removed, and the steering rate."""
+"""Draw fidelity with top tokens kept, net of steering, and with them removed, and the steering rate."""
 
 from pathlib import Path
 
@@ -11,7 +11,8 @@ def main(args):
     from whatyouread.report.style import save
     from whatyouread.support.files import read_tsv
 
-    columns = ["method", "measure", "control", "percent", "rank", "value", "low", "high", "n"]
+    columns = ["method", "reader", "yardstick", "measure", "control", "percent", "rank"]
+    columns += ["value", "low", "high", "n"]
     table = read_tsv(args.steering, columns)
     save(draw_steering(table, args.explainers), [args.svg, args.png])
 

@@ -313,6 +313,8 @@ def faithful(device, inputs: Inputs, what: str) -> Prepared:
         return lambda: [passes.predict(file, mask)], BATCHES
     if what == "log_probabilities":
         return lambda: [passes.log_probabilities(file, [mask], classes)], BATCHES
+    if what == "both":
+        return lambda: list(passes.predict_with_log_probabilities(file, mask, classes)), BATCHES
     made = explainer("sequence", frozen).to(device)
     return lambda: [faithfulness_table.masks_of(made, file, classes, SIZE, device)], BATCHES
 
@@ -397,6 +399,7 @@ EVALUATIONS += [
     Work("explaining a FASTA", "batch", explaining_fasta),
     Work("faithfulness: predictions under a mask", "batch", faithful, ("predict",)),
     Work("faithfulness: log-probabilities", "batch", faithful, ("log_probabilities",)),
+    Work("steering: answers with log-probabilities", "batch", faithful, ("both",)),
     Work("faithfulness: masks of another run", "batch", faithful, ("masks",)),
 ]
 EVALUATIONS += [

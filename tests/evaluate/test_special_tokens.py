@@ -78,7 +78,7 @@ def compared(passes, file, elsewhere):
 
 
 def steered(passes, file, elsewhere):
-    return [Steering(passes, file, {"x": attributions(file, elsewhere)}, 3, 10).table()]
+    return [Steering(passes, file, {"x": attributions(file, elsewhere)}, 3, 10).tables()[0]]
 
 
 def faithful(passes, file, elsewhere):

@@ -137,6 +137,15 @@ def test_log_probabilities_of_given_classes_under_masks(file):
                 assert made[which, row, level] == pytest.approx(expected, abs=1e-5)
 
 
+def test_answers_and_log_probabilities_of_one_pass_are_those_of_two(file):
+    mask, own = some_mask((6, int(file.lengths.max()))), passes(small_explanandum())
+    classes = np.random.default_rng(1).integers(0, [2, 4], (6, 2))
+    said, logs = own.predict_with_log_probabilities(file, mask, classes)
+    assert (said.dtype, logs.dtype) == (np.int64, np.float64)
+    np.testing.assert_array_equal(said, own.predict(file, mask))
+    np.testing.assert_array_equal(logs, own.log_probabilities(file, [mask], classes)[0])
+
+
 # Batches of a file
 
 

@@ -90,15 +90,19 @@ def write_tables(folder: Path) -> None:
     history = history.assign(training_area=[1, 2], validation_area=[1, 2], training_odd=[5, 6])
     history.to_csv(folder / "explainer.tsv", sep="\t", index=False)
     rows = [
-        [method, measure, control, percent, rank, value, value - 5, value + 5, N]
-        for method, value in VALUES.items()
+        [method, reader, yardstick, measure, control, percent, rank, value, value - 5, value + 5, N]
+        for yardstick, further in (("fidelity", 0), ("log_probability", -900), ("accuracy", 900))
+        for reader in ("classifier", "judge")
+        for method, own in VALUES.items()
+        for value in [own + further]
         for measure in ("kept", "removed", "steered_wrong", "net_wrong", "net_runner_up")
         for control in ("none", "shifted")
         for percent in (5, 10)
         for rank in RANKS
         if control == "none" or measure in ("kept", "removed")
     ]
-    names = ["method", "measure", "control", "percent", "rank", "value", "low", "high", "n"]
+    names = ["method", "reader", "yardstick", "measure", "control", "percent", "rank"]
+    names += ["value", "low", "high", "n"]
     pd.DataFrame(rows, columns=names).to_csv(folder / "steering.tsv", sep="\t", index=False)
     counts = {"file": ["train", "explainer_validation"], "sequences": [1234, 5]}
     pd.DataFrame(counts).to_csv(folder / "summary.tsv", sep="\t", index=False)
@@ -203,6 +207,7 @@ TEXTS = {
     "table1": ["balanced accuracy (%)", "rounded masks", "12 test sequences", "1 of 2"],
     "steering": [
         "steering rate",
+        "judge: net of steering, random class",
         "explainer paper",
         "explainer sharp",
         "controls of the Explainers",

@@ -8,6 +8,7 @@ from whatyouread.support.statistics import (
     balanced_accuracy,
     balanced_accuracy_interval,
     interval,
+    intervals,
     wilson,
 )
 
@@ -41,6 +42,21 @@ def test_of_nothing():
 
 def test_one_value_has_no_known_spread():
     assert np.isnan(interval(np.ones(1), 10, 1)).all()
+
+
+@pytest.mark.parametrize("block", [1 << 24, 30 * 7])
+def test_intervals_of_columns_are_those_of_each(monkeypatch, block):
+    from whatyouread.support import statistics as module
+
+    values = np.random.default_rng(3).normal(size=(30, 6))
+    values[:7, 1] = values[-7:, 2] = values[:, 3] = values[1:, 4] = np.nan
+    each = [interval(own[~np.isnan(own)], 100, 5) for own in values.T]
+    monkeypatch.setattr(module, "BLOCK", block)
+    np.testing.assert_allclose(np.transpose(intervals(values, 100, 5)), each, rtol=1e-12)
+    assert np.isnan(each[3:5]).all()
+    hits = 100.0 * (values[:, :1] > 0)  # sums of whole numbers are exact
+    assert np.transpose(intervals(hits, 100, 5)).tolist() == [list(interval(hits[:, 0], 100, 5))]
+    assert np.shape(intervals(values[:, :0], 100, 5)) == (2, 0)
 
 
 @pytest.mark.parametrize("n", [1, 2, 7, 48, 1000])

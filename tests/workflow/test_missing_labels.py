@@ -105,8 +105,9 @@ def test_scores_are_those_of_the_labelled_sequences(run):
     labelled = (sample.labels >= 0).sum(0)
     steering = read(folder, "steering.tsv")
     kept = steering[(steering["measure"] == "kept") & (steering["control"] == "none")]
-    counts = kept.groupby("rank", sort=False)["n"].first()
-    assert counts.tolist() == labelled.tolist()
+    counts = kept.groupby(["yardstick", "rank"], sort=False)["n"].first()
+    assert counts["accuracy"].tolist() == labelled.tolist()
+    assert set(counts["fidelity"]) == {len(sample)}
     comparison = read(folder, "comparison.tsv")
     names = [f"sequences_{rank}" for rank in RANKS]
     assert comparison.loc[0, names].tolist() == labelled.tolist()

@@ -160,6 +160,7 @@ rule measure_steering:
         judge=JUDGE,
     output:
         table="results/steering.tsv",
+        differences="results/steering_differences.tsv",
         markdown="results/steering.md",
     log:
         "logs/measure_steering.log",
@@ -185,7 +186,8 @@ rule measure_steering:
         " --sequences {input.sequences} --explanandum {params.explanandum} {params.judge}"
         " --explainers {params.explainers} --resamples {params.resamples}"
         " --batch-size {params.batch_size} --seed {params.seed} --threads {threads}"
-        " --table {output.table} --markdown {output.markdown} --log {log}"
+        " --table {output.table} --differences {output.differences} --markdown {output.markdown}"
+        " --log {log}"
 
 
 rule score_evidence:

@@ -35,8 +35,8 @@ PAGES = {
     ),
     "steering": (
         "Comparison",
-        "Steering and leakage of all methods",
-        ["results/steering.tsv"],
+        "Fidelity, steering and leakage of all methods",
+        ["results/steering_differences.tsv", "results/steering.tsv"],
     ),
     "faithfulness": (
         "Comparison",

@@ -2,16 +2,28 @@
 
 A mask made for a class can pick the few tokens that speak for that class in any sequence (Jethani et
 al. 2021). To detect this, masks are also made for classes that the sequence does not have, with the same
-share of kept tokens. The steering rate is how often the classifier then predicts such a class. The net
-accuracy is the accuracy with masks for the predicted classes, minus the steering rate. At each rank,
-only sequences whose other class is wrong at that rank count (`choices.wrong_at`), and of all measures
-only sequences with a label there. A mask that does not depend on a class cannot steer. All numbers are
-shares of the sequences, in per cent. Where a sequence has a set of classes, a share is the mean F1 of the
-set that the classifier says and the one that is asked for, and for leakage each set is a class.
+share of kept tokens. The steering rate is how often such a class is then predicted; net is what is right
+with masks for the predicted classes, minus the steering rate. A mask that does not depend on a class cannot
+steer.
+
+Yardsticks. *Fidelity*: the answer is what the classifier says of the whole sequence; every sequence counts.
+*Accuracy*: it is the label; only sequences with one count. A mask that makes the classifier more often right
+has not explained it thereby. *Log-probability*: by how much that of the class that the classifier
+predicts of the whole sequence changes, in nats, so that it is below 0 where a mask takes away what speaks
+for the class. At each rank, only sequences whose other class is wrong there count for steering
+(`choices.wrong_at`): not the prediction, for fidelity; not the label, for accuracy.
+
+Readers. The *classifier* may say anything of masked sequences, which it was not trained on. The *judge* is a
+copy of it that was trained on them, once for all methods (as EVAL-X of the same paper). Masks and the
+classes asked for are the same for both: those of the classifier.
+
+Fidelity and accuracy are shares of the sequences, in per cent. Where a sequence has a set of classes, a share
+is the mean F1 of the set that the reader says and the one that is asked for, and for leakage each set is a
+class.
 """
 
 from collections.abc import Iterator, Sequence
-from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -23,15 +35,29 @@ from whatyouread.masks.choices import OTHERS, UNCOUNTED, wrong_at
 from whatyouread.masks.controls import CONTROLS
 from whatyouread.masks.top_tokens import keep_mask, ordered, remove_mask, share
 from whatyouread.methods.files import COMBINED, Attributions
+from whatyouread.models.explanandum import Explanandum
 from whatyouread.models.inference import Passes
+from whatyouread.models.saving import load_model
+from whatyouread.support.cli import UserError
 from whatyouread.support.progress import progress
-from whatyouread.support.statistics import interval
-from whatyouread.support.text import markdown_table
+from whatyouread.support.statistics import intervals
 
 PERCENTS = (5, 10, 20, 30)
+ACTIONS = {"kept": keep_mask, "removed": remove_mask}
 MOVED = ("shuffled", "shifted", "other_sequence")
 """The controls that keep a mask's values but move them."""
 LEAK_PERCENT = 10
+CLASSIFIER, JUDGE, NOBODY = READERS = ("classifier", "judge", "none")
+"""Who reads the masked sequences; nobody does for leakage."""
+FIDELITY, LOG_PROBABILITY, ACCURACY = YARDSTICKS = ("fidelity", "log_probability", "accuracy")
+WHOLE = "whole"
+COLUMNS = [
+    "method", "reader", "yardstick", "measure", "control", "percent", "rank", "value", "low", "high",
+    "n",
+]  # fmt: skip
+COMPARED = (*(f"net_{other}" for other in OTHERS), "removed")
+"""The measures, by fidelity, in which Explainers are compared with other methods."""
+COMPARED_PERCENT = 10
 
 
 def hits(
@@ -42,8 +68,8 @@ def hits(
 ) -> np.ndarray:
     """Whether the classifier says what is asked for, 1 or 0, NaN where that does not count, (n, ranks).
 
-    Returns float64. said, asked: int64 (n, ranks), labels or other classes, whose meaning `kinds` says
-    (`data.kinds`): of sets of classes it is their F1, between 0 and 1. counted: bool (n, ranks); by
+    Returns float64. said, asked: int64 (n, ranks), answers, labels or other classes, whose meaning `kinds`
+    says (`data.kinds`): of sets of classes it is their F1, between 0 and 1. counted: bool (n, ranks); by
     default where no label is missing.
     """
     counted = asked != UNCOUNTED if counted is None else counted
@@ -54,16 +80,32 @@ def hits(
 
 
 def net_hits(right: np.ndarray, steered: np.ndarray) -> np.ndarray:
-    """Per sequence: 1 if the classifier predicts the true class, minus 1 if another mask steers it.
+    """Per sequence: 1 if the answer is the right one, minus 1 if another mask steers it.
 
     right: of `hits`; steered: float (n, ranks), 1 if the classifier predicts the class of the other mask.
-    NaN in either if the sequence does not count; the result is then NaN too. Its mean is the net accuracy.
+    NaN in either if the sequence does not count; the result is then NaN too. Its mean is the net share.
     """
     return right - steered
 
 
+def load_judge(folder: str | Path, explanandum: Explanandum) -> Explanandum:
+    """Load a judge of what `explanandum` reads. Raises UserError where it has other tokens or classes."""
+    judge = load_model(Explanandum, folder)
+    for what in ("tokenizer", "classes", "kinds", "threshold"):
+        ours, theirs = (model.config.get(what) for model in (explanandum, judge))
+        if ours != theirs or (what == "classes" and list(ours) != list(theirs)):
+            raise UserError(
+                f"--judge {folder}: its {what} ({theirs}) are not those of the classifier ({ours}): give a"
+                " copy of the classifier that was fine-tuned on masked sequences"
+            )
+    return judge
+
+
 class Steering:
-    """Classifies each sequence with its top tokens kept or removed, and measures steering."""
+    """Each sequence with its top tokens kept or removed, as the classifier reads it, and the judge.
+
+    judge: passes of a classifier with the same classes, or None.
+    """
 
     def __init__(
         self,
@@ -72,53 +114,60 @@ class Steering:
         methods: dict[str, Attributions],
         seed: int,
         resamples: int,
+        judge: Passes | None = None,
     ):
-        self.passes, self.file, self.methods = passes, file, methods
+        self.readers = {CLASSIFIER: passes} | ({} if judge is None else {JUDGE: judge})
+        self.file, self.methods = file, methods
         self.seed, self.resamples = seed, resamples
         self.content = file.batch(np.arange(len(file))).content
 
-    def said(self, scores: np.ndarray, action) -> Iterator[np.ndarray]:
-        """Yield the predicted classes, int64 (n, ranks), for each of `PERCENTS`.
+    def masks(self, scores: np.ndarray, action) -> Iterator[tuple[int, np.ndarray]]:
+        """Yield the per cent and the mask, float32 (n, longest), for each of `PERCENTS`.
 
         action: the function of `top_tokens` that makes the mask.
         """
         order = ordered(scores, self.content, self.file.keys, self.seed)
         for percent in PERCENTS:
-            mask = action(order, self.content, share(percent / 100, self.content))
-            yield self.passes.predict(self.file, mask)
+            yield percent, action(order, self.content, share(percent / 100, self.content))
 
-    def measures(self, method: str) -> Iterator[tuple[str, str, int, np.ndarray]]:
-        """Yield (measure, control, percent, values float (n, ranks)) for one method.
+    def measures(
+        self, passes: Passes, own: Attributions
+    ) -> Iterator[tuple[str, str, str, int, np.ndarray]]:
+        """Yield (yardstick, measure, control, percent, values float64 (n, ranks)) of one reader and method.
 
-        Measures: `kept` and `removed`, whether the classifier predicts the true class;
-        `steered_CLASSES`, whether it predicts the class of another mask; `net_CLASSES`, the difference;
-        `leakage`, how much the places of the kept tokens alone reveal about the label.
+        Measures: `whole`, `kept` and `removed`, whether the reader says the right class of the whole
+        sequence, of the top tokens and of the others, or how its log-probability changes;
+        `steered_CLASSES`, whether it says the class of another mask; `net_CLASSES`, the difference.
+        Each mask is read once, for all yardsticks.
         """
-        own, labels = self.methods[method], self.file.labels
-        right = partial(hits, asked=labels, kinds=self.file.kinds)
-        kept = [right(said) for said in self.said(own.scores[COMBINED], keep_mask)]
-        yield from (("kept", "none", p, values) for p, values in zip(PERCENTS, kept, strict=True))
-        for percent, said in zip(
-            PERCENTS, self.said(own.scores[COMBINED], remove_mask), strict=True
-        ):
-            yield "removed", "none", percent, right(said)
-        for control in MOVED:
-            moved = CONTROLS[control](own.scores[COMBINED], self.content, self.file.keys, self.seed)
-            for measure, action in (("kept", keep_mask), ("removed", remove_mask)):
-                for percent, said in zip(PERCENTS, self.said(moved, action), strict=True):
-                    yield measure, control, percent, right(said)
+        file, kinds = self.file, self.file.kinds
+        truths = {FIDELITY: own.predicted, ACCURACY: file.labels}
+        ones = np.ones(self.content.shape, np.float32)
+        said, whole = passes.predict_with_log_probabilities(file, ones, own.predicted)
+        for yardstick, truth in truths.items():
+            yield yardstick, WHOLE, "none", 100, hits(said, truth, kinds=kinds)
+        combined, made = own.scores[COMBINED], {}
+        for control in ("none", *MOVED):
+            scores = combined
+            if control != "none":
+                scores = CONTROLS[control](combined, self.content, file.keys, self.seed)
+            for measure, action in ACTIONS.items():
+                for percent, mask in self.masks(scores, action):
+                    said, logs = passes.predict_with_log_probabilities(file, mask, own.predicted)
+                    for yardstick, truth in truths.items():
+                        right = hits(said, truth, kinds=kinds)
+                        made[yardstick, measure, control, percent] = right
+                        yield yardstick, measure, control, percent, right
+                    yield LOG_PROBABILITY, measure, control, percent, logs - whole
         for other in OTHERS:
             asked = getattr(own, other)
-            counted = wrong_at(asked, labels, self.file.kinds)
-            for percent, values, said in zip(
-                PERCENTS, kept, self.said(own.scores[other], keep_mask), strict=True
-            ):
-                steered = hits(said, asked, counted, self.file.kinds)
-                yield f"steered_{other}", "none", percent, steered
-                yield f"net_{other}", "none", percent, net_hits(values, steered)
-        leaked, chance = zip(*self.leakage(own.scores[COMBINED]), strict=True)
-        yield "leakage", "none", LEAK_PERCENT, np.stack(leaked, axis=1)
-        yield "leakage", "chance", LEAK_PERCENT, np.stack(chance, axis=1)
+            for percent, mask in self.masks(own.scores[other], keep_mask):
+                said = passes.predict(file, mask)
+                for yardstick, truth in truths.items():
+                    steered = hits(said, asked, wrong_at(asked, truth, kinds), kinds)
+                    net = net_hits(made[yardstick, "kept", "none", percent], steered)
+                    yield yardstick, f"steered_{other}", "none", percent, steered
+                    yield yardstick, f"net_{other}", "none", percent, net
 
     def leakage(self, scores: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield `label_leakage` of the kept tokens' places, and the chance level, for each rank."""
@@ -129,108 +178,85 @@ class Steering:
             told, classes = label_leakage(features, labels, self.seed)
             yield told, np.where(np.isnan(told), np.nan, 1 / max(classes, 1))
 
-    def table(self) -> pd.DataFrame:
-        """One row per method, measure, control, percent and rank: value, low, high in per cent, n.
+    def _all(self, method: str) -> Iterator[tuple[list, np.ndarray]]:
+        """Yield what the columns of the table say of some values, and these, for all readers."""
+        own = self.methods[method]
+        for reader, passes in self.readers.items():
+            for *about, values in self.measures(passes, own):
+                yield [method, reader, *about], values
+        leaked, chance = zip(*self.leakage(own.scores[COMBINED]), strict=True)
+        for control, values in (("none", leaked), ("chance", chance)):
+            about = [method, NOBODY, ACCURACY, "leakage", control, LEAK_PERCENT]
+            yield about, np.stack(values, axis=1)
 
-        low, high: 95 % bootstrap interval of the mean over the sequences.
+    def tables(self, explainers: Sequence[str] = ()) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """The table, with the columns `COLUMNS`, and the differences of Explainers and other methods.
+
+        value, low, high: the mean over the `n` sequences that count, in per cent, of log-probabilities in
+        nats, and its 95 % bootstrap interval. The measure `leakage`: how much the places of the kept tokens
+        alone reveal about the label. Fidelity comes first. See `differences` for the second.
         """
-        rows = []
+        made, compared = [], {}
         with progress("steering", len(self.methods), "methods") as bar:
             for method in self.methods:
-                for measure, control, percent, values in self.measures(method):
-                    for rank, own in zip(self.file.ranks, values.T, strict=True):
-                        own = 100 * own[~np.isnan(own)]
-                        mean = own.mean() if len(own) else np.nan
-                        low, high = interval(own, self.resamples, self.seed)
-                        rows.append(
-                            [method, measure, control, percent, rank, mean, low, high, len(own)]
-                        )
+                about, values = zip(*self._all(method), strict=True)
+                made.append(self._means(about, values))
+                for (_, reader, *what), own in zip(about, values, strict=True):
+                    if what in ([FIDELITY, m, "none", COMPARED_PERCENT] for m in COMPARED):
+                        compared.setdefault((reader, what[1]), {})[method] = own
                 bar.update(1)
-        names = ["method", "measure", "control", "percent", "rank", "value", "low", "high", "n"]
-        return pd.DataFrame(rows, columns=names)
+        table = pd.concat(made, ignore_index=True)
+        first = [table["yardstick"].map(YARDSTICKS.index), table["reader"].map(READERS.index)]
+        order = np.lexsort(first[::-1])  # stable
+        table = table.iloc[order].reset_index(drop=True)
+        return table, self.differences(compared, explainers)
 
+    def _means(self, about: Sequence[list], values: Sequence[np.ndarray]) -> pd.DataFrame:
+        """The rows of the table; about: the first columns, without the rank, of each of `values`."""
+        units = [1 if what[2] == LOG_PROBABILITY else 100 for what in about]
+        columns = np.concatenate([u * own for u, own in zip(units, values, strict=True)], axis=1)
+        keys = [[*what, rank] for what in about for rank in self.file.ranks]
+        return pd.DataFrame(
+            [[*key, *row] for key, row in zip(keys, self._summary(columns), strict=True)],
+            columns=COLUMNS,
+        )
 
-TITLES = {
-    "kept": "kept",
-    "net_wrong": "net, random class",
-    "net_runner_up": "net, runner-up",
-    "steered_wrong": "steering rate",
-    "removed": "removed",
-    "leakage": "leakage",
-}
-LOWER = ("removed",)
-JUDGED = ("kept", "net_wrong", "net_runner_up", "removed")
-
-
-def markdown(table: pd.DataFrame, explainers: list[str], percent: int = 10) -> str:
-    """The methods at one share of tokens as Markdown, with those that are ahead of each Explainer."""
-    ranks = list(table["rank"].unique())
-    index = ["method", "measure", "control", "percent", "rank"]
-    values = table.set_index(index)["value"].sort_index()
-
-    def cell(*key) -> str:
-        numbers = [values[(*key, percent, rank)] for rank in ranks]
-        return " / ".join("-" if np.isnan(number) else f"{number:.0f}" for number in numbers)
-
-    heads = ["method", *TITLES.values(), "kept, shifted", "removed, shifted"]
-    rows = [heads]
-    for method in table["method"].unique():
-        cells = [method.replace("_", " "), *(cell(method, name, "none") for name in TITLES)]
-        cells += [cell(method, name, "shifted") for name in ("kept", "removed")]
-        rows.append(cells)
-    chance = cell(explainers[0], "leakage", "chance")
-    return "\n".join(
-        [
-            f"Per cent of the {table['n'].max():,} test sequences ({' / '.join(ranks)}) of which the",
-            f"classifier says the true class when the top {percent} % of the tokens are kept, or removed.",
-            "Steering rate: how often it says a class that the sequence does not have, when the mask was",
-            "made for that class; net: kept minus that. Leakage: balanced accuracy of a small classifier",
-            f"that sees only the places of the kept tokens; chance is {chance}.",
-            "",
-            *markdown_table(rows),
-            "",
-            *verdicts(values, explainers, ranks),
-            "",
+    def _summary(self, columns: np.ndarray) -> Iterator[tuple[float, float, float, int]]:
+        """The mean of each column, float (n, columns), its interval, and how many numbers it has."""
+        counts = (~np.isnan(columns)).sum(0)
+        means = [
+            own[~np.isnan(own)].mean() if n else np.nan
+            for own, n in zip(columns.T, counts, strict=True)
         ]
-    )
+        return zip(means, *intervals(columns, self.resamples, self.seed), counts, strict=True)
 
+    def differences(
+        self,
+        compared: dict[tuple[str, str], dict[str, np.ndarray]],
+        explainers: Sequence[str],
+    ) -> pd.DataFrame:
+        """Each Explainer minus each method that is none, sequence by sequence, by fidelity.
 
-def verdicts(values: pd.Series, explainers: list[str], ranks: list[str]) -> list[str]:
-    """Sentences per Explainer and measure: which methods are ahead, how often, and by how much.
-
-    values: indexed by method, measure, control, percent and rank. A point is one share of tokens at one
-    rank; those where either has no number, as where no class is wrong, count neither for nor against.
-    Explainers are not compared with one another.
-    """
-    methods = values.index.get_level_values("method").unique()
-    points = [(percent, rank) for percent in PERCENTS for rank in ranks]
-
-    def numbers(method: str, measure: str) -> np.ndarray:
-        return np.array([values[method, measure, "none", p, rank] for p, rank in points])
-
-    said = [
-        "Which other methods are ahead of an Explainer: at how many of the points where both have a"
-        f" number (of {len(points)}: {', '.join(map(str, PERCENTS))} % of the tokens, each rank), and by"
-        " how much at most.",
-        "",
-    ]
-    for explainer in explainers:
-        for measure in JUDGED:
-            sign = -1 if measure in LOWER else 1
-            ahead, compared = [], []
-            for other in methods.drop(explainers):
-                gains = sign * (numbers(other, measure) - numbers(explainer, measure))
-                gains = gains[~np.isnan(gains)]
-                compared.append(len(gains))
-                if often := int((gains > 0).sum()):
-                    ahead.append((often, gains.max(), len(gains), other.replace("_", " ")))
-            names = [
-                f"{name} ({often} of {of}, by {most:.1f})"
-                for often, most, of, name in sorted(ahead)[::-1]
-            ]
-            none = "none" if any(compared) or not compared else "no point has a number"
-            if 0 < min(compared, default=0) < len(points):
-                none += f" (of {min(compared)} points)"
-            about = f"{explainer.replace('_', ' ')}, {TITLES[measure]}"
-            said.append(f"- {about}: {', '.join(names) or none}.")
-    return said
+        compared: reader and measure -> method -> values, float64 (n, ranks). difference, low, high: the
+        mean over the `n` sequences that count for both, in points, and its 95 % bootstrap interval over
+        these: a paired comparison. The intervals are of one comparison each.
+        """
+        keys, columns = [], []
+        for explainer in explainers:
+            for (reader, measure), values in compared.items():
+                for rival in (name for name in values if name not in explainers):
+                    about = [explainer, rival, reader, FIDELITY, measure, COMPARED_PERCENT]
+                    keys += [[*about, rank] for rank in self.file.ranks]
+                    columns.append(100 * (values[explainer] - values[rival]))
+        names = [
+            "explainer",
+            "rival",
+            *COLUMNS[1:4],
+            "percent",
+            "rank",
+            "difference",
+            *COLUMNS[-3:],
+        ]
+        whole = np.concatenate(columns, axis=1) if columns else np.zeros((len(self.file), 0))
+        rows = [[*key, *row] for key, row in zip(keys, self._summary(whole), strict=True)]
+        return pd.DataFrame(rows, columns=names)

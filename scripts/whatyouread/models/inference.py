@@ -156,11 +156,30 @@ class Passes:
         """
 
         def of_classes(logits, places):
-            given = on_device(classes[places], self.device).unsqueeze(1)
-            wide = tuple(part.double() for part in logits)
-            return class_log_probabilities(self.explanandum.levels, wide, given)[:, 0]
+            return self._logs(logits, classes[places])
 
         return np.stack([self._of_all(file, mask, None, np.float64, of_classes) for mask in masks])
+
+    def predict_with_log_probabilities(
+        self, file: TokenFile, mask: np.ndarray, classes: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """As `predict`, and the log-probabilities of given classes, of one pass: int64, float64 (n, levels).
+
+        mask: float32 (n, longest); classes: int64 (n, levels).
+        """
+        logs = np.empty(classes.shape, np.float64)
+
+        def decided(logits, places):
+            logs[places] = self._logs(logits, classes[places]).cpu().numpy()
+            return decisions(self.explanandum.levels, logits)
+
+        return self._of_all(file, mask, None, np.int64, decided), logs
+
+    def _logs(self, logits: tuple[Tensor, ...], classes: np.ndarray) -> Tensor:
+        """The log-probabilities of the classes of a batch, int64 and float64 (batch, levels)."""
+        given = on_device(classes, self.device).unsqueeze(1)
+        wide = tuple(part.double() for part in logits)
+        return class_log_probabilities(self.explanandum.levels, wide, given)[:, 0]
 
     def _of_all(self, file: TokenFile, mask: np.ndarray, rows, kind, answer) -> np.ndarray:
         rows = np.arange(len(file)) if rows is None else rows

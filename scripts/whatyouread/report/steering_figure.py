@@ -1,33 +1,44 @@
-"""The figure of accuracy with top tokens kept, net of steering, and removed, and of the steering rate."""
+"""The figure of fidelity with top tokens kept, net of steering, and removed, and of the steering rate."""
 
 import pandas as pd
 
 from whatyouread.report.style import method_looks, new_figure
 from whatyouread.support.text import counted
 
+YARDSTICK = "fidelity"
+NET = "net of steering, {}\n(points, higher is better)"
+REMOVED = "removed: the class of the whole is said\n(%, lower is better)"
 ROWS = {
-    "kept": "kept: the true class is said\n(%, higher is better)",
-    "net_wrong": "net of steering, random class\n(points, higher is better)",
-    "net_runner_up": "net of steering, runner-up\n(points, higher is better)",
-    "removed": "removed: the true class is said\n(%, lower is better)",
-    "steered_wrong": "steering rate\n(%, lower is better)",
+    ("classifier", "kept"): "kept: the class of the whole is said\n(%, higher is better)",
+    ("classifier", "net_wrong"): NET.format("random class"),
+    ("classifier", "net_runner_up"): NET.format("runner-up"),
+    ("classifier", "removed"): REMOVED,
+    ("classifier", "steered_wrong"): "steering rate\n(%, lower is better)",
+    ("judge", "net_wrong"): f"judge: {NET.format('random class')}",
+    ("judge", "net_runner_up"): f"judge: {NET.format('runner-up')}",
+    ("judge", "removed"): f"judge: {REMOVED}",
 }
+"""Reader and measure of each row of panels; those of a reader that the table lacks are not drawn."""
 
 
 def draw_steering(table: pd.DataFrame, explainers: list[str]):
-    """A row of panels for each measure of `ROWS`, a column for each rank.
+    """A row of panels for each of `ROWS`, a column for each rank.
 
-    explainers: the methods that are drawn bold and with intervals. Hatched: their moved masks.
+    table: of `measure_steering`; explainers: the methods that are drawn bold and with intervals.
+    Hatched: their moved masks.
     """
+    table = table[(table["yardstick"] == YARDSTICK) & (table["measure"] != "whole")]
+    rows = {key: title for key, title in ROWS.items() if (table["reader"] == key[0]).any()}
     ranks, methods = table["rank"].unique(), list(table["method"].unique())
     look = method_looks(methods, explainers)
     one = explainers[0].replace("_", " ")
     moved_masks = f"controls of {one if len(explainers) == 1 else 'the Explainers'}"
-    figure = new_figure(1.4 + 3.1 * len(ranks), 2.5 * len(ROWS) + 1)
-    panels = figure.subplots(len(ROWS), len(ranks), sharex=True, sharey="row", squeeze=False)
-    for row, (measure, title) in zip(panels, ROWS.items(), strict=True):
+    figure = new_figure(1.4 + 3.1 * len(ranks), 2.5 * len(rows) + 1)
+    panels = figure.subplots(len(rows), len(ranks), sharex=True, sharey="row", squeeze=False)
+    for row, ((reader, measure), title) in zip(panels, rows.items(), strict=True):
+        measured = table[(table["reader"] == reader) & (table["measure"] == measure)]
         for axes, rank in zip(row, ranks, strict=True):
-            part = table[(table["measure"] == measure) & (table["rank"] == rank)]
+            part = measured[measured["rank"] == rank]
             moved = part[part["method"].isin(explainers) & (part["control"] != "none")]
             moved = moved.groupby("percent")
             if len(moved):
@@ -47,9 +58,9 @@ def draw_steering(table: pd.DataFrame, explainers: list[str]):
                         line["percent"], line["low"], line["high"],
                         color=look[method]["color"], alpha=0.15, lw=0,
                     )  # fmt: skip
-            if measure == next(iter(ROWS)):
-                axes.set_title(rank)
         row[0].set_ylabel(title)
+    for axes, rank in zip(panels[0], ranks, strict=True):
+        axes.set_title(rank)
     for axes in panels[-1]:
         axes.set_xlabel("tokens kept or removed (%)")
         axes.set_xticks(sorted(table["percent"].unique()))

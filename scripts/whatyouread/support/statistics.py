@@ -121,3 +121,29 @@ def interval(
     ]
     low, high = np.quantile(np.concatenate(means), [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
+
+
+def intervals(
+    values: np.ndarray, resamples: int, seed: int, level: float = 0.95
+) -> tuple[np.ndarray, np.ndarray]:
+    """`interval` of each column of `values`, float (n, columns), float64 (columns,) each.
+
+    NaN does not count. Columns with equally many numbers share their draws, which a call for each would
+    make anew.
+    """
+    known = ~np.isnan(values)
+    counts, made = known.sum(0), np.full((2, values.shape[1]), np.nan)
+    for n in np.unique(counts[counts > 1]):
+        own = np.flatnonzero(counts == n)
+        columns = values.T[own][known.T[own]].reshape(len(own), n).T
+        generator = np.random.default_rng(seed)
+        step, means = max(BLOCK // n, 1), []
+        for start in range(0, resamples, step):
+            drawn = generator.integers(n, size=(min(step, resamples - start), n))
+            # how often each sequence was drawn: one product then serves all columns
+            flat = (drawn + n * np.arange(len(drawn))[:, None]).ravel()
+            often = np.bincount(flat, minlength=drawn.size).reshape(drawn.shape)
+            means.append(often.astype(np.float64) @ columns / n)
+        ends = [(1 - level) / 2, (1 + level) / 2]
+        made[:, own] = np.quantile(np.concatenate(means), ends, axis=0)
+    return made[0], made[1]
