@@ -179,6 +179,21 @@ def test_differences_are_of_pairs_of_sequences(tmp_path):
     assert means["explainer_x", *key] - means["lime", *key] == -50
 
 
+def test_differences_of_two_explainers_are_there_once(tmp_path):
+    file, method = by_hand(tmp_path)
+    _, other = by_hand(tmp_path)
+    other.scores["combined"] = other.scores["wrong"]
+    methods = {"explainer_x": method, "explainer_y": other, "lime": other}
+    steering = Steering(passes_of(CLASSIFIER), file, methods, 3, 50)
+    made = steering.tables(["explainer_x", "explainer_y"])[1]
+    pairs = made[["explainer", "rival"]].drop_duplicates().to_numpy().tolist()
+    expected = [("explainer_x", "explainer_y"), ("explainer_x", "lime"), ("explainer_y", "lime")]
+    assert sorted(map(tuple, pairs)) == expected
+    means = made.set_index(["explainer", "rival", "measure"])["difference"]
+    assert means["explainer_x", "explainer_y", "removed"] == -50
+    assert means["explainer_y", "lime", "removed"] == 0
+
+
 def test_net_hits_by_hand():
     right = np.array([[True, True], [False, True]])
     steered = np.array([[1.0, 0.0], [1.0, np.nan]])

@@ -235,16 +235,18 @@ class Steering:
         compared: dict[tuple[str, str], dict[str, np.ndarray]],
         explainers: Sequence[str],
     ) -> pd.DataFrame:
-        """Each Explainer minus each method that is none, sequence by sequence, by fidelity.
+        """Each Explainer minus each other method, sequence by sequence, by fidelity.
 
+        Of two Explainers, the first one minus the second.
         compared: reader and measure -> method -> values, float64 (n, ranks). difference, low, high: the
         mean over the `n` sequences that count for both, in points, and its 95 % bootstrap interval over
         these: a paired comparison. The intervals are of one comparison each.
         """
         keys, columns = [], []
-        for explainer in explainers:
+        for number, explainer in enumerate(explainers):
+            known = explainers[: number + 1]
             for (reader, measure), values in compared.items():
-                for rival in (name for name in values if name not in explainers):
+                for rival in (name for name in values if name not in known):
                     about = [explainer, rival, reader, FIDELITY, measure, COMPARED_PERCENT]
                     keys += [[*about, rank] for rank in self.file.ranks]
                     columns.append(100 * (values[explainer] - values[rival]))

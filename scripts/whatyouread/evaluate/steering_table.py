@@ -156,8 +156,7 @@ def verdicts(values: pd.Series, explainers: Sequence[str], ranks: Sequence[str])
     """Sentences per Explainer, measure and reader: which methods are ahead by fidelity, how often, how far.
 
     values: indexed by `INDEX`. A point is one share of tokens at one rank; those where either has no
-    number, as where no class is wrong, count neither for nor against. Explainers are not compared with one
-    another.
+    number, as where no class is wrong, count neither for nor against.
     """
     methods = values.index.get_level_values("method").unique()
     known = set(values.index.get_level_values("reader"))
@@ -179,7 +178,7 @@ def verdicts(values: pd.Series, explainers: Sequence[str], ranks: Sequence[str])
             for reader in readers:
                 sign = -1 if measure in LOWER else 1
                 ahead, compared = [], []
-                for other in methods.drop(list(explainers)):
+                for other in methods.drop(explainer):
                     gains = [numbers(one, reader, measure) for one in (other, explainer)]
                     gains = sign * (gains[0] - gains[1])
                     gains = gains[~np.isnan(gains)]
