@@ -7,7 +7,7 @@ import pandas as pd
 
 from whatyouread.data.sampling import random_sample
 from whatyouread.data.token_files import TokenFile
-from whatyouread.evaluate.baseline_masks import Judge, best_by_position, best_constant
+from whatyouread.evaluate.baseline_masks import MeanLoss, best_by_position, best_constant
 from whatyouread.explainers.paper import Settings
 from whatyouread.explainers.saved import load_attached
 from whatyouread.models.explanandum import Explanandum
@@ -23,18 +23,18 @@ def main(args):
     explanandum = load_model(Explanandum, args.explanandum)
     explainer = load_attached(args.explainer, explanandum)
     passes = Passes(explanandum, args.batch_size, device)
-    fitting, judge = (
-        Judge(passes, objective, TokenFile(path, explanandum.ranks))
+    fitting, measured = (
+        MeanLoss(passes, objective, TokenFile(path, explanandum.ranks))
         for path in (args.train, args.validation)
     )
-    everything = np.arange(len(judge.file))
+    everything = np.arange(len(measured.file))
     sample = random_sample(fitting.file.keys, settings["search_sequences"], args.seed)
-    rows = {"explainer": judge.of_explainer(explainer, everything)}
+    rows = {"explainer": measured.of_explainer(explainer, everything)}
     positions = {}
     for suffix, known in (("", False), ("_known_classes", True)):
         value = best_constant(fitting, sample, known)
         cli.log.info("best constant mask%s: %.3f", suffix.replace("_", " "), value)
-        rows["constant" + suffix] = judge.of_constant(value, everything, known)
+        rows["constant" + suffix] = measured.of_constant(value, everything, known)
         by_position = best_by_position(
             fitting,
             value,
@@ -43,7 +43,7 @@ def main(args):
             args.seed,
             known,
         )
-        rows["by_position" + suffix] = judge.of_positions(by_position, everything, known)
+        rows["by_position" + suffix] = measured.of_positions(by_position, everything, known)
         positions["by_position" + suffix] = by_position.cpu().numpy()
     table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("mask").reset_index()
     own = table["total"][0]

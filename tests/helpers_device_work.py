@@ -34,7 +34,7 @@ from whatyouread.classes.scores import class_scores
 from whatyouread.data.kinds import MULTIPLE, SINGLE
 from whatyouread.data.token_files import TokenFile, write_token_files
 from whatyouread.evaluate import faithfulness_table
-from whatyouread.evaluate.baseline_masks import Judge, best_by_position
+from whatyouread.evaluate.baseline_masks import MeanLoss, best_by_position
 from whatyouread.evaluate.blank import blank_probabilities
 from whatyouread.evaluate.masked_predictions import MaskedSequences
 from whatyouread.evaluate.prediction_files import CASES, CHUNK_CONDITIONS
@@ -245,14 +245,14 @@ def asking(device, inputs: Inputs) -> Prepared:
 
 def judging(device, inputs: Inputs, what: str) -> Prepared:
     frozen = classifier()
-    judge = Judge(passes_of(device, frozen), paper.Settings(), inputs.padded)
+    loss = MeanLoss(passes_of(device, frozen), paper.Settings(), inputs.padded)
     rows, made = np.arange(ROWS), explainer("paper", frozen).to(device)
     if what == "position":
-        return lambda: [best_by_position(judge, 0.5, 2, 0.1, 0)], 2
+        return lambda: [best_by_position(loss, 0.5, 2, 0.1, 0)], 2
     calls = {
-        "constant": lambda: judge.of_constant(0.3, rows, True),
-        "explainer": lambda: judge.of_explainer(made, rows),
-        "positions": lambda: judge.of_positions(torch.linspace(0, 1, 20, device=device), rows),
+        "constant": lambda: loss.of_constant(0.3, rows, True),
+        "explainer": lambda: loss.of_explainer(made, rows),
+        "positions": lambda: loss.of_positions(torch.linspace(0, 1, 20, device=device), rows),
     }
     return lambda: [np.array(list(calls[what]().values()))], 1
 

@@ -18,7 +18,7 @@ from helpers_training import SETTINGS, program
 
 from whatyouread.data.sampling import random_sample
 from whatyouread.data.six_mers import CLS, FIRST_KMER
-from whatyouread.evaluate.baseline_masks import Judge, best_by_position, best_constant
+from whatyouread.evaluate.baseline_masks import MeanLoss, best_by_position, best_constant
 from whatyouread.explainers.network import Explainer
 from whatyouread.explainers.paper import PaperObjective, Settings
 from whatyouread.models.inference import Passes
@@ -31,12 +31,12 @@ OBJECTIVE = Settings(0.05, 0.3, 1.0, 1.0, 1.0)
 WEIGHTED = Settings(0.1, 0.4, 0.5, 2.0, 3.0)
 
 
-def judge_of(model, objective, file, batch_size):
-    return Judge(Passes(model, batch_size, CPU), objective, file)
+def loss_of(model, objective, file, batch_size):
+    return MeanLoss(Passes(model, batch_size, CPU), objective, file)
 
 
 class Bowl:
-    """A judge whose mean objective is known."""
+    """A measured whose mean objective is known."""
 
     def __init__(self, function):
         self.function, self.calls = function, []
@@ -48,14 +48,14 @@ class Bowl:
 
 @pytest.mark.parametrize("minimum", [0, 0.003, 0.1, 0.37, 0.62, 0.849, 0.997, 1])
 def test_best_constant_of_a_known_function(minimum):
-    judge = Bowl(lambda value: (value - minimum) ** 2)
-    best = best_constant(judge, np.arange(3), known_classes=True)
+    measured = Bowl(lambda value: (value - minimum) ** 2)
+    best = best_constant(measured, np.arange(3), known_classes=True)
     assert best == pytest.approx(minimum, abs=0.012)
-    assert all(known for _, known in judge.calls)
-    assert all(0 <= value <= 1 for value, _ in judge.calls)
-    assert len(judge.calls) < 40
+    assert all(known for _, known in measured.calls)
+    assert all(0 <= value <= 1 for value, _ in measured.calls)
+    assert len(measured.calls) < 40
     # the best that was looked at, not only near it
-    assert judge.function(best) == min(judge.function(value) for value, _ in judge.calls)
+    assert measured.function(best) == min(measured.function(value) for value, _ in measured.calls)
 
 
 def test_best_constant_of_a_slope_is_an_end():
@@ -74,9 +74,9 @@ def model():
 
 
 def test_best_constant_of_a_model_is_that_of_a_fine_grid(file, model):
-    judge, rows = judge_of(model, OBJECTIVE, file, 8), np.arange(14)
-    best = judge.of_constant(best_constant(judge, rows), rows)["total"]
-    grid = [judge.of_constant(value, rows)["total"] for value in np.linspace(0, 1, 51)]
+    measured, rows = loss_of(model, OBJECTIVE, file, 8), np.arange(14)
+    best = measured.of_constant(best_constant(measured, rows), rows)["total"]
+    grid = [measured.of_constant(value, rows)["total"] for value in np.linspace(0, 1, 51)]
     assert best <= min(grid) + 2e-3
     assert max(grid) - min(grid) > 0.1
 
@@ -152,7 +152,7 @@ def test_of_explainer_equals_loops_over_the_formulas(file, model, objective, bat
 
     rows = np.array([0, 3, 4, 9, 13])
     expected = naive_mean(model, objective, file, rows, masks_of)
-    made = judge_of(model, objective, file, batch_size).of_explainer(explainer, rows)
+    made = loss_of(model, objective, file, batch_size).of_explainer(explainer, rows)
     assert made == pytest.approx(expected, abs=2e-5)
 
 
@@ -165,7 +165,7 @@ def test_of_constant_equals_loops(file, model, value, known):
 
     rows = np.arange(6)
     expected = naive_mean(model, WEIGHTED, file, rows, masks_of)
-    made = judge_of(model, WEIGHTED, file, 4).of_constant(value, rows, known)
+    made = loss_of(model, WEIGHTED, file, 4).of_constant(value, rows, known)
     assert made == pytest.approx(expected, abs=2e-5)
 
 
@@ -181,13 +181,13 @@ def test_of_positions_equals_loops(file, model, known):
     assert file.lengths.max() > 20 > file.lengths.min()
     rows = np.arange(14)
     expected = naive_mean(model, OBJECTIVE, file, rows, masks_of)
-    made = judge_of(model, OBJECTIVE, file, 5).of_positions(torch.tensor(values), rows, known)
+    made = loss_of(model, OBJECTIVE, file, 5).of_positions(torch.tensor(values), rows, known)
     assert made == pytest.approx(expected, abs=2e-5)
 
 
 def test_a_mask_of_ones_is_the_plain_classifier(file, model):
     rows = np.arange(14)
-    made = judge_of(model, OBJECTIVE, file, 6).of_constant(1.0, rows)
+    made = loss_of(model, OBJECTIVE, file, 6).of_constant(1.0, rows)
     plain = 0
     for row in rows:
         batch = file.batch(np.array([row])).to(CPU)
@@ -198,7 +198,7 @@ def test_a_mask_of_ones_is_the_plain_classifier(file, model):
     assert made["classification"] == pytest.approx(plain / 14, abs=1e-5)
     assert made["variation"] == 0
     assert made["mask_mean"] == 1
-    known = judge_of(model, OBJECTIVE, file, 6).of_constant(1.0, rows, known_classes=True)
+    known = loss_of(model, OBJECTIVE, file, 6).of_constant(1.0, rows, known_classes=True)
     assert made["area"] - known["area"] == pytest.approx(1)  # A(n) is gone
     assert made["classification"] == known["classification"]
 
@@ -206,35 +206,35 @@ def test_a_mask_of_ones_is_the_plain_classifier(file, model):
 def test_padding_is_irrelevant(file, model):
     """A short sequence costs the same beside a long one, whatever the mask says at its padding."""
     short, long = int(file.lengths.argmin()), int(file.lengths.argmax())
-    judge = judge_of(model, OBJECTIVE, file, 8)
+    measured = loss_of(model, OBJECTIVE, file, 8)
     values = torch.from_numpy(np.random.default_rng(1).random(file.lengths.max()))
-    alone = [judge.of_positions(values, np.array([row])) for row in (short, long)]
-    together = judge.of_positions(values, np.array([short, long]))
+    alone = [measured.of_positions(values, np.array([row])) for row in (short, long)]
+    together = measured.of_positions(values, np.array([short, long]))
     for name in together:
         assert together[name] == pytest.approx((alone[0][name] + alone[1][name]) / 2, abs=1e-5)
     changed = values.clone()
     changed[file.lengths[short] :] = 1 - changed[file.lengths[short] :]
-    assert judge.of_positions(changed, np.array([short])) == alone[0]
-    assert judge.of_positions(changed, np.array([long])) != alone[1]
+    assert measured.of_positions(changed, np.array([short])) == alone[0]
+    assert measured.of_positions(changed, np.array([long])) != alone[1]
 
 
 @pytest.mark.parametrize("known", [False, True])
 def test_by_position_is_no_worse_than_where_it_starts(file, model, known):
-    judge, rows = judge_of(model, OBJECTIVE, file, 14), np.arange(14)
-    start = best_constant(judge, rows, known)
-    values = best_by_position(judge, start, 40, 0.1, 0, known)
+    measured, rows = loss_of(model, OBJECTIVE, file, 14), np.arange(14)
+    start = best_constant(measured, rows, known)
+    values = best_by_position(measured, start, 40, 0.1, 0, known)
     assert values.shape == (file.lengths.max(),)
     assert ((values > 0) & (values < 1)).all()
-    before = judge.of_constant(min(max(start, 0.02), 0.98), rows, known)["total"]
-    assert judge.of_positions(values, rows, known)["total"] < before
-    again = best_by_position(judge, start, 40, 0.1, 0, known)
+    before = measured.of_constant(min(max(start, 0.02), 0.98), rows, known)["total"]
+    assert measured.of_positions(values, rows, known)["total"] < before
+    again = best_by_position(measured, start, 40, 0.1, 0, known)
     np.testing.assert_array_equal(values, again)
-    assert (best_by_position(judge, start, 40, 0.1, 1, known) != values).any()
+    assert (best_by_position(measured, start, 40, 0.1, 1, known) != values).any()
 
 
 def test_no_steps_give_the_start(file, model):
-    judge = judge_of(model, OBJECTIVE, file, 4)
-    np.testing.assert_allclose(best_by_position(judge, 0.4, 0, 0.1, 0), 0.4, atol=1e-6)
+    measured = loss_of(model, OBJECTIVE, file, 4)
+    np.testing.assert_allclose(best_by_position(measured, 0.4, 0, 0.1, 0), 0.4, atol=1e-6)
 
 
 def test_by_position_finds_where_the_signal_is(tmp_path):
@@ -245,8 +245,8 @@ def test_by_position_finds_where_the_signal_is(tmp_path):
     sequences = [[CLS, blank, FIRST_KMER + c, blank, blank, blank] for c in classes]
     file = write_tokens(tmp_path / "t.arrow", sequences, classes[:, None], ranks=["rank0"])
     model = Counter([[[2, 0], [0, 2]]], [[0, 0]])
-    judge = judge_of(model, Settings(0.05, 0.3, 1.0, 1.0, 0.0), file, 16)
-    values = best_by_position(judge, 0.5, 120, 0.2, 0, known_classes=True)
+    measured = loss_of(model, Settings(0.05, 0.3, 1.0, 1.0, 0.0), file, 16)
+    values = best_by_position(measured, 0.5, 120, 0.2, 0, known_classes=True)
     assert values.argmax() == 2
     assert values[2] > 0.7
     assert values[[0, 1, 3, 4, 5]].max() < 0.2
@@ -279,7 +279,7 @@ def test_the_judge_is_the_loss_of_the_training(tmp_path, seed):
     task = PaperObjective(explainer, model, objective, 0)
     settings = TrainingSettings(**SETTINGS | {"batch_size": 5})
     expected = Loop(task, settings, Batches(file, 1), Batches(file, 1), tmp_path, 1, 1)._evaluate()
-    made = judge_of(model, objective, file, 4).of_explainer(explainer, np.arange(14))
+    made = loss_of(model, objective, file, 4).of_explainer(explainer, np.arange(14))
     assert made["total"] == pytest.approx(expected["validation_loss"], abs=2e-5)
     for term in task.tracked:
         assert made[term] == pytest.approx(expected[f"validation_{term}"], abs=2e-5)
@@ -295,7 +295,7 @@ def test_every_setting_of_the_objective_reaches_the_judge(file, model, field):
     }[field]  # fmt: skip
     explainer, rows = small_explainer(3), np.arange(14)
     totals = [
-        judge_of(model, settings, file, 8).of_explainer(explainer, rows)["total"]
+        loss_of(model, settings, file, 8).of_explainer(explainer, rows)["total"]
         for settings in (Settings(), dataclasses.replace(Settings(), **{field: changed}))
     ]
     assert abs(totals[0] - totals[1]) > 1e-3
@@ -327,8 +327,8 @@ def compared(folder, objective, batch_size=16, explainer=None, classes=CLASSES, 
     made = program("compare_losses")
     searched = []
     search_best = made.best_constant
-    made.best_constant = lambda judge, rows, known: (
-        searched.append(rows) or constant or search_best(judge, rows, known)
+    made.best_constant = lambda measured, rows, known: (
+        searched.append(rows) or constant or search_best(measured, rows, known)
     )
     made.main(
         Namespace(

@@ -18,7 +18,7 @@ from whatyouread.support.machine import note_batch
 GOLDEN = (5**0.5 - 1) / 2
 
 
-class Judge:
+class MeanLoss:
     """Computes the objective for any mask, averaged over sequences of a token file.
 
     objective: the settings with which the Explainer was trained.
@@ -79,13 +79,13 @@ class Judge:
         return self.mean(make_loss, rows)
 
 
-def best_constant(judge: Judge, rows: np.ndarray, known_classes: bool = False) -> float:
+def best_constant(measured: MeanLoss, rows: np.ndarray, known_classes: bool = False) -> float:
     """Find the value in [0, 1] with the lowest mean objective by a grid and a golden-section search."""
     totals: dict[float, float] = {}
 
     def total(value: float) -> float:
         if value not in totals:
-            totals[value] = judge.of_constant(value, rows, known_classes)["total"]
+            totals[value] = measured.of_constant(value, rows, known_classes)["total"]
         return totals[value]
 
     grid = np.linspace(0, 1, 11).tolist()
@@ -98,7 +98,7 @@ def best_constant(judge: Judge, rows: np.ndarray, known_classes: bool = False) -
 
 
 def best_by_position(
-    judge: Judge,
+    measured: MeanLoss,
     start: float,
     steps: int,
     learning_rate: float,
@@ -107,22 +107,22 @@ def best_by_position(
 ) -> Tensor:
     """Fit a mask by position, float (longest,), with `steps` steps of Adam from a constant mask."""
     start = min(max(start, 0.02), 0.98)  # a sigmoid has no gradient at its ends
-    longest = int(judge.file.lengths.max())
-    logits = torch.full((longest,), float(np.log(start / (1 - start))), device=judge.device)
+    longest = int(measured.file.lengths.max())
+    logits = torch.full((longest,), float(np.log(start / (1 - start))), device=measured.device)
     logits.requires_grad_(True)
     optimizer = torch.optim.Adam([logits], lr=learning_rate)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(steps, 1))
     generator = np.random.default_rng(seed)
     for _ in range(steps):
-        rows = generator.integers(len(judge.file), size=judge.batch_size)
+        rows = generator.integers(len(measured.file), size=measured.batch_size)
         optimizer.zero_grad()
-        for part in parts_by_length(judge.file.lengths[rows], judge.batch_size):
+        for part in parts_by_length(measured.file.lengths[rows], measured.batch_size):
             own = rows[part]
-            batch = judge.file.batch(own).to(judge.device)
+            batch = measured.file.batch(own).to(measured.device)
             note_batch(*batch.ids.shape)
-            labels = on_device(judge.file.labels[own], judge.device)
+            labels = on_device(measured.file.labels[own], measured.device)
             mask = _spread(logits.sigmoid(), batch)
-            loss = judge.loss(batch, labels, mask, known_classes).total.mean()
+            loss = measured.loss(batch, labels, mask, known_classes).total.mean()
             (loss * (len(own) / len(rows))).backward()
         optimizer.step()
         schedule.step()
