@@ -36,7 +36,7 @@ def loss_of(model, objective, file, batch_size):
 
 
 class Bowl:
-    """A measured whose mean objective is known."""
+    """A loss whose mean is known."""
 
     def __init__(self, function):
         self.function, self.calls = function, []

@@ -95,6 +95,11 @@ def test_all_that_it_writes_follows_a_prefix(importing):
     scores = "theirs/results/attributions/mine.parquet"
     planned = snakemake(importing, *arguments, scores, snakefile=snakefile)
     assert '{"file": "theirs/scores.parquet", "method": "file"}' in planned.stdout
+    (importing / "theirs" / "map.tsv").write_text("")
+    labelled = SMALLER | {"labels": {"map": "map.tsv"}}
+    (importing / "config.yaml").write_text(yaml.safe_dump(labelled))
+    planned = snakemake(importing, *arguments, snakefile=snakefile)
+    assert '{"map": "theirs/map.tsv"' in planned.stdout, planned.stdout + planned.stderr
     old.parent.mkdir(parents=True)
     old.write_text("old")
     done = snakemake(importing, *arguments, snakefile=snakefile)

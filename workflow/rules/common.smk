@@ -114,7 +114,7 @@ def label_settings(wildcards):
     if own_column_of_groups():
         own["group"] = config["split"]["group_by"]
     return json.dumps(
-        own | {"map": placed(path) for path in label_map(wildcards)}, sort_keys=True
+        own | ({"map": PLACED_LABEL_MAP} if PLACED_LABEL_MAP else {}), sort_keys=True
     )
 
 

@@ -508,8 +508,9 @@ SCORE_FILES = {
     for name, own in config["attributions"]["methods"].items()
     if "file" in own
 }
-# and where they lie: a prefix is not known any more when parameters are asked for
+# where users' files lie: a prefix is not known any more when parameters are asked for
 PLACED_SCORE_FILES = {name: placed(path) for name, path in SCORE_FILES.items()}
+PLACED_LABEL_MAP = "map" in config["labels"] and placed(config["labels"]["map"])
 # those with the loss that `compare_losses` also fits other masks to
 WITH_PAPERS_LOSS = [
     name for name, entry in EXPLAINERS.items() if entry["objective"] == "paper"
