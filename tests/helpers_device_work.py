@@ -131,8 +131,8 @@ def task(name: str, kinds: dict | None = None) -> torch.nn.Module:
         made = explainer("paper", frozen, kinds)
         return OBJECTIVES["paper"](made, frozen, settings, 7, predicted)
     made = OBJECTIVES[kind]
-    areas = ([0.2, 0.5], [1, 3]) if kind == "sharp" else ()
-    return made(explainer(how, frozen, kinds), frozen, made.Settings(how, "hidden", *areas), 7)
+    areas = {"occlusion_areas": [0.2, 0.5], "occlusion_windows": [1, 3]} if kind == "sharp" else {}
+    return made(explainer(how, frozen, kinds), frozen, made.Settings(how, "hidden", **areas), 7)
 
 
 TASKS = (

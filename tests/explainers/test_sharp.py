@@ -11,6 +11,7 @@ from whatyouread.explainers.network import Explainer
 from whatyouread.explainers.sharp import Settings, SharpObjective
 from whatyouread.models.mask_operator import masked_logits
 from whatyouread.models.occlusion import keyed_occlusions, masked_gradient
+from whatyouread.support.cli import UserError
 
 RANKS = {"superkingdom": 3, "phylum": 5, "genus": 7}
 
@@ -64,3 +65,21 @@ def test_sequences_of_one_validation_get_different_occlusions(tiny_explanandum):
     assert len(set(map(tuple, mask.tolist()))) > 280
     later = dataclasses.replace(batch, keys=batch.keys + np.uint64(1000))
     assert (task.masks(later, later.keys) != mask).any(1).float().mean() > 0.95
+
+
+@pytest.mark.parametrize(
+    ("question", "shares"),
+    [("sufficient", {4, 12}), ("necessary", {37, 40}), ("both", {4, 12, 37})],
+)
+def test_questions_are_asked_by_what_occlusions_keep(tiny_explanandum, question, shares):
+    given = Settings(reads="tokens", question=question)
+    explainer = Explainer(RANKS, 8, 6, 1, target="sequence", gated=True)
+    task = SharpObjective(explainer, tiny_explanandum, given, seed=5)
+    batch = keyed(batch_of(np.full((200, 41), 100)).to("cpu"))
+    for keys in (None, batch.keys):
+        kept = (task.masks(batch, keys) * batch.content).sum(1)
+        assert set(kept.int().tolist()) == shares
+    own = Settings(question=question, occlusion_areas=[0.5])
+    assert own.areas == [0.5]
+    with pytest.raises(UserError, match="one of sufficient, necessary, both"):
+        Settings(question="why")

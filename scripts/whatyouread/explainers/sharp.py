@@ -15,15 +15,35 @@ from whatyouread.models.occlusion import (
     masked_gradient,
     picked,
 )
+from whatyouread.support.cli import UserError
 from whatyouread.support.keyed_random import draw
+
+QUESTIONS = {"sufficient": (0.1, 0.3), "necessary": (0.9, 0.97), "both": (0.1, 0.3, 0.9)}
+"""What scores should tell, and the shares of the tokens that occlusions keep to teach it.
+
+Which tokens suffice shows where few are left; which are needed shows where few are gone.
+"""
 
 
 @dataclasses.dataclass(frozen=True)
 class Settings(amortised.Settings):
-    """Settings for training a sharp Explainer (config/README.md, `explainers`)."""
+    """Settings for training a sharp Explainer (config/README.md, `explainers`).
 
-    occlusion_areas: Sequence[float] = (0.1, 0.3, 0.9)
+    occlusion_areas: in place of those of the question.
+    """
+
+    question: str = "both"
+    occlusion_areas: Sequence[float] | None = None
     occlusion_windows: Sequence[int] = (1, 8)
+
+    def __post_init__(self):
+        if self.question not in QUESTIONS:
+            raise UserError(f"question is {self.question!r}: one of {', '.join(QUESTIONS)}")
+
+    @property
+    def areas(self) -> Sequence[float]:
+        """The shares of the content that occlusions keep."""
+        return QUESTIONS[self.question] if self.occlusion_areas is None else self.occlusion_areas
 
 
 class SharpObjective(amortised.AmortisedObjective):
@@ -48,7 +68,7 @@ class SharpObjective(amortised.AmortisedObjective):
 
     def masks(self, batch: Batch, keys: np.ndarray | None) -> Tensor:
         """The masks where the gradient is taken, float (batch, length)."""
-        areas, windows = self.settings.occlusion_areas, self.settings.occlusion_windows
+        areas, windows = self.settings.areas, self.settings.occlusion_windows
         if keys is None:
             return draw_occlusions(batch, areas, windows)
         own = picked(areas, draw(self.seed, "occlusion area", keys))
