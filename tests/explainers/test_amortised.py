@@ -7,13 +7,16 @@ import pytest
 import torch
 from helpers_batches import batch_of
 from helpers_evaluation import CLASSES, random_sequences, small_explanandum, write_tokens
+from helpers_families import ELECTRA, Ids, ids_batch
 from helpers_training import SETTINGS
 from torch import nn
 
+from whatyouread.data.tokenizers import TOKENIZERS
 from whatyouread.explainers.network import Explainer
 from whatyouread.explainers.objective import NetworkSettings
 from whatyouread.explainers.objectives import OBJECTIVES
 from whatyouread.masks.gate_settings import GateSettings
+from whatyouread.models.explanandum import Explanandum
 from whatyouread.models.levels import HeadLevel, decisions
 from whatyouread.models.mask_operator import masked_logits
 from whatyouread.support.cli import UserError
@@ -282,3 +285,25 @@ def test_the_judge_may_read_what_is_masked(
         losses(tiny_explanandum, "judge")
     with pytest.raises(UserError, match="one of classifier, judge"):
         made.Settings(reader="nobody")
+
+
+@pytest.mark.parametrize(("objective", "possible"), [
+    ("fastshap", True), ("integrated", True), ("sharp", False), ("l2x", False),
+])  # fmt: skip
+def test_a_family_without_an_adapter(objective, possible, monkeypatch):
+    """Only the exact operator is at hand: it is all that Shapley values and Integrated Gradients need."""
+    tokenizer = Ids(ELECTRA)
+    monkeypatch.setitem(TOKENIZERS, tokenizer.name, tokenizer)
+    explanandum = Explanandum(ELECTRA, {"a": 3, "b": 2}, tokenizer=tokenizer).freeze()
+    made = OBJECTIVES[objective]
+    explainer = made.make_explainer(made.Settings(), NetworkSettings(6, 5, 1), explanandum)
+    task = made(explainer, explanandum, made.Settings(), 5).train()
+    batch, labels = ids_batch(ELECTRA, [9, 3, 12]), torch.zeros(3, 2, dtype=torch.long)
+    if not possible:
+        with pytest.raises(UserError, match=f"leave out the objectives .*{objective}"):
+            task(batch, labels)
+        return
+    made = task(batch, labels)
+    made["loss"].backward()
+    assert torch.isfinite(made["values"]).all()
+    assert explainer.dense.weight.grad.abs().sum() > 0
