@@ -144,3 +144,46 @@ def test_without_any_number_nothing_is_said():
 
 def test_without_other_methods_there_are_no_differences():
     assert list(difference_lines(differences().iloc[:0], ["genus"])) == []
+
+
+def test_of_many_pairs_the_closest_are_shown():
+    rows = [
+        [
+            "explainer_sharp",
+            f"method_{i}",
+            "classifier",
+            measure,
+            "genus",
+            float(i),
+            i - 1.0,
+            i + 1.0,
+        ]
+        for i in reversed(range(60))
+        for measure in COMPARED
+    ]
+    lines = list(difference_lines(pd.DataFrame(rows, columns=differences().columns), ["genus"]))
+    shown = [line.split(" | ")[1] for line in lines if line.startswith("| explainer sharp")]
+    assert shown == [f"method {i}" for i in reversed(range(24))]
+    words = " ".join(lines)
+    assert "There are 180; 174 of their intervals leave 0 out" in words
+    assert "Of 60 pairs, these 24 are the closest" in words
+
+
+def test_of_many_methods_ahead_three_are_named():
+    table = small_table()
+    lime = table[table["method"] == "lime"]
+    more = [lime.assign(method=f"lime_{i}", value=lime["value"] + i) for i in range(4)]
+    lines = verdicts(
+        pd.concat([table, *more]).set_index(INDEX)["value"].sort_index(), ["lime"], ["genus"]
+    )
+    assert lines[-2] == (
+        "- lime, net, runner-up: lime 3 (4 of 4, by 3.0), lime 2 (4 of 4, by 2.0), lime 1 (4 of 4, by 1.0)."
+    )
+    named = verdicts(
+        pd.concat([table, *more, lime.assign(method="lime_9", value=lime["value"] + 9)])
+        .set_index(INDEX)["value"]
+        .sort_index(),
+        ["lime"],
+        ["genus"],
+    )
+    assert named[-2].endswith("lime 2 (4 of 4, by 2.0), 1 more.")

@@ -36,6 +36,8 @@ SHARES = (
     ("removed", "none"), ("removed", "shifted"),
 )  # fmt: skip
 """Measures and controls in the tables of fidelity and accuracy."""
+NAMED, SHOWN = 3, 24
+"""How many methods ahead of an Explainer are named, and how many pairs of methods are shown."""
 INDEX = ["method", "reader", "yardstick", "measure", "control", "percent", "rank"]
 
 
@@ -189,6 +191,8 @@ def verdicts(values: pd.Series, explainers: Sequence[str], ranks: Sequence[str])
                     f"{name} ({often} of {of}, by {most:.1f})"
                     for often, most, of, name in sorted(ahead)[::-1]
                 ]
+                if len(names) > NAMED:
+                    names[NAMED:] = [f"{len(names) - NAMED} more"]
                 none = "none" if any(compared) or not compared else "no point has a number"
                 if 0 < min(compared, default=0) < len(points):
                     none += f" (of {min(compared)} points)"
@@ -207,7 +211,11 @@ def difference_lines(differences: pd.DataFrame, ranks: Sequence[str]) -> Iterato
     rows = [
         ["Explainer", "other method", *(["reader"] * (readers > 1)), *map(TITLES.get, COMPARED)]
     ]
+    size = differences["difference"].abs().groupby([differences[key] for key in keys], sort=False)
+    near = size.mean().nsmallest(SHOWN).index
     for (explainer, rival, reader), own in differences.groupby(keys, sort=False):
+        if (explainer, rival, reader) not in near:
+            continue
         own = own.set_index(["measure", "rank"])
         cells = [" / ".join(_difference(own.loc[(m, r)]) for r in ranks) for m in COMPARED]
         named = [_spaced(explainer), _spaced(rival), *([reader] * (readers > 1))]
@@ -220,6 +228,11 @@ def difference_lines(differences: pd.DataFrame, ranks: Sequence[str]) -> Iterato
         " Explainer is better, for removed below 0. Each interval is for one comparison. There are"
         f" {count:,}; {sure:,} of their intervals leave 0 out, and about {0.05 * count:.0f} would do so if"
         " no method differed."
+        + (
+            f" Of {len(size):,} pairs, these {SHOWN} are the closest; `steering_differences.tsv` has all."
+            if len(size) > SHOWN
+            else ""
+        )
     )
     yield from ["", *markdown_table(rows), ""]
 
