@@ -7,16 +7,15 @@ from whatyouread.support.text import counted
 
 YARDSTICK = "fidelity"
 NET = "net of steering, {}\n(points, higher is better)"
-REMOVED = "removed: the class of the whole is said\n(%, lower is better)"
 ROWS = {
     ("classifier", "kept"): "kept: the class of the whole is said\n(%, higher is better)",
     ("classifier", "net_wrong"): NET.format("random class"),
     ("classifier", "net_runner_up"): NET.format("runner-up"),
-    ("classifier", "removed"): REMOVED,
+    ("classifier", "removed"): "removed: the class of the whole is said\n(%, lower is better)",
     ("classifier", "steered_wrong"): "steering rate\n(%, lower is better)",
     ("judge", "net_wrong"): f"judge: {NET.format('random class')}",
     ("judge", "net_runner_up"): f"judge: {NET.format('runner-up')}",
-    ("judge", "removed"): f"judge: {REMOVED}",
+    ("judge", "removed"): "judge: removed\n(%, lower is better)",
 }
 """Reader and measure of each row of panels; those of a reader that the table lacks are not drawn."""
 
