@@ -244,7 +244,8 @@ def test_a_methods_own_file_counts_as_the_method_does(attributed, tmp_path):
     )  # fmt: skip
     program("measure_steering").main(
         Namespace(
-            explainers=["made"], resamples=20, table=tmp_path / "steering.tsv",
+            explainers=["made"], judge=None, resamples=20, table=tmp_path / "steering.tsv",
+            differences=tmp_path / "differences.tsv",
             markdown=tmp_path / "steering.md", **both, **common,
         )
     )  # fmt: skip

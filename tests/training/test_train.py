@@ -34,7 +34,7 @@ from helpers_training import (
 from torch import nn
 
 from whatyouread.data.token_files import TokenFile, write_token_files
-from whatyouread.evaluate.baseline_masks import Judge
+from whatyouread.evaluate.baseline_masks import MeanLoss
 from whatyouread.explainers.losses import classification_loss
 from whatyouread.explainers.network import Explainer
 from whatyouread.explainers.objective import NetworkSettings
@@ -160,8 +160,8 @@ def test_the_best_explainer_is_kept(explainer_run, inputs):
     best = history.loc[history["validation_loss"].idxmin()]
     file = TokenFile(inputs / "validation.arrow", list(CLASSES))
     explanandum = load_model(Explanandum, inputs / "explanandum")
-    judge = Judge(Passes(explanandum, 16, CPU), Settings(), file)
-    made = judge.of_explainer(load_model(Explainer, explainer_run), np.arange(len(file)))
+    loss = MeanLoss(Passes(explanandum, 16, CPU), Settings(), file)
+    made = loss.of_explainer(load_model(Explainer, explainer_run), np.arange(len(file)))
     assert made["total"] == pytest.approx(best["validation_loss"], abs=1e-4)
     for term in TERMS:
         assert made[term] == pytest.approx(best[f"validation_{term}"], abs=1e-4)

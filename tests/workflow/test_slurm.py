@@ -133,7 +133,7 @@ def test_trainings_have_days_in_slices(attempts, profile):
     jobs = attempts[1]
     assert yaml.safe_load(profile)["retries"] + 1 >= 5
     trainings = [job for job in jobs if job.rule.startswith("train_")]
-    assert len(trainings) == 7
+    assert len(trainings) == 8
     for job in jobs:
         is_training = job in trainings
         assert ("--signal=B:TERM@120" in job.resources.get("slurm_extra", "")) == is_training
