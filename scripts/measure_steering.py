@@ -6,12 +6,13 @@ With a judge, a copy of the classifier that was trained on masked sequences, it 
 from pathlib import Path
 
 from whatyouread.data.token_files import TokenFile
-from whatyouread.evaluate.steering import Steering, load_judge
+from whatyouread.evaluate.steering import Steering
 from whatyouread.evaluate.steering_table import markdown
 from whatyouread.masks.choices import OTHERS, warn_of_none_wrong
 from whatyouread.methods.files import read_attributions
 from whatyouread.models.explanandum import Explanandum
 from whatyouread.models.inference import Passes, choose_device
+from whatyouread.models.judge import load_judge
 from whatyouread.models.saving import load_model
 from whatyouread.support import cli, files
 

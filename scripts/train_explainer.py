@@ -8,16 +8,16 @@ from pathlib import Path
 
 import torch
 
-from whatyouread.data.token_files import TokenFile
 from whatyouread.explainers.objective import NetworkSettings
 from whatyouread.explainers.objectives import find_objective
 from whatyouread.models.explanandum import Explanandum
+from whatyouread.models.judge import load_judge
 from whatyouread.models.saving import load_model
 from whatyouread.support import cli, files
 from whatyouread.training.batches import Batches
 from whatyouread.training.checkpoints import fingerprint
 from whatyouread.training.settings import TrainingSettings
-from whatyouread.training.train import add_arguments, train, write_results
+from whatyouread.training.train import add_arguments, token_files, train, write_results
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,19 +52,10 @@ def divided(given: dict) -> tuple[type, Settings, object, bool]:
 def main(args):
     objective, settings, own, predicted = divided(args.settings)
     explanandum = load_model(Explanandum, args.explanandum)
-    training, validation = (
-        TokenFile(path, explanandum.ranks) for path in (args.train, args.validation)
-    )
-    for file in (training, validation):
-        file.check_classes(explanandum.class_counts, explanandum.kinds)
-        if file.tokenizer.name != explanandum.tokenizer.name:
-            raise cli.UserError(
-                f"{file.path} has {file.tokenizer.name} tokens and the classifier reads "
-                f"{explanandum.tokenizer.name}: run tokenize_sequences with its own (tokenizer: backbone)"
-            )
+    training, validation = token_files(args, explanandum)
     torch.manual_seed(args.seed)
     explainer = objective.make_explainer(own, settings.network, explanandum)
-    judge = load_model(Explanandum, args.judge) if args.judge else None
+    judge = load_judge(args.judge, explanandum) if args.judge else None
     task = objective(explainer, explanandum, own, args.seed, predicted, judge)
     stamp = {
         "data": fingerprint(training, validation),

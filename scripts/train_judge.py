@@ -7,7 +7,6 @@ from pathlib import Path
 
 import torch
 
-from whatyouread.data.token_files import TokenFile
 from whatyouread.models.explanandum import Explanandum
 from whatyouread.models.saving import load_model
 from whatyouread.support import cli, files
@@ -15,15 +14,13 @@ from whatyouread.training.batches import Batches
 from whatyouread.training.checkpoints import fingerprint
 from whatyouread.training.judging import JudgeTask
 from whatyouread.training.settings import TrainingSettings
-from whatyouread.training.train import add_arguments, train, write_results
+from whatyouread.training.train import add_arguments, token_files, train, write_results
 
 
 def main(args):
     settings = cli.settings(TrainingSettings, args.settings)
     explanandum, judge = (load_model(Explanandum, args.explanandum) for _ in range(2))
-    training, validation = (
-        TokenFile(path, explanandum.ranks) for path in (args.train, args.validation)
-    )
+    training, validation = token_files(args, explanandum)
     torch.manual_seed(args.seed)
     weights = args.explanandum / "model.safetensors"
     stamp = {

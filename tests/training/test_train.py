@@ -473,6 +473,6 @@ def test_a_class_beyond_the_classifiers_is_one_line(partly, tmp_path):
     shutil.copytree(partly, folder)
     with write_token_files([folder / "train.arrow"], RANKS, file.tokenizer) as [writer]:
         writer.write_batch(file.record_batch(np.arange(len(file))))
-    for name in ("train_explanandum", "train_explainer"):
+    for name in ("train_explanandum", "train_explainer", "train_judge"):
         with pytest.raises(UserError, match="the class 4 of genus, and the classes are 0 to 3"):
             run(name, folder, tmp_path / name)

@@ -23,7 +23,6 @@ class.
 """
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -35,10 +34,7 @@ from whatyouread.masks.choices import OTHERS, UNCOUNTED, wrong_at
 from whatyouread.masks.controls import CONTROLS
 from whatyouread.masks.top_tokens import keep_mask, ordered, remove_mask, share
 from whatyouread.methods.files import COMBINED, Attributions
-from whatyouread.models.explanandum import Explanandum
 from whatyouread.models.inference import Passes
-from whatyouread.models.saving import load_model
-from whatyouread.support.cli import UserError
 from whatyouread.support.progress import progress
 from whatyouread.support.statistics import intervals
 
@@ -86,19 +82,6 @@ def net_hits(right: np.ndarray, steered: np.ndarray) -> np.ndarray:
     NaN in either if the sequence does not count; the result is then NaN too. Its mean is the net share.
     """
     return right - steered
-
-
-def load_judge(folder: str | Path, explanandum: Explanandum) -> Explanandum:
-    """Load a judge of what `explanandum` reads. Raises UserError where it has other tokens or classes."""
-    judge = load_model(Explanandum, folder)
-    for what in ("tokenizer", "classes", "kinds", "threshold"):
-        ours, theirs = (model.config.get(what) for model in (explanandum, judge))
-        if ours != theirs or (what == "classes" and list(ours) != list(theirs)):
-            raise UserError(
-                f"--judge {folder}: its {what} ({theirs}) are not those of the classifier ({ours}): give a"
-                " copy of the classifier that was fine-tuned on masked sequences"
-            )
-    return judge
 
 
 class Steering:

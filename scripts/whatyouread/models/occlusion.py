@@ -43,14 +43,18 @@ def occlusion(batch: Batch, noise: Tensor, area: Tensor, window: Tensor) -> Tens
     return (torch.where(content, kept, batch.valid)).float()
 
 
-def draw_occlusions(batch: Batch, areas: Sequence[float], windows: Sequence[int]) -> Tensor:
+def draw_occlusions(batch: Batch, areas: Sequence[float] | None, windows: Sequence[int]) -> Tensor:
     """Draw an `occlusion` for each sequence, with a random one of `areas` and of `windows`.
 
-    For training: other draws at each call, from torch's generator of the device.
+    areas: None for any share, all alike often. For training: other draws at each call, from torch's
+    generator of the device.
     """
     size, device = len(batch), batch.device
     noise = torch.randn(batch.ids.shape, device=device)
-    area = option(areas, torch.randint(len(areas), (size,), device=device))
+    if areas is None:
+        area = torch.rand(size, device=device)
+    else:
+        area = option(areas, torch.randint(len(areas), (size,), device=device))
     window = option(windows, torch.randint(len(windows), (size,), device=device))
     return occlusion(batch, noise, area, window)
 
@@ -132,12 +136,9 @@ def occlusions_of_all_sizes(
 
     keys: uint64 (batch,), what the draws follow from, with the seed; None for other draws at each call.
     """
-    if keys is not None:
-        return keyed_occlusions(batch, keys, seed, draw(seed, "any share", keys), windows)
-    size, device = len(batch), batch.device
-    noise, area = torch.randn(batch.ids.shape, device=device), torch.rand(size, device=device)
-    window = option(windows, torch.randint(len(windows), (size,), device=device))
-    return occlusion(batch, noise, area, window)
+    if keys is None:
+        return draw_occlusions(batch, None, windows)
+    return keyed_occlusions(batch, keys, seed, draw(seed, "any share", keys), windows)
 
 
 def picked(options: Sequence, drawn: np.ndarray) -> np.ndarray:

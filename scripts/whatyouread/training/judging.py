@@ -50,7 +50,7 @@ class JudgeTask(BesideFrozen):
 
     def _divergences(self, whole, masked) -> Tensor:
         """Of answers to masked sequences from those to the whole ones, summed over the levels, (batch,)."""
-        return torch.stack(level_divergences(self._levels, whole, masked)).sum(0)
+        return torch.stack(level_divergences(self.explanandum.levels, whole, masked)).sum(0)
 
     def track(self, values: Tensor) -> Tensor:
         """No values: the training logs only the loss."""
@@ -61,12 +61,7 @@ class JudgeTask(BesideFrozen):
 
         The latter at each level, as the share of masked sequences, in [0, 1].
         """
+        levels = self.explanandum.ranks
         names = ["loss_of_classifier"]
-        names += [
-            f"{level.name}_{who}" for who in ("judge", "classifier") for level in self._levels
-        ]
+        names += [f"{level}_{who}" for who in ("judge", "classifier") for level in levels]
         return dict(zip(names, values[:, 1:].astype(np.float64).mean(0).tolist(), strict=True))
-
-    @property
-    def _levels(self):
-        return self.explanandum.levels

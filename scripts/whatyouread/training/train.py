@@ -13,6 +13,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from whatyouread.data.token_files import TokenFile
+from whatyouread.models.explanandum import Explanandum
 from whatyouread.models.gpu import use_gpu
 from whatyouread.models.saving import save_model
 from whatyouread.support import cli, files
@@ -110,6 +112,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--threads", type=int, default=1)
     add("--checkpoints", type=Path, required=True, help="folder, kept when killed")
     add("--output-dir", type=Path, required=True, help="folder for model, history and record")
+
+
+def token_files(args: argparse.Namespace, explanandum: Explanandum) -> tuple[TokenFile, TokenFile]:
+    """The files to train and to validate on, of what a classifier reads.
+
+    args: from `add_arguments`. Raises UserError where a file has classes or tokens that are not the
+    classifier's.
+    """
+    training, validation = (
+        TokenFile(path, explanandum.ranks) for path in (args.train, args.validation)
+    )
+    for file in (training, validation):
+        file.check_classes(explanandum.class_counts, explanandum.kinds)
+        if file.tokenizer.name != explanandum.tokenizer.name:
+            raise UserError(
+                f"{file.path} has {file.tokenizer.name} tokens and the classifier reads "
+                f"{explanandum.tokenizer.name}: run tokenize_sequences with its own (tokenizer: backbone)"
+            )
+    return training, validation
 
 
 def write_results(args: argparse.Namespace, model: nn.Module, history, inputs: list[Path]) -> None:
