@@ -155,18 +155,17 @@ def weights(module: torch.nn.Module) -> list[np.ndarray]:
 
 
 def training(device, inputs: Inputs, name: str, file: str, precision: str = "fp32") -> Prepared:
-    """The steps of an epoch; the weights after them, or in bf16 the loss and its terms."""
+    """The first step of an epoch; the weights after it, or in bf16 the loss and its terms."""
     read = getattr(inputs, file)
     made = task(name, KINDS if file == "sets" else None)
     own = a_loop(device, made, read, inputs.folder / "training", precision=precision)
-    items = list(own.rest_of_epoch())
+    item = next(own.rest_of_epoch())
 
     def call():
-        for item in items:
-            own.step(item)
+        own.step(item)
         return [own.sums] if precision == "bf16" else made
 
-    return call, len(items)
+    return call, 1
 
 
 def evaluation(device, inputs: Inputs, name: str, file: str) -> Prepared:
@@ -224,13 +223,13 @@ def table1(device, inputs: Inputs, chunks: bool) -> Prepared:
 def attributing(device, inputs: Inputs, name: str, file: str = "padded") -> Prepared:
     frozen = classifier()
     settings = {
-        "integrated_gradients": {"steps": 2}, "lime": {"samples": 10}, "ablation": {"window": 2},
+        "integrated_gradients": {"steps": 2}, "lime": {"samples": 6}, "ablation": {"window": 4},
         "kernel_shap": {"samples": 12}, "occlusion_gradients": {"samples": 2},
     }.get(name, {})  # fmt: skip
     own = Attributor(
         name, settings, passes_of(device, frozen), explainer("sequence", frozen), seed=9
     )
-    read, rows = getattr(inputs, file), np.arange(3 if own.question_size == 1 else ROWS)
+    read, rows = getattr(inputs, file), np.arange(2 if own.question_size == 1 else ROWS)
     classes = own.classes(read, np.unique(read.labels, axis=0))
     units = len(rows) if own.question_size == 1 else BATCHES
     return lambda: list(own.explain(read, rows, classes).scores.values()), units

@@ -4,6 +4,7 @@ docs/gpu.md lists the waits; `PYTHONPATH=scripts:tests python tests/helpers_devi
 """
 
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -28,6 +29,8 @@ from helpers_device_work import (
 from helpers_waits import Halved, Mixed, named, noted
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from whatyouread.training.loop import Loop
 
 DOCUMENT = Path(__file__).resolve().parents[1] / "docs" / "gpu.md"
 CPU = torch.device("cpu")
@@ -230,8 +233,16 @@ def test_a_training_that_was_stopped_ends_as_on_the_cpu(inputs, tmp_path):
 
     with sdpa_kernel(SDPBackend.MATH):
         whole, history = trained(CPU)
-    with pretended() as device:
+    step, waits = Loop.step, []
+
+    def noted_step(own, item):
+        with noted() as found:
+            step(own, item)
+        waits.extend(found)
+
+    with pretended() as device, mock.patch.object(Loop, "step", noted_step):
         made, rows = trained(device, stopped=True)
+    assert not waits
     assert rows == history
     for one, other in zip(made, whole, strict=True):
         np.testing.assert_array_equal(one, other)

@@ -248,6 +248,27 @@ def test_a_snakemake_that_is_called_by_its_path_uses_its_own_python(tmp_path):
     assert json.loads((tmp_path / wanted).read_text()) == {"area": 0.3, "smoothing": 5}
 
 
+def test_jobs_keep_their_memory_unless_the_user_says_otherwise(tmp_path, monkeypatch):
+    monkeypatch.delenv("GLIBC_TUNABLES", raising=False)
+    understood(write_config(tmp_path, TINY))
+    made = os.environ["GLIBC_TUNABLES"]
+    monkeypatch.setenv("GLIBC_TUNABLES", "glibc.malloc.check=0")
+    understood(tmp_path)
+    assert os.environ["GLIBC_TUNABLES"] == "glibc.malloc.check=0"
+
+    loader = Path("/lib64/ld-linux-x86-64.so.2")
+    if not loader.exists():
+        pytest.skip("no glibc of this processor that could say what it understands")
+    known = subprocess.run(
+        [loader, "--list-tunables"], capture_output=True, text=True, env={"GLIBC_TUNABLES": made}
+    )
+    if "glibc.malloc.hugetlb" not in known.stdout:
+        pytest.skip("huge pages need glibc 2.35")
+    for entry in made.split(":"):
+        name, _, value = entry.partition("=")
+        assert f"{name}: {int(value):#x} " in known.stdout
+
+
 SECTION = {
     "area": ("explainers", {"sharp": {"objective": "sharp", "area": 0.2}}),
     "smoothing": ("explainers", {"sharp": {"objective": "sharp", "smoothing": 1}}),

@@ -44,6 +44,14 @@ os.environ.update(
     WHATYOUREAD_DEVICE=config["device"],
     WHATYOUREAD_ATTEMPT=dict(zip(sys.argv, sys.argv[1:])).get("--attempt", "1"),
 )
+# A training step allocates the same large tensors again and again. Unless told otherwise, glibc gives them back
+# to the kernel, which hands them out anew, page by page and cleared (docs/speed.md, "Memory that stays").
+os.environ.setdefault(
+    "GLIBC_TUNABLES",
+    "glibc.malloc.hugetlb=1"
+    ":glibc.malloc.mmap_threshold=1073741824"
+    ":glibc.malloc.trim_threshold=4294967296",
+)
 # nor must another password
 addresses.share([config[section]["url"] for section in SOURCES])
 
