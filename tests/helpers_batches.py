@@ -1,5 +1,6 @@
 """Batches made by hand, and a tokenizer whose sequences end in a special token, too."""
 
+import dataclasses
 from itertools import pairwise
 
 import numpy as np
@@ -50,6 +51,11 @@ def batch_of(ids, tokenizer: Tokenizer = SIX_MERS) -> Batch:
     """The batch of padded sequences, (n, length), in numpy arrays."""
     ids = np.asarray(ids, np.int64)
     return Batch.of(ids, (ids != tokenizer.pad).sum(1), tokenizer)
+
+
+def keyed(batch: Batch) -> Batch:
+    """The batch with keys, as validation has them."""
+    return dataclasses.replace(batch, keys=np.arange(len(batch), dtype=np.uint64) + 90)
 
 
 def letters(*texts: str) -> Batch:

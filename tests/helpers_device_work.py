@@ -131,14 +131,18 @@ def task(name: str, kinds: dict | None = None) -> torch.nn.Module:
         made = explainer("paper", frozen, kinds)
         return OBJECTIVES["paper"](made, frozen, settings, 7, predicted)
     made = OBJECTIVES[kind]
-    areas = {"occlusion_areas": [0.2, 0.5], "occlusion_windows": [1, 3]} if kind == "sharp" else {}
+    areas = (
+        {"occlusion_areas": [0.2, 0.5], "occlusion_windows": [1, 3]}
+        if kind in ("sharp", "joint")
+        else {}
+    )
     return made(explainer(how, frozen, kinds), frozen, made.Settings(how, "hidden", **areas), 7)
 
 
 TASKS = (
     "classifier", "classifier, cls", "classifier, occluded",
     "paper, exact", "paper, relaxed", "paper, predicted", "sharp, sequence", "sharp, class",
-    "fastshap, sequence", "fastshap, class", "integrated, class", "l2x, class", "judge",
+    "joint, class", "fastshap, sequence", "fastshap, class", "integrated, class", "l2x, class", "judge",
 )  # fmt: skip
 
 

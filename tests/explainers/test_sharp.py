@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from helpers_batches import batch_of
+from helpers_batches import batch_of, keyed
 
 from whatyouread.explainers.network import Explainer
 from whatyouread.explainers.sharp import Settings, SharpObjective
@@ -30,10 +30,6 @@ def task_of(explanandum, **changed):
         RANKS, 8, 6, 1, target=changed.get("target", "sequence"), gated=True
     ).attach(explanandum)
     return SharpObjective(explainer, explanandum, settings(**changed), seed=5)
-
-
-def keyed(batch):
-    return dataclasses.replace(batch, keys=np.arange(len(batch), dtype=np.uint64) + 90)
 
 
 def test_the_loss_is_one_minus_the_correlation_with_the_evidence(tiny_explanandum, token_batch):

@@ -28,6 +28,9 @@ class Settings:
     target: str = "sequence"
     reads: str = "hidden"
 
+    def __post_init__(self):
+        """Raise UserError where a value cannot be; classes that inherit add to it."""
+
 
 @dataclasses.dataclass(frozen=True)
 class ReadSettings(Settings):
@@ -36,6 +39,7 @@ class ReadSettings(Settings):
     reader: str = "classifier"
 
     def __post_init__(self):
+        super().__post_init__()
         if self.reader not in READERS:
             raise UserError(f"reader is {self.reader!r}: one of {', '.join(READERS)}")
 

@@ -2,6 +2,7 @@
 
 from whatyouread.explainers.fastshap import FastShapObjective
 from whatyouread.explainers.integrated import IntegratedObjective
+from whatyouread.explainers.joint import JointObjective
 from whatyouread.explainers.l2x import L2xObjective
 from whatyouread.explainers.objective import Objective
 from whatyouread.explainers.paper import PaperObjective
@@ -11,6 +12,7 @@ from whatyouread.support.cli import UserError
 OBJECTIVES: dict[str, type[Objective]] = {
     "paper": PaperObjective,
     "sharp": SharpObjective,
+    "joint": JointObjective,
     "fastshap": FastShapObjective,
     "integrated": IntegratedObjective,
     "l2x": L2xObjective,

@@ -37,6 +37,7 @@ class Settings(amortised.Settings):
     occlusion_windows: Sequence[int] = (1, 8)
 
     def __post_init__(self):
+        super().__post_init__()
         if self.question not in QUESTIONS:
             raise UserError(f"question is {self.question!r}: one of {', '.join(QUESTIONS)}")
 
