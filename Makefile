@@ -12,6 +12,11 @@ OUT ?= explained
 N ?= 20
 AT_ONCE ?= 1
 SIGNALS ?= KILL TERM
+PART ?= rivals
+LAYERS ?= 1
+SEED ?= 42
+PROTEINS ?=
+ENCODER ?=
 CONFIG ?= .test
 
 # Without a GPU, small models run best in one thread, several jobs side by side: threads of one job wait
@@ -31,7 +36,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 unexport PYTHONPATH PYTHONHOME
 
 .PHONY: help venv demo demo-text demo-all test test-slow lint format real explain chaos envs-test slurm-test bench bench-quick \
-  bench-gpu clean requirements
+  bench-gpu findings clean requirements
 
 help:
 	@echo "make demo        simulated data, real models: both Explainers side by side in a few minutes"
@@ -51,6 +56,8 @@ help:
 	@echo "make bench       time and memory at the paper's size, beside alternatives (16 minutes, 10 GB)"
 	@echo "make bench-quick a small part of it"
 	@echo "make bench-gpu   both models at full size on a GPU: throughput, memory, what bounds them"
+	@echo "make findings PART=rivals [LAYERS=4 SEED=42]    a part of FINDINGS.md again, with its tables; also"
+	@echo "                 PART=signal or helix PROTEINS=FOLDER ENCODER=FOLDER (FINDINGS.md has the hours)"
 	@echo "make venv        only make .venv, which the others need"
 	@echo "make clean       remove the results of the demo"
 
@@ -143,6 +150,10 @@ bench-quick: venv
 # elsewhere, with packages of its own: python3 tests/bench/bench.py --sections gpu --output benchmarks/gpu
 bench-gpu: venv
 	python tests/bench/bench.py --sections gpu --output benchmarks/gpu
+
+findings: venv
+	python tests/findings/findings.py $(PART) --layers $(LAYERS) --seed $(SEED) \
+	  $(if $(PROTEINS),--proteins $(call quoted,$(PROTEINS))) $(if $(ENCODER),--encoder $(call quoted,$(ENCODER))) -- $(JOBS)
 
 clean:
 	for own in .test .test/text; do rm -rf $$own/report.html $$own/results $$own/resources $$own/logs \

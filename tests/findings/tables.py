@@ -1,0 +1,137 @@
+"""The tables of FINDINGS.md from the results of a run: every method, its controls, what it costs."""
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from whatyouread.data.token_files import TokenFile
+from whatyouread.evaluate.steering import FIDELITY, hits
+from whatyouread.explainers.gate import smoothed
+from whatyouread.masks.chunks import find_chunks
+from whatyouread.masks.top_tokens import keep_mask, ordered, share
+from whatyouread.methods.files import COMBINED, read_attributions
+from whatyouread.models.explanandum import Explanandum
+from whatyouread.models.inference import Passes
+from whatyouread.models.saving import load_model
+from whatyouread.support.text import markdown_table
+
+PERCENTS = (5, 10, 20, 30)
+MEASURES = (
+    ("kept", "none"), ("kept", "shifted"), ("net_wrong", "none"), ("net_runner_up", "none"),
+    ("removed", "none"), ("removed", "shifted"),
+)  # fmt: skip
+SMOOTHING = (1, 3, 5, 7, 9, 11)
+AREA = 0.3
+
+
+def text(run: Path) -> str:
+    """All tables of a run, as Markdown."""
+    steering = pd.read_csv(run / "results/steering.tsv", sep="\t")
+    evidence = pd.read_csv(run / "results/evidence.tsv", sep="\t")
+    methods = list(steering["method"].unique())
+    sections = {
+        f"{reader}, {percent} % of the tokens, fidelity": fidelity(
+            steering, methods, reader, percent
+        )
+        for reader in ("classifier", "judge")
+        if (steering["reader"] == reader).any()
+        for percent in PERCENTS
+    }
+    sections["Known positions"] = positions(evidence, methods)
+    sections["Seconds for a sequence"] = costs(run, methods)
+    sections[f"Runs for 250 tokens, and kept, at {100 * AREA:.0f} %"] = runs(run, methods)
+    made = [f"## {title}\n\n" + "\n".join(markdown_table(rows)) for title, rows in sections.items()]
+    return "\n\n".join(made) + "\n"
+
+
+def fidelity(table: pd.DataFrame, methods: list[str], reader: str, percent: int) -> list[list[str]]:
+    """A row for each method: per cent at each rank, and at the lowest one its interval."""
+    own = table[(table["yardstick"] == FIDELITY) & (table["percent"] == percent)]
+    own = own[own["reader"] == reader].set_index(["method", "measure", "control"])
+    rows = [["method", *(f"{m}, {c}" if c != "none" else m for m, c in MEASURES)]]
+    for method in methods:
+        cells = []
+        for measure, control in MEASURES:
+            found = own.loc[[(method, measure, control)]]
+            low, high = found["low"].iloc[-1], found["high"].iloc[-1]
+            cells.append(
+                " / ".join(f"{x:.0f}" for x in found["value"]) + f" ({low:.0f}-{high:.0f})"
+            )
+        rows.append([named(method), *cells])
+    return rows
+
+
+def positions(table: pd.DataFrame, methods: list[str]) -> list[list[str]]:
+    """Mean AUPRC of the sequences, with its interval, of the method and of its controls."""
+    own = table[(table["classified"] == "all") & (table["evidence"] == "any")]
+    own = own.set_index(["method", "control"])
+    controls = [c for c in own.index.get_level_values(1).unique() if c != "none"]
+    rows = [["method", "AUPRC", *controls, "base rate"]]
+    for method in methods:
+        one = own.loc[(method, "none")]
+        moved = [
+            f"{own.loc[(method, c), 'auprc']:.2f}" if (method, c) in own.index else "-"
+            for c in controls
+        ]
+        value = f"{one['auprc']:.2f} ({one['auprc_low']:.2f}-{one['auprc_high']:.2f})"
+        rows.append([named(method), value, *moved, f"{one['base_rate']:.2f}"])
+    return rows
+
+
+def costs(run: Path, methods: list[str]) -> list[list[str]]:
+    """Seconds for a sequence, all levels and other classes, as the run measured them.
+
+    Beside them how often they go into those of Integrated Gradients with 50 steps. Fewer steps are scaled to
+    50: their cost grows with the steps, one pass forwards each.
+    """
+    read = {
+        method: json.loads((run / f"results/attributions/{method}.json").read_text())
+        for method in methods
+    }
+    gradients = read.get("integrated_gradients")
+    fifty = gradients["seconds"] * 50 / gradients["forward_passes"] if gradients else np.nan
+    rows = [["method", "seconds", "times in 50 steps of Integrated Gradients"]]
+    for method, record in read.items():
+        own = record["seconds"]
+        cells = ["-", "-"] if own is None else [f"{own:.4f}", f"{fifty / max(own, 1e-9):.3g}"]
+        rows.append([named(method), *cells])
+    return rows
+
+
+def runs(run: Path, methods: list[str]) -> list[list[str]]:
+    """Of masks that keep `AREA` of the tokens by smoothed scores: runs, and per cent of fidelity."""
+    explanandum = load_model(Explanandum, run / "results/explanandum/0")
+    passes = Passes(explanandum, 64, torch.device("cpu"))
+    file = TokenFile(run / "results/attributions/sequences.arrow", explanandum.ranks)
+    explainers = [method for method in methods if method.startswith("explainer_")]
+    rows = [["method", *(f"smoothing {window}" for window in SMOOTHING)]]
+    for method in explainers:
+        path = run / f"results/attributions/{method}.parquet"
+        own = read_attributions(path, explanandum.ranks)["plain"]
+        rows.append([named(method), *_kept(own, file, passes)])
+    return rows
+
+
+def _kept(own, file: TokenFile, passes: Passes) -> Iterator[str]:
+    content = own.content
+    for window in SMOOTHING:
+        values = smoothed(
+            torch.from_numpy(own.scores[COMBINED]), torch.from_numpy(content), window
+        ).numpy()
+        kept = keep_mask(ordered(values, content, own.keys, 0), content, share(AREA, content))
+        relevant = find_chunks(kept > 0.5, content).relevant.sum() * 250 / content.sum()
+        right = 100 * np.nanmean(hits(passes.predict(file, kept), own.predicted), 0)
+        yield f"{relevant:.1f}: " + " / ".join(f"{x:.0f}" for x in right)
+
+
+def named(method: str) -> str:
+    return method.removeprefix("explainer_").replace("_", " ")
+
+
+if __name__ == "__main__":
+    print("\n".join(text(Path(run)) for run in sys.argv[1:]))
