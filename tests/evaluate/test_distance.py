@@ -79,6 +79,13 @@ def test_sequences_that_tie_count_half(value):
     np.testing.assert_array_equal(among.shares_within(states + 1), np.ones(11))
 
 
+def test_rounding_errors_are_no_distance():
+    """Equal states, whose means differ from them by rounding errors, tie."""
+    states = np.tile(np.random.default_rng(0).normal(size=40), (103, 1))
+    among = WholeSequences(states, np.arange(103) % 3, 1)
+    np.testing.assert_array_equal(among.shares_within(states), np.full(103, 0.5))
+
+
 @pytest.mark.parametrize("classes", [1, 2, 5])
 def test_five_sequences_are_enough_and_fewer_have_no_distances(classes):
     states, own = drawn(5, 12, classes)

@@ -1,5 +1,6 @@
 """Steering: what masks make a classifier and its judge say, on readers that count tokens."""
 
+import copy
 import math
 from pathlib import Path
 
@@ -324,7 +325,10 @@ def test_the_distances_of_a_judge_are_by_its_own_states(steering):
         def states(self, batch, mask=None):
             return super().states(batch, np.ones_like(mask))
 
-    model = steering.readers["classifier"].explanandum
+    model = copy.deepcopy(steering.readers["classifier"].explanandum)
+    with torch.no_grad():  # its states are elsewhere, and it would be far from the classifier's
+        for weight in model.parameters():
+            weight.add_(1)
     steering.readers["judge"] = Blind(model, 4, CPU)
     table = steering.tables()[0].set_index(INDEX)["value"].sort_index()
     known = table.xs("distribution", level="yardstick")
