@@ -1,6 +1,7 @@
 """Measure what masks show, by fidelity and accuracy, and their side effects: steering, leakage of the label.
 
-With a judge, a copy of the classifier that was trained on masked sequences, it reads the same masks.
+It also says how far masked sequences lie from whole ones. With a judge, a copy of the classifier that was
+trained on masked sequences, it reads the same masks.
 """
 
 from pathlib import Path

@@ -317,7 +317,7 @@ def faithful(device, inputs: Inputs, what: str) -> Prepared:
     if what == "log_probabilities":
         return lambda: [passes.log_probabilities(file, [mask], classes)], BATCHES
     if what == "both":
-        return lambda: list(passes.predict_with_log_probabilities(file, mask, classes)), BATCHES
+        return lambda: list(passes.read(file, mask, classes)), BATCHES
     made = explainer("sequence", frozen).to(device)
     return lambda: [faithfulness_table.masks_of(made, file, classes, SIZE, device)], BATCHES
 
@@ -402,7 +402,7 @@ EVALUATIONS += [
     Work("explaining a FASTA", "batch", explaining_fasta),
     Work("faithfulness: predictions under a mask", "batch", faithful, ("predict",)),
     Work("faithfulness: log-probabilities", "batch", faithful, ("log_probabilities",)),
-    Work("steering: answers with log-probabilities", "batch", faithful, ("both",)),
+    Work("steering: answers, log-probabilities and states", "batch", faithful, ("both",)),
     Work("faithfulness: masks of another run", "batch", faithful, ("masks",)),
 ]
 EVALUATIONS += [

@@ -36,12 +36,12 @@ class Watched(Passes):
         super().__init__(*arguments)
         self.special, self.content = set(), set()
 
-    def logits(self, batch, mask=None):
+    def states(self, batch, mask=None):
         if mask is not None:
             valid, content = np.asarray(batch.valid), np.asarray(batch.content)
             self.special |= set(mask[valid & ~content].tolist())
             self.content |= set(mask[content].tolist())
-        return super().logits(batch, mask)
+        return super().states(batch, mask)
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """Steering: what masks make a classifier and its judge say, on readers that count tokens."""
 
+import copy
 import math
 from pathlib import Path
 
@@ -13,8 +14,9 @@ from helpers_programs import run_here
 from whatyouread.data.kinds import MULTIPLE, SINGLE
 from whatyouread.data.six_mers import CLS, FIRST_KMER
 from whatyouread.data.token_files import TokenFile
+from whatyouread.evaluate.distance import WholeSequences
 from whatyouread.evaluate.steering import COLUMNS, MOVED, PERCENTS, Steering, hits, net_hits
-from whatyouread.masks.top_tokens import keep_mask
+from whatyouread.masks.top_tokens import keep_mask, remove_mask
 from whatyouread.methods.files import Attributions, write_attributions
 from whatyouread.models.inference import Passes
 from whatyouread.models.mask_operator import masked_logits
@@ -145,9 +147,9 @@ def test_each_mask_is_read_once(tmp_path):
     class Counting(Passes):
         passes = 0
 
-        def logits(self, batch, mask=None):
+        def states(self, batch, mask=None):
             self.passes += len(batch.ids)
-            return super().logits(batch, mask)
+            return super().states(batch, mask)
 
     file, method = by_hand(tmp_path)
     readers = [Counting(Counter([w], [BIAS]), 3, CPU) for w in (CLASSIFIER, JUDGE)]
@@ -261,11 +263,20 @@ def test_every_measure_stands_for_every_share_and_rank(steering):
     table, differences = steering.tables()
     assert list(table) == COLUMNS
     assert table["yardstick"].drop_duplicates().tolist() == [
-        "fidelity", "log_probability", "accuracy"
+        "fidelity", "log_probability", "accuracy", "distribution"
     ]  # fmt: skip
     assert not len(differences)
     shares = [p for p in PERCENTS for _ in RANKS]
-    for yardstick, own in table.groupby("yardstick"):
+    far = table[table["yardstick"] == "distribution"]
+    counts = far.groupby(["measure", "control"])["percent"].agg(list)
+    assert set(far["rank"]) == {"all"}
+    assert set(counts.index) == {
+        (f"distance_{measure}", control)
+        for measure in ("kept", "removed")
+        for control in ("none", "shifted")
+    }
+    assert all(own == list(PERCENTS) for own in counts)
+    for yardstick, own in table[table["yardstick"] != "distribution"].groupby("yardstick"):
         counts = own.groupby(["measure", "control"])["percent"].agg(list)
         for measure in ("kept", "removed"):
             for control in ("none", *MOVED):
@@ -275,16 +286,84 @@ def test_every_measure_stands_for_every_share_and_rank(steering):
                 found = (f"{what}_{other}", "none") in counts
                 assert found == (yardstick != "log_probability")
                 assert not found or counts[f"{what}_{other}", "none"] == shares
-    known = table[table["measure"] != "leakage"]
+    known = table[table["reader"] != "none"]
     assert (known["low"] <= known["value"] + 1e-9).all()
     assert (known["value"] <= known["high"] + 1e-9).all()
     fewer = known["measure"].isin(["steered_wrong", "net_wrong"])
     fewer &= known["rank"] == "superkingdom"
     assert (known.loc[~fewer, "n"] == 8).all()
     assert (known.loc[fewer, "n"] == 5).all()
-    leaked = table[table["measure"] == "leakage"]
-    assert pd.isna(leaked["value"]).all()  # too few sequences
-    assert set(leaked["reader"]) == {"none"}
+    told = table[table["reader"] == "none"]
+    assert pd.isna(told["value"]).all()  # too few sequences
+    counts = told.groupby(["yardstick", "measure", "control"]).size()
+    assert dict(counts) == {
+        ("accuracy", measure, control): len(RANKS)
+        for measure in ("leakage", "unordered", "learned_along")
+        for control in ("none", "chance")
+    }
+
+
+def test_distances_are_of_the_states_of_the_same_masks(steering):
+    table = steering.tables()[0].set_index(INDEX)["value"]
+    file, own = steering.file, steering.methods["mine"]
+    passes = steering.readers["classifier"]
+    ones = np.ones(steering.content.shape, np.float32)
+    whole = passes.read(file, ones, own.predicted).states
+    among = WholeSequences(whole, own.predicted[:, -1], steering.seed)
+    for measure, action in (("kept", keep_mask), ("removed", remove_mask)):
+        for percent, mask in steering.masks(own.scores["combined"], action):
+            states = passes.read(file, mask, own.predicted).states
+            expected = 100 * among.shares_within(states).mean()
+            key = ("classifier", "distribution", f"distance_{measure}", "none", percent, "all")
+            assert table[key] == pytest.approx(expected)
+
+
+def test_the_distances_of_a_judge_are_by_its_own_states(steering):
+    """A judge whose states do not depend on the mask sees whole sequences, and the classifier does not."""
+
+    class Blind(Passes):
+        def states(self, batch, mask=None):
+            return super().states(batch, np.ones_like(mask))
+
+    model = copy.deepcopy(steering.readers["classifier"].explanandum)
+    with torch.no_grad():  # its states are elsewhere, and it would be far from the classifier's
+        for weight in model.parameters():
+            weight.add_(1)
+    steering.readers["judge"] = Blind(model, 4, CPU)
+    table = steering.tables()[0].set_index(INDEX)["value"].sort_index()
+    known = table.xs("distribution", level="yardstick")
+    assert known["judge"].to_numpy() == pytest.approx(50)
+    assert np.abs(known["classifier"] - 50).max() > 10
+
+
+def test_what_the_kept_tokens_tell(tmp_path):
+    """One method shows the class by the place, the other one a token of the class in any place."""
+    generator = np.random.default_rng(4)
+    labels, rows = np.repeat([0, 1, 2], 20), np.arange(60)
+    ids = generator.integers(FIRST_KMER + 10, FIRST_KMER + 3000, (60, 40))
+    telling = generator.integers(0, 40, 60)
+    ids[rows, telling] = FIRST_KMER + labels
+    file = write_tokens(tmp_path / "t.arrow", [[CLS, *row] for row in ids], labels, ranks=["rank0"])
+    content, classes = np.asarray(file.batch(rows).content), labels[:, None]
+    methods = {}
+    for name, best in (("cheating", 6 + 13 * labels), ("honest", telling)):
+        scores = -np.abs(np.arange(41) - 1.0 - best[:, None]).astype(np.float32) * content
+        if name == "honest":  # the other three anywhere
+            scores = generator.random((60, 41), np.float32) * content
+            scores[rows, 1 + best] = 2
+        own = dict.fromkeys(("rank0", "combined", "wrong", "runner_up"), scores)
+        methods[name] = Attributions(
+            file.ids, file.keys, file.lengths, content, *4 * [classes], scores=own
+        )
+    made = Steering(passes_of(CLASSIFIER), file, methods, 3, 50)
+    table = made.tables(["honest"])[0].query("reader == 'none'")
+    told = table[table["control"] == "none"].set_index(["method", "measure"])["value"]
+    assert told["cheating", "leakage"] == told["cheating", "learned_along"] == 100
+    assert told["cheating", "unordered"] < 60
+    assert told["honest", "leakage"] < 60
+    assert told["honest", "unordered"] == 100
+    chance = table[table["control"] == "chance"]["value"]
+    assert chance.to_numpy() == pytest.approx(6 * [100 / 3])
 
 
 def test_what_the_classifier_says_without_a_label_is_neither_right_nor_wrong(steering):

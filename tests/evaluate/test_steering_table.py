@@ -14,6 +14,10 @@ VALUES = {
 FURTHER = {"fidelity": 0, "accuracy": -9, "log_probability": -99.5}
 """What is added to the values of fidelity."""
 
+DISTANCES = [
+    ("kept", "none", 99.4), ("kept", "shifted", 98), ("removed", "none", 60), ("removed", "shifted", 55),
+]  # fmt: skip
+
 
 def small_table(readers=("classifier",)) -> pd.DataFrame:
     """By the judge all numbers are one above those by the classifier."""
@@ -32,10 +36,18 @@ def small_table(readers=("classifier",)) -> pd.DataFrame:
                     for other in ("wrong", "runner_up"):
                         rows.append([*about, f"steered_{other}", "none", percent, 5 + i])
     for method in VALUES:
-        for control, value in (("none", 11), ("chance", 10)):
-            rows.append([method, "none", "accuracy", "leakage", control, 10, value])
-    table = pd.DataFrame(rows, columns=[*INDEX[:-1], "value"])
-    return table.assign(rank="genus", n=40)
+        for measure, value in (("leakage", 11), ("unordered", 12), ("learned_along", 13)):
+            rows.append([method, "none", "accuracy", measure, "none", 10, value])
+            rows.append([method, "none", "accuracy", measure, "chance", 10, 10])
+    table = pd.DataFrame(rows, columns=[*INDEX[:-1], "value"]).assign(rank="genus")
+    rows = [
+        [method, reader, "distribution", f"distance_{measure}", control, 10, value - 20 * i, "all"]
+        for i, reader in enumerate(readers)
+        for method in VALUES
+        for measure, control, value in DISTANCES
+    ]
+    distances = pd.DataFrame(rows, columns=[*INDEX[:-1], "value", "rank"])
+    return pd.concat([table, distances], ignore_index=True).assign(n=40)
 
 
 def differences(readers=("classifier",)) -> pd.DataFrame:
@@ -60,7 +72,8 @@ def test_fidelity_leads_and_accuracy_follows():
         "| explainer sharp | lime | +0 (-4 to +4) | +10 (+6 to +14) | +20 (+16 to +24) |",
         "| explainer sharp | -19.50 | -49.50 | -69.50 | -49.50 |",
         "| explainer sharp | 71 | 41 | 66 | 61 | 21 | 41 |",
-        "| explainer sharp | 5 | 5 | 11 |",
+        "| explainer sharp | 5 | 5 | 11 | 12 | 13 |",
+        "| explainer sharp | 99 | 98 | 60 | 55 |",
     ]
     for words in ("chance is 10.", "Whole sequences, per cent: the classifier 89."):
         assert words in " ".join(text.split())
@@ -78,6 +91,16 @@ def test_the_judge_stands_beside_the_classifier():
     assert "the classifier 89, the judge 87." in words
     assert "- explainer sharp, removed, judge: none." in text
     assert "There are 6; 4 of their intervals leave 0 out" in words
+    assert "| explainer sharp | 99 | 79 | 98 | 78 | 60 | 40 | 55 | 35 |" in text
+    assert "lower for the judge" in words
+
+
+def test_a_rank_may_be_called_like_the_distances_of_all_ranks():
+    table = small_table()
+    table["rank"] = table["rank"].replace("genus", "all")
+    text = markdown(table, differences().assign(rank="all"), ["explainer_sharp"])
+    assert "| explainer sharp | 80 | 50 | 75 | 70 | 30 | 50 |" in text
+    assert "| explainer sharp | 99 | 98 | 60 | 55 |" in text
 
 
 def test_the_text_says_which_methods_are_ahead_of_an_explainer():

@@ -137,13 +137,24 @@ def test_log_probabilities_of_given_classes_under_masks(file):
                 assert made[which, row, level] == pytest.approx(expected, abs=1e-5)
 
 
-def test_answers_and_log_probabilities_of_one_pass_are_those_of_two(file):
-    mask, own = some_mask((6, int(file.lengths.max()))), passes(small_explanandum())
+@pytest.mark.parametrize("pooling", ["mean", "cls"])
+def test_one_pass_gives_answers_log_probabilities_and_states(file, pooling):
+    mask = some_mask((6, int(file.lengths.max())))
+    model = small_explanandum(pooling=pooling)
+    own = passes(model)
     classes = np.random.default_rng(1).integers(0, [2, 4], (6, 2))
-    said, logs = own.predict_with_log_probabilities(file, mask, classes)
-    assert (said.dtype, logs.dtype) == (np.int64, np.float64)
-    np.testing.assert_array_equal(said, own.predict(file, mask))
-    np.testing.assert_array_equal(logs, own.log_probabilities(file, [mask], classes)[0])
+    made = own.read(file, mask, classes)
+    assert [part.dtype for part in made] == [np.int64, np.float64, np.float64]
+    np.testing.assert_array_equal(made.answers, own.predict(file, mask))
+    logs = own.log_probabilities(file, [mask], classes)[0]
+    np.testing.assert_array_equal(made.log_probabilities, logs)
+    assert made.states.shape == (6, 16)
+    for row in range(6):  # what the heads read: the logits follow from it
+        alone = file.batch(np.array([row])).to("cpu")
+        logits = masked_logits(model, alone, torch.from_numpy(mask[[row], : file.lengths[row]]))
+        read = model.classify(torch.from_numpy(made.states[[row]]).float())
+        for expected, found in zip(logits, read, strict=True):
+            torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
 
 
 # Batches of a file

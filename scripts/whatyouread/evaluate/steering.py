@@ -20,6 +20,9 @@ classes asked for are the same for both: those of the classifier.
 Fidelity and accuracy are shares of the sequences, in per cent. Where a sequence has a set of classes, a share
 is the mean F1 of the set that the reader says and the one that is asked for, and for leakage each set is a
 class.
+
+A masked sequence may be unlike all that a reader has seen. *Distribution*: how far out it lies among the
+whole sequences, by the states of the same passes (see `distance`).
 """
 
 from collections.abc import Iterator, Sequence
@@ -29,7 +32,8 @@ import pandas as pd
 
 from whatyouread.data.kinds import Single, all_single
 from whatyouread.data.token_files import TokenFile
-from whatyouread.evaluate.leakage import label_leakage, mask_features
+from whatyouread.evaluate.distance import WholeSequences
+from whatyouread.evaluate.leakage import kept_features, label_leakage
 from whatyouread.masks.choices import OTHERS, UNCOUNTED, wrong_at
 from whatyouread.masks.controls import CONTROLS
 from whatyouread.masks.top_tokens import keep_mask, ordered, remove_mask, share
@@ -45,7 +49,13 @@ MOVED = ("shuffled", "shifted", "other_sequence")
 LEAK_PERCENT = 10
 CLASSIFIER, JUDGE, NOBODY = READERS = ("classifier", "judge", "none")
 """Who reads the masked sequences; nobody does for leakage."""
-FIDELITY, LOG_PROBABILITY, ACCURACY = YARDSTICKS = ("fidelity", "log_probability", "accuracy")
+FIDELITY, LOG_PROBABILITY, ACCURACY, DISTRIBUTION = YARDSTICKS = (
+    "fidelity", "log_probability", "accuracy", "distribution",
+)  # fmt: skip
+ALL_RANKS = "all"
+"""Stands in the column `rank` for `DISTRIBUTION`: all heads read the same state."""
+SET_APART = ("none", "shifted")
+"""The controls with distances."""
 WHOLE = "whole"
 COLUMNS = [
     "method", "reader", "yardstick", "measure", "control", "percent", "rank", "value", "low", "high",
@@ -102,7 +112,9 @@ class Steering:
         self.readers = {CLASSIFIER: passes} | ({} if judge is None else {JUDGE: judge})
         self.file, self.methods = file, methods
         self.seed, self.resamples = seed, resamples
-        self.content = file.batch(np.arange(len(file))).content
+        batch = file.batch(np.arange(len(file)))
+        self.ids, self.content = batch.ids, batch.content
+        self.wholes: dict[str, WholeSequences] = {}
 
     def masks(self, scores: np.ndarray, action) -> Iterator[tuple[int, np.ndarray]]:
         """Yield the per cent and the mask, float32 (n, longest), for each of `PERCENTS`.
@@ -114,21 +126,25 @@ class Steering:
             yield percent, action(order, self.content, share(percent / 100, self.content))
 
     def measures(
-        self, passes: Passes, own: Attributions
+        self, reader: str, own: Attributions
     ) -> Iterator[tuple[str, str, str, int, np.ndarray]]:
         """Yield (yardstick, measure, control, percent, values float64 (n, ranks)) of one reader and method.
 
         Measures: `whole`, `kept` and `removed`, whether the reader says the right class of the whole
         sequence, of the top tokens and of the others, or how its log-probability changes;
-        `steered_CLASSES`, whether it says the class of another mask; `net_CLASSES`, the difference.
+        `steered_CLASSES`, whether it says the class of another mask; `net_CLASSES`, the difference;
+        `distance_kept` and `distance_removed`, which share of the whole sequences lies less far out, (n, 1).
         Each mask is read once, for all yardsticks.
         """
-        file, kinds = self.file, self.file.kinds
+        passes, file, kinds = self.readers[reader], self.file, self.file.kinds
         truths = {FIDELITY: own.predicted, ACCURACY: file.labels}
         ones = np.ones(self.content.shape, np.float32)
-        said, whole = passes.predict_with_log_probabilities(file, ones, own.predicted)
+        whole = passes.read(file, ones, own.predicted)
+        if reader not in self.wholes:  # those of all methods are the same
+            lowest = own.predicted[:, -1]
+            self.wholes[reader] = WholeSequences(whole.states, lowest, self.seed)
         for yardstick, truth in truths.items():
-            yield yardstick, WHOLE, "none", 100, hits(said, truth, kinds=kinds)
+            yield yardstick, WHOLE, "none", 100, hits(whole.answers, truth, kinds=kinds)
         combined, made = own.scores[COMBINED], {}
         for control in ("none", *MOVED):
             scores = combined
@@ -136,12 +152,16 @@ class Steering:
                 scores = CONTROLS[control](combined, self.content, file.keys, self.seed)
             for measure, action in ACTIONS.items():
                 for percent, mask in self.masks(scores, action):
-                    said, logs = passes.predict_with_log_probabilities(file, mask, own.predicted)
+                    said = passes.read(file, mask, own.predicted)
                     for yardstick, truth in truths.items():
-                        right = hits(said, truth, kinds=kinds)
+                        right = hits(said.answers, truth, kinds=kinds)
                         made[yardstick, measure, control, percent] = right
                         yield yardstick, measure, control, percent, right
-                    yield LOG_PROBABILITY, measure, control, percent, logs - whole
+                    change = said.log_probabilities - whole.log_probabilities
+                    yield LOG_PROBABILITY, measure, control, percent, change
+                    if control in SET_APART:
+                        within = self.wholes[reader].shares_within(said.states)[:, None]
+                        yield DISTRIBUTION, f"distance_{measure}", control, percent, within
         for other in OTHERS:
             asked = getattr(own, other)
             for percent, mask in self.masks(own.scores[other], keep_mask):
@@ -152,32 +172,36 @@ class Steering:
                     yield yardstick, f"steered_{other}", "none", percent, steered
                     yield yardstick, f"net_{other}", "none", percent, net
 
-    def leakage(self, scores: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yield `label_leakage` of the kept tokens' places, and the chance level, for each rank."""
+    def leakage(self, scores: np.ndarray) -> Iterator[tuple[str, str, np.ndarray]]:
+        """Yield (measure, control, values float64 (n, ranks)): what the kept tokens tell about the label.
+
+        Each measure of `kept_features` with the control `none`, `label_leakage`, and with `chance`.
+        """
         order = ordered(scores, self.content, self.file.keys, self.seed)
         kept = keep_mask(order, self.content, share(LEAK_PERCENT / 100, self.content))
-        features = mask_features(kept, self.content)
-        for labels in self.file.labels.T:
-            told, classes = label_leakage(features, labels, self.seed)
-            yield told, np.where(np.isnan(told), np.nan, 1 / max(classes, 1))
+        for measure, features in kept_features(kept, self.content, self.ids).items():
+            made = [label_leakage(features, labels, self.seed) for labels in self.file.labels.T]
+            told = np.stack([values for values, _ in made], axis=1)
+            chance = 1 / np.maximum([classes for _, classes in made], 1)
+            yield measure, "none", told
+            yield measure, "chance", np.where(np.isnan(told), np.nan, chance)
 
     def _all(self, method: str) -> Iterator[tuple[list, np.ndarray]]:
         """Yield what the columns of the table say of some values, and these, for all readers."""
         own = self.methods[method]
-        for reader, passes in self.readers.items():
-            for *about, values in self.measures(passes, own):
+        for reader in self.readers:
+            for *about, values in self.measures(reader, own):
                 yield [method, reader, *about], values
-        leaked, chance = zip(*self.leakage(own.scores[COMBINED]), strict=True)
-        for control, values in (("none", leaked), ("chance", chance)):
-            about = [method, NOBODY, ACCURACY, "leakage", control, LEAK_PERCENT]
-            yield about, np.stack(values, axis=1)
+        for measure, control, values in self.leakage(own.scores[COMBINED]):
+            yield [method, NOBODY, ACCURACY, measure, control, LEAK_PERCENT], values
 
     def tables(self, explainers: Sequence[str] = ()) -> tuple[pd.DataFrame, pd.DataFrame]:
         """The table, with the columns `COLUMNS`, and the differences of Explainers and other methods.
 
         value, low, high: the mean over the `n` sequences that count, in per cent, of log-probabilities in
-        nats, and its 95 % bootstrap interval. The measure `leakage`: how much the places of the kept tokens
-        alone reveal about the label. Fidelity comes first. See `differences` for the second.
+        nats, and its 95 % bootstrap interval. The measures of the reader `none` (see `leakage`): how much
+        the kept tokens and their places reveal about the label. Fidelity comes first. See `differences` for
+        the second.
         """
         made, compared = [], {}
         with progress("steering", len(self.methods), "methods") as bar:
@@ -198,7 +222,8 @@ class Steering:
         """The rows of the table; about: the first columns, without the rank, of each of `values`."""
         units = [1 if what[2] == LOG_PROBABILITY else 100 for what in about]
         columns = np.concatenate([u * own for u, own in zip(units, values, strict=True)], axis=1)
-        keys = [[*what, rank] for what in about for rank in self.file.ranks]
+        ranks = [[ALL_RANKS] if what[2] == DISTRIBUTION else self.file.ranks for what in about]
+        keys = [[*what, rank] for what, own in zip(about, ranks, strict=True) for rank in own]
         return pd.DataFrame(
             [[*key, *row] for key, row in zip(keys, self._summary(columns), strict=True)],
             columns=COLUMNS,

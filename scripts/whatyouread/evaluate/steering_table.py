@@ -6,16 +6,21 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pandas as pd
 
+from whatyouread.evaluate.leakage import LEAKAGE, LEARNED_ALONG, UNORDERED
 from whatyouread.evaluate.steering import (
     ACCURACY,
+    ACTIONS,
+    ALL_RANKS,
     CLASSIFIER,
     COMPARED,
     COMPARED_PERCENT,
+    DISTRIBUTION,
     FIDELITY,
     JUDGE,
     LOG_PROBABILITY,
     NOBODY,
     PERCENTS,
+    SET_APART,
     WHOLE,
 )
 from whatyouread.support.text import markdown_table
@@ -28,7 +33,11 @@ TITLES = {
     "removed": "removed",
     "steered_wrong": "random class",
     "steered_runner_up": "runner-up",
-    "leakage": "leakage",
+    LEAKAGE: "leakage",
+    UNORDERED: "unordered",
+    LEARNED_ALONG: "learned along",
+    "distance_kept": "kept",
+    "distance_removed": "removed",
 }
 LOWER = ("removed",)
 SHARES = (
@@ -63,7 +72,7 @@ def markdown(
         else ""
     )
     moved = " Shifted: the same scores moved along the sequence; tokens tell something only beyond that."
-    chance = made.cell(first, NOBODY, ACCURACY, "leakage", control="chance")
+    chance = made.cell(first, NOBODY, ACCURACY, LEAKAGE, control="chance")
     lines = [
         "# What masks show, net of what they make the classifier say",
         "",
@@ -105,10 +114,32 @@ def markdown(
         *_paragraph(
             "Steering rate: how often (%) a class is said that the classifier does not say of the whole"
             " sequence, when the mask was made for that class. Leakage: balanced accuracy of a small"
-            f" classifier that sees only the places of the kept tokens; chance is {chance}."
+            " classifier, trained on the masks of other sequences, that sees only the places of the kept"
+            f" tokens; chance is {chance}. Unordered: the same of one that sees which tokens are kept, but no"
+            " place and no order: whether the tokens alone tell the class. Learned along: of one that sees"
+            " both, as a predictor does that is trained together with the masks. A mask with high leakage"
+            " that is near chance unordered encodes the class by its places, and what is learned along"
+            " rewards it nevertheless. Classes with fewer than 5 of the sequences do not count; with few"
+            " sequences all three are too low."
         ),
         "",
         *made.steering(),
+        "",
+        "## Distance from whole sequences",
+        "",
+        *_paragraph(
+            "How far a masked sequence lies from what a reader knows: per cent of the whole sequences whose"
+            " pooled state is less far from the closest class (Mahalanobis distance; Lee et al. 2018), on"
+            " average. A typical whole sequence has 50, and 100 is farther out than all of them: what the"
+            " reader says there may be an answer to the masking."
+            + (
+                " It should be lower for the judge, which has read masked sequences."
+                if judged
+                else ""
+            )
+        ),
+        "",
+        *made.distances(),
         "",
     ]
     return "\n".join(lines)
@@ -118,7 +149,9 @@ class _Tables:
     """Tables with a row for each method, at one share of the tokens."""
 
     def __init__(self, table: pd.DataFrame, percent: int):
-        self.methods, self.ranks = table["method"].unique(), list(table["rank"].unique())
+        self.methods = table["method"].unique()
+        # by the yardstick, because a rank may have any name
+        self.ranks = list(table.loc[table["yardstick"] == FIDELITY, "rank"].unique())
         self.readers = [one for one in (CLASSIFIER, JUDGE) if (table["reader"] == one).any()]
         self.values = table.set_index(INDEX)["value"].sort_index()
         self.percent = percent
@@ -126,17 +159,18 @@ class _Tables:
     def cell(self, method, reader, yardstick, measure, percent=None, control="none") -> str:
         key = (method, reader, yardstick, measure, control, percent or self.percent)
         form = "z.2f" if yardstick == LOG_PROBABILITY else "z.0f"
-        return _joined([self.values[(*key, rank)] for rank in self.ranks], form)
+        ranks = [ALL_RANKS] if yardstick == DISTRIBUTION else self.ranks
+        return _joined([self.values[(*key, rank)] for rank in ranks], form)
 
     def side_by_side(
-        self, yardstick: str, measures: Sequence[tuple[str, str]], further: str | None = None
+        self, yardstick: str, measures: Sequence[tuple[str, str]], further: Sequence[str] = ()
     ) -> list[str]:
-        """measures: with their controls. further: a measure without a reader, the last column."""
+        """measures: with their controls. further: measures without a reader, the last columns."""
         heads = ["method"]
         for measure, control in measures:
             title = TITLES[measure] + ("" if control == "none" else f", {control}")
             heads += [title, *("judge" for _ in self.readers[1:])]
-        heads += [TITLES[further]] if further else []
+        heads += map(TITLES.get, further)
         rows = [heads]
         for method in self.methods:
             cells = [
@@ -144,14 +178,17 @@ class _Tables:
                 for measure, control in measures
                 for reader in self.readers
             ]
-            if further:
-                cells.append(self.cell(method, NOBODY, ACCURACY, further))
+            cells += [self.cell(method, NOBODY, ACCURACY, measure) for measure in further]
             rows.append([_spaced(method), *cells])
         return markdown_table(rows)
 
     def steering(self) -> list[str]:
         rates = [("steered_wrong", "none"), ("steered_runner_up", "none")]
-        return self.side_by_side(FIDELITY, rates, "leakage")
+        return self.side_by_side(FIDELITY, rates, [LEAKAGE, UNORDERED, LEARNED_ALONG])
+
+    def distances(self) -> list[str]:
+        measures = [(f"distance_{action}", one) for action in ACTIONS for one in SET_APART]
+        return self.side_by_side(DISTRIBUTION, measures)
 
 
 def verdicts(values: pd.Series, explainers: Sequence[str], ranks: Sequence[str]) -> list[str]:

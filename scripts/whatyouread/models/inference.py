@@ -5,6 +5,7 @@ import contextlib
 import os
 import random
 from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ from whatyouread.data.token_files import TokenFile
 from whatyouread.models import gpu
 from whatyouread.models.explanandum import Explanandum
 from whatyouread.models.levels import class_log_probabilities, decisions, probabilities
-from whatyouread.models.mask_operator import masked_logits
+from whatyouread.models.mask_operator import masked_states
 from whatyouread.support.cli import UserError, log
 from whatyouread.support.machine import no_compiler, note_batch
 from whatyouread.support.parallel import in_order
@@ -89,6 +90,18 @@ def batches(
         yield places, batch.to(device)
 
 
+class Reading(NamedTuple):
+    """What one pass says of each masked sequence.
+
+    answers: the predicted classes, int64 (n, levels). log_probabilities: those of given classes, float64
+    (n, levels). states: what the heads read, float64 (n, hidden).
+    """
+
+    answers: np.ndarray
+    log_probabilities: np.ndarray
+    states: np.ndarray
+
+
 class Passes:
     """Passes of a frozen Explanandum on one device, in one precision and batch size."""
 
@@ -107,13 +120,25 @@ class Passes:
         return autocast(self.device, self.precision)
 
     @torch.inference_mode()
-    def logits(self, batch: Batch, mask: np.ndarray | None = None) -> tuple[Tensor, ...]:
-        """F(batch, mask): one tensor (n, classes) per level. mask: float32 (n, length)."""
+    def states(self, batch: Batch, mask: np.ndarray | None = None) -> Tensor:
+        """The pooled states, float (n, hidden), which the heads read; every pass is one call of this.
+
+        mask: float32 (n, length).
+        """
         note_batch(*batch.ids.shape)
         if mask is not None:
             mask = on_device(np.ascontiguousarray(mask, np.float32), self.device)
         with self.autocast():
-            return masked_logits(self.explanandum, batch.to(self.device), mask)
+            return masked_states(self.explanandum, batch.to(self.device), mask)
+
+    def logits(self, batch: Batch, mask: np.ndarray | None = None) -> tuple[Tensor, ...]:
+        """F(batch, mask): one tensor (n, classes) per level. mask: float32 (n, length)."""
+        return self._logits_of(self.states(batch, mask))
+
+    @torch.inference_mode()
+    def _logits_of(self, states: Tensor) -> tuple[Tensor, ...]:
+        with self.autocast():
+            return self.explanandum.classify(states)
 
     def predict(
         self, file: TokenFile, mask: np.ndarray, rows: np.ndarray | None = None
@@ -138,7 +163,7 @@ class Passes:
             if not level.of_one
         }
 
-        def decided(logits, places):
+        def decided(logits, places, states):
             if said:
                 of_each = probabilities(levels, logits)
                 for i, values in said.items():
@@ -155,25 +180,28 @@ class Passes:
         classes: int64 (n, levels).
         """
 
-        def of_classes(logits, places):
+        def of_classes(logits, places, states):
             return self._logs(logits, classes[places])
 
         return np.stack([self._of_all(file, mask, None, np.float64, of_classes) for mask in masks])
 
-    def predict_with_log_probabilities(
-        self, file: TokenFile, mask: np.ndarray, classes: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """As `predict`, and the log-probabilities of given classes, of one pass: int64, float64 (n, levels).
+    def read(self, file: TokenFile, mask: np.ndarray, classes: np.ndarray) -> Reading:
+        """Answers, log-probabilities of given classes and pooled states, of one pass.
 
         mask: float32 (n, longest); classes: int64 (n, levels).
         """
-        logs = np.empty(classes.shape, np.float64)
+        levels, further = self.explanandum.levels, []
 
-        def decided(logits, places):
-            logs[places] = self._logs(logits, classes[places]).cpu().numpy()
-            return decisions(self.explanandum.levels, logits)
+        def decided(logits, places, states):
+            # side by side, because each copy waits for the device
+            made = torch.cat([self._logs(logits, classes[places]), states.double()], 1)
+            further.append((places, made.cpu().numpy()))
+            return decisions(levels, logits)
 
-        return self._of_all(file, mask, None, np.int64, decided), logs
+        answers = self._of_all(file, mask, None, np.int64, decided)
+        places, made = (np.concatenate(parts) for parts in zip(*further, strict=True))
+        made = made[np.argsort(places)]
+        return Reading(answers, made[:, : len(levels)], made[:, len(levels) :])
 
     def _logs(self, logits: tuple[Tensor, ...], classes: np.ndarray) -> Tensor:
         """The log-probabilities of the classes of a batch, int64 and float64 (batch, levels)."""
@@ -185,6 +213,6 @@ class Passes:
         rows = np.arange(len(file)) if rows is None else rows
         made = np.empty((len(rows), len(file.ranks)), kind)
         for places, batch in batches(file, self.batch_size, self.device, rows):
-            logits = self.logits(batch, mask[rows[places], : batch.ids.shape[1]])
-            made[places] = answer(logits, places).cpu().numpy()
+            states = self.states(batch, mask[rows[places], : batch.ids.shape[1]])
+            made[places] = answer(self._logits_of(states), places, states).cpu().numpy()
         return made

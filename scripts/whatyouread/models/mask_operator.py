@@ -40,6 +40,23 @@ def masked_logits(
     instead of the number of tokens, so that the size of the mask does not scale the logits (mean
     pooling only).
     """
+    return explanandum.classify(
+        masked_states(explanandum, batch, mask, relaxed=relaxed, by_mask=by_mask)
+    )
+
+
+def masked_states(
+    explanandum: nn.Module,
+    batch: Batch,
+    mask: Tensor | None = None,
+    *,
+    relaxed: bool = False,
+    by_mask: bool = False,
+) -> Tensor:
+    """The pooled states of masked sequences, which the heads read: float (batch, hidden).
+
+    All arguments as for `masked_logits`.
+    """
     embeddings = explanandum.embed(batch.ids)
     if mask is None:
         hidden = explanandum.encode(embeddings, batch)
@@ -51,24 +68,22 @@ def masked_logits(
             masked = embeddings * mask.unsqueeze(-1).to(embeddings.dtype)
             hidden = explanandum.encode(masked, batch)
         weights = mask.to(torch.promote_types(hidden.dtype, torch.float32)) * batch.valid
-    return _pooled_logits(explanandum, hidden, weights, weights if by_mask else batch.valid)
+    return _pooled(explanandum, hidden, weights, weights if by_mask else batch.valid)
 
 
 def read(explanandum: nn.Module, batch: Batch) -> tuple[Tensor, tuple[Tensor, ...]]:
     """The last hidden states (batch, length, hidden) and the logits of the plain sequences."""
     hidden = explanandum.encode(explanandum.embed(batch.ids), batch)
-    return hidden, _pooled_logits(explanandum, hidden, batch.valid.to(hidden.dtype), batch.valid)
+    pooled = _pooled(explanandum, hidden, batch.valid.to(hidden.dtype), batch.valid)
+    return hidden, explanandum.classify(pooled)
 
 
-def _pooled_logits(
-    explanandum: nn.Module, hidden: Tensor, weights: Tensor, total: Tensor
-) -> tuple[Tensor, ...]:
+def _pooled(explanandum: nn.Module, hidden: Tensor, weights: Tensor, total: Tensor) -> Tensor:
     if explanandum.pooling == "cls":
-        return explanandum.classify(hidden[:, 0])
+        return hidden[:, 0]
     hidden, weights = widest(hidden), widest(weights)
     # no matrix product: its order of summation depends on the shape
-    pooled = (hidden * weights.unsqueeze(-1)).sum(1) / total.sum(1, keepdim=True).clamp(min=1)
-    return explanandum.classify(pooled)
+    return (hidden * weights.unsqueeze(-1)).sum(1) / total.sum(1, keepdim=True).clamp(min=1)
 
 
 def target_mask(class_masks: Tensor) -> Tensor:
