@@ -162,14 +162,22 @@ def test_a_forward_pass_that_a_module_has_for_itself_comes_back():
     assert norm_of.forward is given
 
 
-def test_a_compiled_encoder_gives_the_same_scores():
+def test_a_compiled_encoder_gives_the_same_scores_and_is_not_compiled_again():
+    compiled = []
+
+    def backend(graph, _):
+        compiled.append(graph)
+        return graph.forward
+
     explanandum = classifier("esm2")
     question = asked(explanandum, "esm2")
     expected, encoder = attnlrp(question), explanandum.encoder
-    encoder.forward = torch.compile(encoder.forward, backend="eager", dynamic=True)
-    before = question.targets(question.ones)
+    encoder.forward = torch.compile(encoder.forward, backend=backend, dynamic=True)
+    before, number = question.targets(question.ones), len(compiled)
+    assert number
     torch.testing.assert_close(attnlrp(question), expected)
     assert torch.equal(question.targets(question.ones), before)
+    assert len(compiled) == number
 
 
 @pytest.mark.parametrize("kind", ["single", "multiple"])
