@@ -250,6 +250,7 @@ def test_the_explainers_scores_are_its_masks(tiny_explanandum, explainer, file):
         ("attention", 1, 0),
         ("attention_rollout", 1, 0),
         ("gradient_x_input", 1, 5),
+        ("attnlrp", 1, 5),
         ("integrated_gradients", 3, 15),
         ("occlusion_gradients", 3, 15),
         ("lime", 20, 0),

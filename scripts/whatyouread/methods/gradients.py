@@ -63,10 +63,15 @@ def occlusion_gradients(
 def _gradients(question: Question, masks: Tensor, relaxed: bool = False) -> Tensor:
     """The gradient of each target at some masks (n, length): float32 (n, length, targets)."""
     masks = masks.detach().requires_grad_()
-    targets = question.targets(masks, relaxed=relaxed).sum(0).unbind()
-    last = len(targets) - 1
+    return gradients_of(question.targets(masks, relaxed=relaxed), masks)
+
+
+def gradients_of(targets: Tensor, masks: Tensor) -> Tensor:
+    """The gradient of each target, (n, targets), by the masks (n, length): float32 (n, length, targets)."""
+    sums = targets.sum(0).unbind()
+    last = len(sums) - 1
     made = [
-        torch.autograd.grad(target, masks, retain_graph=number < last)[0]
-        for number, target in enumerate(targets)
+        torch.autograd.grad(own, masks, retain_graph=number < last)[0]
+        for number, own in enumerate(sums)
     ]
     return torch.stack(made, -1).float()

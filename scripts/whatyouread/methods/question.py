@@ -37,8 +37,13 @@ class Question:
         after the other.
         """
         note_batch(*mask.shape)
-        rounds, levels = len(mask) // len(self.batch), self.explanandum.levels
-        logits = masked_logits(self.explanandum, self.batch.repeat(rounds), mask, relaxed=relaxed)
+        rounds = len(mask) // len(self.batch)
+        batch = self.batch.repeat(rounds)
+        return self.asked(masked_logits(self.explanandum, batch, mask, relaxed=relaxed))
+
+    def asked(self, logits: tuple[Tensor, ...]) -> Tensor:
+        """The same of logits (masks, classes), one tensor for each level."""
+        rounds, levels = len(logits[0]) // len(self.batch), self.explanandum.levels
         logits = tuple(part.float() for part in logits)
         predicted = self.predicted.repeat(rounds, 1).unsqueeze(1)
         made = class_log_probabilities(levels, logits, predicted)[:, 0]

@@ -16,6 +16,7 @@ from whatyouread.data.batch import at_once, on_device
 from whatyouread.data.token_files import TokenFile
 from whatyouread.explainers.network import Explainer
 from whatyouread.masks.choices import OTHERS, runner_up_classes, wrong_classes
+from whatyouread.methods.attnlrp import attnlrp
 from whatyouread.methods.files import Attributions, score_names
 from whatyouread.methods.gradients import (
     gradient_x_input,
@@ -74,6 +75,7 @@ METHODS: dict[str, tuple[Callable[..., Tensor], Callable]] = {
     "explainer": (explainer_masks, explainer_masks),
     "integrated_gradients": (_linear(integrated_gradients), integrated_gradients),
     "gradient_x_input": (_linear(gradient_x_input), gradient_x_input),
+    "attnlrp": (_linear(attnlrp), attnlrp),
     "ablation": (_linear(ablation), ablation),
     "occlusion_gradients": (_linear(occlusion_gradients), occlusion_gradients),
     "lime": (_linear(lime), lime),

@@ -4,14 +4,32 @@ To add a family, write a module beside this one and add a line to `adapters.ADAP
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from whatyouread.data.batch import Batch
 from whatyouread.support.cli import UserError
+
+
+class Block(NamedTuple):
+    """The parts of one layer of an encoder that AttnLRP treats in its own way.
+
+    query, key, value: the modules that make what the attention multiplies. inner: the module of the
+    feed-forward block whose result is `activation(inner.dense(hidden))`; where it is gated, the dense layer
+    makes two halves a and b, and the result is activation(a) ⊙ b. activation: an elementwise function,
+    Tensor -> Tensor.
+    """
+
+    query: nn.Module
+    key: nn.Module
+    value: nn.Module
+    inner: nn.Module
+    activation: Callable[[Tensor], Tensor]
+    gated: bool = False
 
 
 class EncoderAdapter(ABC):
@@ -97,6 +115,13 @@ class EncoderAdapter(ABC):
     @abstractmethod
     def attentions(self, batch: Batch) -> list[Tensor]:
         """The attention of each layer, float (batch, heads, length, length), queries before keys."""
+
+    def blocks(self) -> list[Block]:
+        """The parts of each layer, from the first one on. Raises UserError where the family names none."""
+        raise UserError(
+            f"models of type {self.encoder.config.model_type} have no adapter that names the parts of their "
+            "layers, which AttnLRP needs: leave out the method attnlrp"
+        )
 
     def compile(self) -> None:
         """Compile the forward pass in place; weights keep their names, and hooks still run."""

@@ -4,6 +4,7 @@ import re
 
 import torch
 
+from whatyouread.models.adapter import Block
 from whatyouread.models.transformers_adapter import TransformersAdapter
 
 
@@ -33,6 +34,10 @@ class BertAdapter(TransformersAdapter):
         parts = self.encoder.embeddings
         embeddings = embeddings + parts.token_type_embeddings.weight[0]
         return parts.LayerNorm(embeddings + parts.position_embeddings(self.positions_of(batch)))
+
+    def block(self, layer):
+        own, inner = layer.attention.self, layer.intermediate
+        return Block(own.query, own.key, own.value, inner, inner.intermediate_act_fn)
 
     def layers(self, hidden, batch, **options):
         return super().layers(self.encoder.embeddings.dropout(hidden), batch, **options)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from whatyouread.models import nucleotide_transformer
+from whatyouread.models.adapter import Block
 from whatyouread.models.transformers_adapter import TransformersAdapter, between, counted_positions
 from whatyouread.support.cli import UserError
 
@@ -152,6 +153,14 @@ class EsmAdapter(TransformersAdapter):
             places = counted_positions(batch, parts.padding_idx)
             embeddings = embeddings + parts.position_embeddings(places)
         return embeddings if parts.layer_norm is None else parts.layer_norm(embeddings)
+
+    def block(self, layer):
+        from transformers.models.esm.modeling_esm import gelu
+
+        own, inner = layer.attention.self, layer.intermediate
+        gated = nucleotide_transformer.has_gates(self.encoder)
+        activation = nn.functional.silu if gated else gelu
+        return Block(own.query, own.key, own.value, inner, activation, gated)
 
     def encode_relaxed(self, embeddings, mask, batch):
         # The first attention divides by the size of what it reads. It therefore reads a token with mask

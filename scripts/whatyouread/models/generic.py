@@ -61,8 +61,8 @@ class GenericAdapter(EncoderAdapter):
             )
         log.warning(
             "models of type %s have no adapter of their own: they are masked by the exact operator only; "
-            "`operator: relaxed`, the objectives sharp, joint and l2x, and occlusion gradients are not "
-            "possible",
+            "`operator: relaxed`, the objectives sharp, joint and l2x, occlusion gradients and AttnLRP are "
+            "not possible",
             kind,
         )
         return encoder

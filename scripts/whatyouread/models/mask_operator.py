@@ -71,9 +71,16 @@ def masked_states(
     return _pooled(explanandum, hidden, weights, weights if by_mask else batch.valid)
 
 
-def read(explanandum: nn.Module, batch: Batch) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """The last hidden states (batch, length, hidden) and the logits of the plain sequences."""
-    hidden = explanandum.encode(explanandum.embed(batch.ids), batch)
+def read(
+    explanandum: nn.Module, batch: Batch, embeddings: Tensor | None = None
+) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """The last hidden states (batch, length, hidden) and the logits of the plain sequences.
+
+    embeddings: float (batch, length, hidden), those of the batch by default. No mask is applied anywhere:
+    the heads read the states of all tokens, whatever the embeddings are.
+    """
+    embeddings = explanandum.embed(batch.ids) if embeddings is None else embeddings
+    hidden = explanandum.encode(embeddings, batch)
     pooled = _pooled(explanandum, hidden, batch.valid.to(hidden.dtype), batch.valid)
     return hidden, explanandum.classify(pooled)
 

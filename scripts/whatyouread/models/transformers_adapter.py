@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from whatyouread.data.batch import Batch
-from whatyouread.models.adapter import EncoderAdapter
+from whatyouread.models.adapter import Block, EncoderAdapter
 from whatyouread.models.weights import NOTHING, load_tensors
 from whatyouread.support.cli import UserError
 from whatyouread.support.network import network_errors
@@ -108,6 +108,13 @@ class TransformersAdapter(EncoderAdapter):
             inputs_embeds=hidden, attention_mask=attended(self.encoder, batch), **options
         )
         return made.last_hidden_state
+
+    def blocks(self):
+        return [self.block(layer) for layer in self.encoder.encoder.layer]
+
+    @abstractmethod
+    def block(self, layer: nn.Module) -> Block:
+        """The parts of a layer of the encoder, see `EncoderAdapter.blocks`."""
 
     def attentions(self, batch):
         self.refuse_longer(batch)
