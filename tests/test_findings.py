@@ -151,6 +151,37 @@ def test_numbers_stand_where_they_belong():
     assert made[1] == ["mine", *(f"{10 * i} / {10 * i + 1} (0-10)" for i in range(6))]
 
 
+def test_what_is_given_away_stands_beside_chance():
+    def rows(reader, yardstick, measure, control, rank, value):
+        return ["explainer_mine", reader, yardstick, measure, control, 10, rank, value, 0, 0, 5]
+
+    measures = ("leakage", "unordered", "learned_along")
+    made = [
+        rows(
+            "none",
+            "accuracy",
+            measure,
+            control,
+            rank,
+            10 * i + j + (50 if control == "chance" else 0),
+        )
+        for i, measure in enumerate(measures)
+        for j, rank in enumerate(["phylum", "genus"])
+        for control in ("none", "chance")
+    ]
+    made += [
+        rows("classifier", "distribution", f"distance_{action}", control, "all", value)
+        for action, value in (("kept", 7), ("removed", 8))
+        for control in ("none", "shifted")
+    ]
+    table = pd.DataFrame(made, columns=COLUMNS)
+    assert tables.given_away(table, ["explainer_mine"]) == [
+        ["method", *measures, "distance_kept, classifier", "distance_removed, classifier"],
+        ["mine", "0 / 1", "10 / 11", "20 / 21", "7", "8"],
+        ["chance", "50 / 51", "", "", "", ""],
+    ]
+
+
 def test_costs_are_compared_with_fifty_steps(tmp_path):
     folder = tmp_path / "results/attributions"
     folder.mkdir(parents=True)

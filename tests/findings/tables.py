@@ -10,7 +10,8 @@ import pandas as pd
 import torch
 
 from whatyouread.data.token_files import TokenFile
-from whatyouread.evaluate.steering import FIDELITY, hits
+from whatyouread.evaluate.leakage import LEAKAGE, LEARNED_ALONG, UNORDERED
+from whatyouread.evaluate.steering import FIDELITY, NOBODY, READERS, hits
 from whatyouread.explainers.gate import smoothed
 from whatyouread.masks.chunks import find_chunks
 from whatyouread.masks.top_tokens import keep_mask, ordered, share
@@ -42,6 +43,9 @@ def text(run: Path) -> str:
         if (steering["reader"] == reader).any()
         for percent in PERCENTS
     }
+    sections["What small classifiers tell of the label, and distances, at 10 %"] = given_away(
+        steering, methods
+    )
     sections["Known positions"] = positions(evidence, methods)
     sections["Seconds for a sequence"] = costs(run, methods)
     sections[f"Runs for 250 tokens, and kept, at {100 * AREA:.0f} %"] = runs(run, methods)
@@ -64,6 +68,22 @@ def fidelity(table: pd.DataFrame, methods: list[str], reader: str, percent: int)
             )
         rows.append([named(method), *cells])
     return rows
+
+
+def given_away(table: pd.DataFrame, methods: list[str]) -> list[list[str]]:
+    """Balanced accuracies by places, by tokens and by both; how far out kept and removed tokens lie."""
+    own = table[(table["percent"] == 10)].set_index(["method", "reader", "measure", "control"])
+    chance = own.loc[[(methods[0], NOBODY, LEAKAGE, "chance")], "value"]
+    readers = [
+        reader for reader in READERS if (table["reader"] == reader).any() and reader != NOBODY
+    ]
+    asked = [(NOBODY, measure) for measure in (LEAKAGE, UNORDERED, LEARNED_ALONG)]
+    asked += [(r, f"distance_{action}") for r in readers for action in ("kept", "removed")]
+    rows = [["method", *(m if r == NOBODY else f"{m}, {r}" for r, m in asked)]]
+    for method in methods:
+        cells = [own.loc[[(method, *one, "none")], "value"] for one in asked]
+        rows.append([named(method), *(" / ".join(f"{x:.0f}" for x in cell) for cell in cells)])
+    return [*rows, ["chance", " / ".join(f"{x:.0f}" for x in chance), *[""] * (len(asked) - 1)]]
 
 
 def positions(table: pd.DataFrame, methods: list[str]) -> list[list[str]]:
