@@ -24,7 +24,7 @@ from whatyouread.training.loop import Loop
 from whatyouread.training.settings import TrainingSettings
 
 RANKS = {"superkingdom": 3, "phylum": 5, "genus": 7}
-AMORTISED = ("sharp", "joint", "integrated", "fastshap", "l2x")
+AMORTISED = ("sharp", "joint", "integrated", "attnlrp", "fastshap", "l2x")
 TARGETS = [
     {"target": "sequence", "reads": "tokens"},
     {"target": "class", "reads": "tokens"},

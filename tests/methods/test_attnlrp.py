@@ -10,13 +10,14 @@ from helpers_families import ELECTRA, FAMILIES, Ids, ids_batch
 from helpers_relevance import ByHand
 
 from whatyouread.methods import attnlrp as module
-from whatyouread.methods.attnlrp import attnlrp, identity_rule, relevance_rules, uniform_rule
-from whatyouread.methods.gradients import gradient_x_input
+from whatyouread.methods.attnlrp import attnlrp
+from whatyouread.methods.gradients import gradient_x_input, gradients_of
 from whatyouread.methods.question import Question
 from whatyouread.methods.registry import Attributor
 from whatyouread.models.explanandum import Explanandum
 from whatyouread.models.inference import Passes
 from whatyouread.models.mask_operator import read
+from whatyouread.models.relevance import identity_rule, relevance_rules, uniform_rule
 from whatyouread.support.cli import UserError
 
 NT_V2 = BACKBONE | {"add_bias_fnn": False, "num_hidden_layers": 2}
@@ -206,7 +207,7 @@ def test_the_question_is_the_log_probability(kind):
     batch, ones = question.batch, question.ones.requires_grad_()
     with relevance_rules(explanandum):
         logits = read(explanandum, batch, explanandum.embed(batch.ids) * ones[..., None])[1][1]
-        of_logits = module.gradients_of(logits, ones) * batch.valid[..., None]
+        of_logits = gradients_of(logits, ones) * batch.valid[..., None]
     chances = logits.softmax(-1) if kind == "single" else logits.sigmoid()
     for row in range(len(batch)):
         answer = int(question.predicted[row, 1])

@@ -6,6 +6,7 @@ from whatyouread.explainers.joint import JointObjective
 from whatyouread.explainers.l2x import L2xObjective
 from whatyouread.explainers.objective import Objective
 from whatyouread.explainers.paper import PaperObjective
+from whatyouread.explainers.relevance import RelevanceObjective
 from whatyouread.explainers.sharp import SharpObjective
 from whatyouread.support.cli import UserError
 
@@ -15,6 +16,7 @@ OBJECTIVES: dict[str, type[Objective]] = {
     "joint": JointObjective,
     "fastshap": FastShapObjective,
     "integrated": IntegratedObjective,
+    "attnlrp": RelevanceObjective,
     "l2x": L2xObjective,
 }
 
