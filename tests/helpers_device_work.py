@@ -142,7 +142,8 @@ def task(name: str, kinds: dict | None = None) -> torch.nn.Module:
 TASKS = (
     "classifier", "classifier, cls", "classifier, occluded",
     "paper, exact", "paper, relaxed", "paper, predicted", "sharp, sequence", "sharp, class",
-    "joint, class", "fastshap, sequence", "fastshap, class", "integrated, class", "attnlrp, class", "l2x, class", "judge",
+    "joint, class", "fastshap, sequence", "fastshap, class", "integrated, class", "attnlrp, class",
+    "l2x, class", "judge",
 )  # fmt: skip
 
 

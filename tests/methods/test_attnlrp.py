@@ -14,6 +14,7 @@ from whatyouread.methods.attnlrp import attnlrp
 from whatyouread.methods.gradients import gradient_x_input, gradients_of
 from whatyouread.methods.question import Question
 from whatyouread.methods.registry import Attributor
+from whatyouread.models import relevance
 from whatyouread.models.explanandum import Explanandum
 from whatyouread.models.inference import Passes
 from whatyouread.models.mask_operator import read
@@ -75,7 +76,7 @@ def test_relevance_follows_the_rules_of_the_paper(name, pooling, head):
 def without_rules(question):
     """Gradient x embedding as it comes."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "relevance_rules", contextlib.nullcontext)
+        patch.setattr(relevance, "relevance_rules", contextlib.nullcontext)
         return attnlrp(question)
 
 

@@ -445,7 +445,9 @@ def test_the_loss_with_missing_labels_does_not_depend_on_the_batches(partly, nam
     assert [loss(size) for size in (1, 5, 8)] == pytest.approx([whole] * 3, rel=1e-5)
 
 
-@pytest.mark.parametrize("objective", ["paper", "sharp", "joint", "fastshap", "integrated", "attnlrp", "l2x"])
+@pytest.mark.parametrize(
+    "objective", ["paper", "sharp", "joint", "fastshap", "integrated", "attnlrp", "l2x"]
+)
 def test_an_explainer_learns_with_missing_labels(partly, tmp_path, objective):
     history = read_history(
         run("train_explainer", partly, tmp_path, objective=objective, learning_rate=0.02, epochs=2)
