@@ -120,7 +120,7 @@ class EncoderAdapter(ABC):
         """The parts of each layer, from the first one on. Raises UserError where the family names none."""
         raise UserError(
             f"models of type {self.encoder.config.model_type} have no adapter that names the parts of their "
-            "layers, which AttnLRP needs: leave out the method attnlrp"
+            "layers, which AttnLRP needs: leave out the method and the objective attnlrp"
         )
 
     def compile(self) -> None:
