@@ -284,7 +284,9 @@ def test_a_family_without_an_adapter_is_refused_before_any_pass():
 def test_an_activation_that_is_not_0_at_0_is_refused():
     config = FAMILIES["bert"] | {"hidden_act": "sigmoid"}
     explanandum = Explanandum(config, CLASSES, tokenizer=Ids(config)).freeze()
-    with pytest.raises(UserError, match=r"is 0\.5 at 0, .* leave out the method and the objective attnlrp") as error:
+    with pytest.raises(
+        UserError, match=r"is 0\.5 at 0, .* leave out the method and the objective attnlrp"
+    ) as error:
         attnlrp(asked(explanandum, "bert"))
     assert "\n" not in str(error.value)
 
