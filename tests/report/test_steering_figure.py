@@ -29,3 +29,28 @@ def test_each_panel_shows_fidelity_by_its_reader(readers):
     assert drawn == [[[5, value], [10, value]] for value in values]
     judged = [axes.get_ylabel().startswith("judge") for axes in figure.axes]
     assert judged == [value > 100 for value in values]
+
+
+@pytest.mark.parametrize("ranks", [["answer"], ["phylum", "genus"], ["a", "b", "c", "d"]])
+def test_title_and_legend_stay_within_the_figure(ranks):
+    methods = ["explainer_paper", "explainer_sharp", "explainer_attnlrp", "explainer_fastshap"]
+    methods += ["integrated_gradients", "attnlrp", "lime", "random"]
+    names = ["method", "reader", "yardstick", "measure", "control", "percent", "rank"]
+    rows = [
+        [method, "classifier", "fidelity", measure, control, percent, rank, 50, 40, 60, 96]
+        for method in methods
+        for (reader, measure) in ROWS
+        for control in ("none", "shifted")
+        for percent in (5, 10)
+        for rank in ranks
+        if reader == "classifier"
+    ]
+    figure = draw_steering(
+        pd.DataFrame(rows, columns=[*names, "value", "low", "high", "n"]), methods[:4]
+    )
+    figure.canvas.draw()
+    whole = figure.bbox
+    for part in (figure._suptitle, *figure.legends[0].get_texts()):
+        own = part.get_window_extent()
+        assert whole.x0 <= own.x0
+        assert own.x1 <= whole.x1, part.get_text()

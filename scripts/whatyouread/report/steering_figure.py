@@ -1,5 +1,7 @@
 """The figure of fidelity with top tokens kept, net of steering, and removed, and of the steering rate."""
 
+import textwrap
+
 import pandas as pd
 
 from whatyouread.report.style import method_looks, new_figure
@@ -32,7 +34,8 @@ def draw_steering(table: pd.DataFrame, explainers: list[str]):
     look = method_looks(methods, explainers)
     one = explainers[0].replace("_", " ")
     moved_masks = f"controls of {one if len(explainers) == 1 else 'the Explainers'}"
-    figure = new_figure(1.4 + 3.1 * len(ranks), 2.5 * len(rows) + 1)
+    width = 1.4 + 3.1 * len(ranks)
+    figure = new_figure(width, 2.5 * len(rows) + 1)
     panels = figure.subplots(len(rows), len(ranks), sharex=True, sharey="row", squeeze=False)
     for row, ((reader, measure), title) in zip(panels, rows.items(), strict=True):
         measured = table[(table["reader"] == reader) & (table["measure"] == measure)]
@@ -63,10 +66,13 @@ def draw_steering(table: pd.DataFrame, explainers: list[str]):
     for axes in panels[-1]:
         axes.set_xlabel("tokens kept or removed (%)")
         axes.set_xticks(sorted(table["percent"].unique()))
-    figure.legend(*panels[0, 0].get_legend_handles_labels(), loc="outside lower left", ncols=4)
-    figure.suptitle(
-        f"What masks show, net of what they make the classifier say"
-        f" ({counted(int(table['n'].max()), 'test sequence')}; shaded: 95 % bootstrap intervals)",
-        x=0.01, ha="left",
+    figure.legend(
+        *panels[0, 0].get_legend_handles_labels(), loc="outside lower left",
+        ncols=min(4, 1 + len(ranks)),
     )  # fmt: skip
+    title = (
+        f"What masks show, net of what they make the classifier say"
+        f" ({counted(int(table['n'].max()), 'test sequence')}; shaded: 95 % bootstrap intervals)"
+    )
+    figure.suptitle(textwrap.fill(title, int(12 * width)), x=0.01, ha="left")
     return figure
