@@ -131,12 +131,9 @@ def markdown(
             "How far a masked sequence lies from what a reader knows: per cent of the whole sequences whose"
             " pooled state is less far from the closest class (Mahalanobis distance; Lee et al. 2018), on"
             " average. A typical whole sequence has 50, and 100 is farther out than all of them: what the"
-            " reader says there may be an answer to the masking."
-            + (
-                " It should be lower for the judge, which has read masked sequences."
-                if judged
-                else ""
-            )
+            " reader says there may be an answer to the masking. Low numbers prove nothing: what is left of a"
+            " sequence may lie between the classes."
+            + (" The judge has states of its own, which need not be closer." if judged else "")
         ),
         "",
         *made.distances(),
