@@ -92,7 +92,7 @@ def test_the_judge_stands_beside_the_classifier():
     assert "- explainer sharp, removed, judge: none." in text
     assert "There are 6; 4 of their intervals leave 0 out" in words
     assert "| explainer sharp | 99 | 79 | 98 | 78 | 60 | 40 | 55 | 35 |" in text
-    assert "lower for the judge" in words
+    assert "The judge has states of its own" in words
 
 
 def test_a_rank_may_be_called_like_the_distances_of_all_ranks():
