@@ -139,7 +139,7 @@ def row(measure, control="none", percent=10, rank="genus", value=1.0, reader="cl
 def test_numbers_stand_where_they_belong():
     rows = [
         row(measure, control, percent, rank, 10 * i + j, reader)
-        for i, (measure, control) in enumerate(tables.MEASURES)
+        for i, (measure, control) in enumerate(tables.SHARES)
         for j, rank in enumerate(["phylum", "genus"])
         for percent in (10, 20)
         for reader in ("classifier", "judge")

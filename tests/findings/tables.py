@@ -11,7 +11,15 @@ import torch
 
 from whatyouread.data.token_files import TokenFile
 from whatyouread.evaluate.leakage import LEAKAGE, LEARNED_ALONG, UNORDERED
-from whatyouread.evaluate.steering import FIDELITY, NOBODY, READERS, hits
+from whatyouread.evaluate.steering import (
+    FIDELITY,
+    LEAK_PERCENT,
+    NOBODY,
+    PERCENTS,
+    READERS,
+    hits,
+)
+from whatyouread.evaluate.steering_table import SHARES
 from whatyouread.explainers.gate import smoothed
 from whatyouread.masks.chunks import find_chunks
 from whatyouread.masks.top_tokens import keep_mask, ordered, share
@@ -21,11 +29,6 @@ from whatyouread.models.inference import Passes
 from whatyouread.models.saving import load_model
 from whatyouread.support.text import markdown_table
 
-PERCENTS = (5, 10, 20, 30)
-MEASURES = (
-    ("kept", "none"), ("kept", "shifted"), ("net_wrong", "none"), ("net_runner_up", "none"),
-    ("removed", "none"), ("removed", "shifted"),
-)  # fmt: skip
 SMOOTHING = (1, 3, 5, 7, 9, 11)
 AREA = 0.3
 
@@ -43,9 +46,8 @@ def text(run: Path) -> str:
         if (steering["reader"] == reader).any()
         for percent in PERCENTS
     }
-    sections["What small classifiers tell of the label, and distances, at 10 %"] = given_away(
-        steering, methods
-    )
+    title = f"What small classifiers tell of the label, and distances, at {LEAK_PERCENT} %"
+    sections[title] = given_away(steering, methods)
     sections["Known positions"] = positions(evidence, methods)
     sections["Seconds for a sequence"] = costs(run, methods)
     sections[f"Runs for 250 tokens, and kept, at {100 * AREA:.0f} %"] = runs(run, methods)
@@ -57,10 +59,10 @@ def fidelity(table: pd.DataFrame, methods: list[str], reader: str, percent: int)
     """A row for each method: per cent at each rank, and at the lowest one its interval."""
     own = table[(table["yardstick"] == FIDELITY) & (table["percent"] == percent)]
     own = own[own["reader"] == reader].set_index(["method", "measure", "control"])
-    rows = [["method", *(f"{m}, {c}" if c != "none" else m for m, c in MEASURES)]]
+    rows = [["method", *(f"{m}, {c}" if c != "none" else m for m, c in SHARES)]]
     for method in methods:
         cells = []
-        for measure, control in MEASURES:
+        for measure, control in SHARES:
             found = own.loc[[(method, measure, control)]]
             low, high = found["low"].iloc[-1], found["high"].iloc[-1]
             cells.append(
@@ -72,7 +74,9 @@ def fidelity(table: pd.DataFrame, methods: list[str], reader: str, percent: int)
 
 def given_away(table: pd.DataFrame, methods: list[str]) -> list[list[str]]:
     """Balanced accuracies by places, by tokens and by both; how far out kept and removed tokens lie."""
-    own = table[(table["percent"] == 10)].set_index(["method", "reader", "measure", "control"])
+    own = table[table["percent"] == LEAK_PERCENT].set_index(
+        ["method", "reader", "measure", "control"]
+    )
     chance = own.loc[[(methods[0], NOBODY, LEAKAGE, "chance")], "value"]
     readers = [
         reader for reader in READERS if (table["reader"] == reader).any() and reader != NOBODY
