@@ -74,7 +74,8 @@ SHARED_BY_TRAININGS = (
 )
 # an Explainer that starts from the classifier's embeddings has their size
 UNUSED_IN_TRAINING = {"paper": set()} | dict.fromkeys(
-    ("sharp", "joint", "fastshap", "integrated", "attnlrp", "l2x"), {*GATE_KEYS, "embedding_size"}
+    ("sharp", "joint", "fastshap", "integrated", "attnlrp", "l2x"),
+    {*GATE_KEYS, "embedding_size"},
 )
 
 
