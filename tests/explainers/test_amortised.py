@@ -269,8 +269,10 @@ def test_the_judge_may_read_what_is_masked(
     classes = torch.tensor([[1, 2, 3]] * 3)
     chosen = torch.ones_like(classes, dtype=torch.bool)
 
+    learns = {"learns": ["sharp", "fastshap"]} if objective == "joint" else {}
+
     def losses(explanandum, reader, judge=None):
-        own = made.Settings(reads="tokens", reader=reader)
+        own = made.Settings(reads="tokens", reader=reader, **learns)
         task = made(explainer, explanandum, own, 5, judge=judge).eval()
         with torch.no_grad():
             logits = masked_logits(explanandum, batch)

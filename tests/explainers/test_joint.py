@@ -1,14 +1,12 @@
-"""The joint objective: the sum of the sharp one and of FastSHAP, of the same draws."""
+"""The joint objective: the sum of others, of the same draws."""
 
 import numpy as np
 import pytest
 import torch
 from helpers_batches import keyed
 
-from whatyouread.explainers.fastshap import FastShapObjective
-from whatyouread.explainers.joint import JointObjective
+from whatyouread.explainers.joint import PARTS, JointObjective
 from whatyouread.explainers.network import Explainer
-from whatyouread.explainers.sharp import SharpObjective
 from whatyouread.models.mask_operator import masked_logits
 from whatyouread.support.cli import UserError
 
@@ -31,37 +29,45 @@ def parts(tiny_explanandum, token_batch):
     return values
 
 
-def test_the_loss_is_the_sum_of_both(parts):
-    made, sharp, fastshap = (
-        parts(one) for one in (JointObjective, SharpObjective, FastShapObjective)
-    )
-    assert torch.equal(made[:, 1:2], sharp)
-    assert torch.equal(made[:, 2:], fastshap)
+def test_the_loss_is_the_sum_of_all(parts):
+    made = parts(JointObjective, learns=["fastshap", "attnlrp", "sharp"])
+    sharp, attnlrp, fastshap = (parts(PARTS[name]) for name in ("sharp", "attnlrp", "fastshap"))
+    assert torch.equal(made[:, 1:3], fastshap)
+    assert torch.equal(made[:, 3:4], attnlrp)
+    assert torch.equal(made[:, 4:], sharp)
     by_hand = [
-        1 - r + error / (1 + equal)
-        for r, error, equal in zip((1 - sharp[:, 0]).tolist(), *fastshap.T.tolist(), strict=True)
+        sum(apart) + error / (1 + equal)
+        for *apart, error, equal in torch.cat([sharp, attnlrp, fastshap], 1).tolist()
     ]
     assert made[:, 0].tolist() == pytest.approx(by_hand, rel=1e-6)
 
 
-def test_settings_of_both_count(parts):
-    usual = parts(JointObjective)
+def test_by_default_it_learns_gradients_and_relevance(parts):
+    made = parts(JointObjective)
+    assert torch.equal(made[:, 1:], torch.cat([parts(PARTS["sharp"]), parts(PARTS["attnlrp"])], 1))
+    assert torch.equal(made[:, 0], made[:, 1:].float().sum(1).double())
+
+
+def test_settings_of_all_count(parts):
+    learns = {"learns": ["sharp", "fastshap"]}
+    usual = parts(JointObjective, **learns)
     for changed, same in (
         ({"samples": 8}, 1), ({"value": "probability"}, 1),
         ({"occlusion_areas": [0.5]}, 2), ({"question": "necessary"}, 2),
     ):  # fmt: skip
-        made = parts(JointObjective, **changed)
+        made = parts(JointObjective, **learns, **changed)
         assert torch.equal(made[:, same], usual[:, same])
         assert not torch.equal(made[:, 3 - same], usual[:, 3 - same])
 
 
-def test_the_summary_has_both(tiny_explanandum):
+def test_the_summary_has_all(tiny_explanandum):
     task = JointObjective(
         Explainer(RANKS, 8, 6, 1, "sequence", gated=True), tiny_explanandum,
-        JointObjective.Settings(**ONE), 5,
+        JointObjective.Settings(**ONE, learns=["attnlrp", "fastshap", "sharp"]), 5,
     )  # fmt: skip
-    values = np.array([[9, 0.25, 2, 4], [9, 0.75, 1, 2]])
-    assert task.summarize(values, None) == {"correlation": 0.5, "explained": 0.5}
+    values = np.array([[9, 0.5, 2, 4, 0.25], [9, 0.25, 1, 2, 0.75]])
+    made = {"attnlrp_correlation": 0.625, "fastshap_explained": 0.5, "sharp_correlation": 0.5}
+    assert task.summarize(values, None) == made
 
 
 def test_a_large_score_for_the_token_that_is_read_serves_both(tiny_explanandum, token_batch):
@@ -69,7 +75,7 @@ def test_a_large_score_for_the_token_that_is_read_serves_both(tiny_explanandum, 
     batch = token_batch([9])
     task = JointObjective(
         Explainer(RANKS, 8, 6, 1, "sequence", gated=True), tiny_explanandum,
-        JointObjective.Settings(**ONE, samples=64), 5,
+        JointObjective.Settings(**ONE, learns=["sharp", "fastshap"], samples=64), 5,
     )  # fmt: skip
     torch.manual_seed(0)
     with torch.no_grad():
@@ -86,8 +92,18 @@ def test_a_large_score_for_the_token_that_is_read_serves_both(tiny_explanandum, 
 
 @pytest.mark.parametrize(
     ("changed", "said"),
-    [({"samples": 3}, "even"), ({"question": "why"}, "one of"), ({"reader": "nobody"}, "one of")],
+    [
+        ({"learns": ["sharp", "fastshap"], "samples": 3}, "even"),
+        ({"question": "why"}, "one of"),
+        ({"learns": ["sharp", "fastshap"], "reader": "nobody"}, "one of"),
+        ({"learns": []}, r"learns is \[\]: some of sharp, attnlrp, fastshap"),
+        ({"learns": ["sharp", "sharp"]}, "each once"),
+        ({"learns": ["sharp", "lime"]}, "'lime'.*: some of"),
+        ({"samples": 8}, "samples is of fastshap, which is not in learns"),
+        ({"reader": "judge"}, "reader is of fastshap"),
+        ({"learns": ["attnlrp"], "question": "necessary"}, "question is of sharp"),
+    ],
 )
-def test_settings_of_both_are_checked(changed, said):
+def test_settings_of_all_are_checked(changed, said):
     with pytest.raises(UserError, match=said):
         JointObjective.Settings(**changed)

@@ -2,7 +2,7 @@
 
 import dataclasses
 from abc import abstractmethod
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -59,6 +59,8 @@ class AmortisedObjective(Objective):
     """
 
     Settings = Settings
+    columns: ClassVar[int] = 1
+    """Of `values`."""
 
     @classmethod
     def make_explainer(cls, settings, network: NetworkSettings, explanandum):
@@ -106,6 +108,11 @@ class AmortisedObjective(Objective):
 
         scores: float (batch, length), of the asked classes together; evidence: of `evidence`.
         """
+
+    @staticmethod
+    def relative(values: Tensor) -> Tensor:
+        """The loss of each sequence on a scale that allows a sum with other objectives', (batch,)."""
+        return values[:, 0]
 
     @property
     def reader(self) -> Explanandum:

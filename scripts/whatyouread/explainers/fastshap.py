@@ -53,6 +53,7 @@ class FastShapObjective(amortised.AmortisedObjective):
     """
 
     Settings = Settings
+    columns = 2
 
     def evidence(self, batch, logits, classes, chosen, keys):
         """`Coalitions` and their values, without a gradient."""
@@ -81,6 +82,15 @@ class FastShapObjective(amortised.AmortisedObjective):
         efficient = additive(scores, evidence.whole, batch.content)
         equal = additive(torch.zeros_like(scores), evidence.whole, batch.content)
         return torch.stack([_error(efficient, evidence), _error(equal, evidence)], 1)
+
+    @staticmethod
+    def relative(values):
+        """The error as a share of that of equal scores plus one squared nat.
+
+        Without the division, sequences whose answer hardly depends on the tokens would count most.
+        """
+        error, equal = values.unbind(1)
+        return error / (1 + equal)
 
     def summarize(self, values, labels):
         """The share of the coalitions' worth that the scores explain beyond equal scores."""

@@ -1,47 +1,81 @@
-"""The joint objective: occlusions' gradients and Shapley values at once (FINDINGS.md)."""
+"""The joint objective: what several objectives learn, at once (FINDINGS.md)."""
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 
-from whatyouread.explainers import fastshap, sharp
+from whatyouread.explainers.fastshap import FastShapObjective
+from whatyouread.explainers.fastshap import Settings as FastShapSettings
+from whatyouread.explainers.relevance import RelevanceObjective
+from whatyouread.explainers.sharp import Settings as SharpSettings
+from whatyouread.explainers.sharp import SharpObjective
+from whatyouread.support.cli import UserError
+
+PARTS = {"sharp": SharpObjective, "attnlrp": RelevanceObjective, "fastshap": FastShapObjective}
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings(sharp.Settings, fastshap.Settings):
-    """Settings of both objectives, for training by their sum (config/README.md, `explainers`)."""
+class Settings(SharpSettings, FastShapSettings):
+    """Settings of all parts, and which these are (config/README.md, `explainers`)."""
+
+    learns: Sequence[str] = ("sharp", "attnlrp")
+
+    def __post_init__(self):
+        super().__post_init__()
+        if not self.learns or len(set(self.learns)) < len(self.learns) or {*self.learns} - {*PARTS}:
+            raise UserError(f"learns is {[*self.learns]}: some of {', '.join(PARTS)}, each once")
+        for part, settings in (("sharp", SharpSettings), ("fastshap", FastShapSettings)):
+            shared = {field.name for field in dataclasses.fields(RelevanceObjective.Settings)}
+            for field in dataclasses.fields(settings):
+                unused = part not in self.learns and field.name not in shared
+                if unused and getattr(self, field.name) != field.default:
+                    raise UserError(
+                        f"{field.name} is of {part}, which is not in learns: leave it out"
+                    )
 
 
-class JointObjective(sharp.SharpObjective, fastshap.FastShapObjective):
-    """Train the Explainer by the sharp objective and by FastSHAP at the same time.
+class JointObjective(RelevanceObjective, FastShapObjective):
+    """Train the Explainer by several objectives at the same time.
 
-    The gradient under an occlusion says something about every token, in one pass, and is only as true as
-    the relaxed operator. Answers to coalitions are what masking really does, and say something about sums of
-    scores alone. Both are noisy, and their noise has nothing in common. The first loss ignores the scale of
-    the scores, which the second sets, so that one score per token can serve both.
+    Each kind of evidence is noisy or wrong in its own way. The gradient under an occlusion says something
+    about every token when little is left, and is only as true as the relaxed operator. The relevance by
+    AttnLRP is of the whole sequence, in which one level may have all the say. Answers to coalitions are what
+    masking really does, and say something about sums of scores alone. Scores that agree with two of them
+    have less of the faults of either.
 
-    The second loss is the squared error of the coalitions' worth, divided by that of equal scores for all
-    tokens plus one squared nat: without it, sequences whose answer hardly depends on the tokens would count
-    most.
+    The losses are added up as `relative` gives them. Those that ask for a correlation ignore the scale of
+    the scores, which FastSHAP's sets, so that one score per token can serve all.
     """
 
     Settings = Settings
 
     def evidence(self, batch, logits, classes, chosen, keys):
-        """The gradient under an occlusion, and `Coalitions` with their worth."""
-        asked = batch, logits, classes, chosen, keys
-        shapley = fastshap.FastShapObjective.evidence(self, *asked)
-        return sharp.SharpObjective.evidence(self, *asked), shapley
+        """The evidence of each part."""
+        return [
+            part.evidence(self, batch, logits, classes, chosen, keys)
+            for part in self._parts.values()
+        ]
 
     def values(self, scores, evidence, batch):
-        """The sum of both losses, 1 - r, the squared error and that of equal scores, (batch, 4)."""
-        gradient, shapley = evidence
-        apart = sharp.SharpObjective.values(self, scores, gradient, batch)
-        error, equal = fastshap.FastShapObjective.values(self, scores, shapley, batch).split(1, 1)
-        return torch.cat([apart + error / (1 + equal), apart, error, equal], 1)
+        """The sum of the losses, and what each part has, (batch, 1 + k)."""
+        parts = list(self._parts.values())
+        made = [
+            part.values(self, scores, own, batch) for part, own in zip(parts, evidence, strict=True)
+        ]
+        total = sum(part.relative(own) for part, own in zip(parts, made, strict=True))
+        return torch.cat([total.unsqueeze(1), *made], 1)
 
     def summarize(self, values: np.ndarray, labels):
-        """What both objectives say of the validation sequences."""
-        of_sharp = sharp.SharpObjective.summarize(self, values[:, 1:2], labels)
-        return of_sharp | fastshap.FastShapObjective.summarize(self, values[:, 2:], labels)
+        """What each part says of the validation sequences, under its name."""
+        made, start = {}, 1
+        for name, part in self._parts.items():
+            own = part.summarize(self, values[:, start : start + part.columns], labels)
+            made |= {f"{name}_{key}": value for key, value in own.items()}
+            start += part.columns
+        return made
+
+    @property
+    def _parts(self):
+        return {name: PARTS[name] for name in self.settings.learns}
