@@ -512,13 +512,13 @@ def test_defaults_are_the_papers_configuration():
 
 def test_what_is_commented_out_may_be_used(papers_folder):
     path = papers_folder / "config" / "config.yaml"
-    marked = r"^  # ((?:relaxed|attnlrp):|  )"
+    marked = r"^  # ((?:relaxed|joint):|  )"
     path.write_text(re.sub(marked, r"  \1", path.read_text(), flags=re.MULTILINE))
     entries = yaml.safe_load(path.read_text())["explainers"]
     assert entries["relaxed"] == {"objective": "paper", "operator": "relaxed"}
-    assert entries["attnlrp"] == {"objective": "attnlrp"}
+    assert entries["joint"] == {"objective": "joint", "learns": ["sharp", "attnlrp"]}
     assert complaint(papers_folder, "results/explainers/relaxed/losses.tsv") == ""
-    assert complaint(papers_folder, "results/explainers/attnlrp/masks.parquet") == ""
+    assert complaint(papers_folder, "results/explainers/joint/masks.parquet") == ""
 
 
 @pytest.fixture

@@ -6,18 +6,19 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from whatyouread.explainers.fastshap import FastShapObjective
-from whatyouread.explainers.fastshap import Settings as FastShapSettings
+from whatyouread.explainers import fastshap, sharp
 from whatyouread.explainers.relevance import RelevanceObjective
-from whatyouread.explainers.sharp import Settings as SharpSettings
-from whatyouread.explainers.sharp import SharpObjective
 from whatyouread.support.cli import UserError
 
-PARTS = {"sharp": SharpObjective, "attnlrp": RelevanceObjective, "fastshap": FastShapObjective}
+PARTS = {
+    "sharp": sharp.SharpObjective,
+    "attnlrp": RelevanceObjective,
+    "fastshap": fastshap.FastShapObjective,
+}
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings(SharpSettings, FastShapSettings):
+class Settings(sharp.Settings, fastshap.Settings):
     """Settings of all parts, and which these are (config/README.md, `explainers`)."""
 
     learns: Sequence[str] = ("sharp", "attnlrp")
@@ -26,17 +27,16 @@ class Settings(SharpSettings, FastShapSettings):
         super().__post_init__()
         if not self.learns or len(set(self.learns)) < len(self.learns) or {*self.learns} - {*PARTS}:
             raise UserError(f"learns is {[*self.learns]}: some of {', '.join(PARTS)}, each once")
-        for part, settings in (("sharp", SharpSettings), ("fastshap", FastShapSettings)):
-            shared = {field.name for field in dataclasses.fields(RelevanceObjective.Settings)}
-            for field in dataclasses.fields(settings):
-                unused = part not in self.learns and field.name not in shared
-                if unused and getattr(self, field.name) != field.default:
-                    raise UserError(
-                        f"{field.name} is of {part}, which is not in learns: leave it out"
-                    )
+        used = {f.name for part in self.learns for f in dataclasses.fields(PARTS[part].Settings)}
+        for field in dataclasses.fields(self):
+            given = getattr(self, field.name) != field.default
+            if given and field.name not in {"learns", *used}:
+                raise UserError(
+                    f"{field.name} is of nothing in learns {[*self.learns]}: leave it out"
+                )
 
 
-class JointObjective(RelevanceObjective, FastShapObjective):
+class JointObjective(RelevanceObjective, fastshap.FastShapObjective):
     """Train the Explainer by several objectives at the same time.
 
     Each kind of evidence is noisy or wrong in its own way. The gradient under an occlusion says something
