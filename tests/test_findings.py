@@ -94,7 +94,7 @@ def planned(*arguments) -> str:
 @pytest.mark.parametrize("layers", [1, 12])
 def test_rivals_are_planned(tmp_path, layers):
     made = planned("rivals", "--layers", layers, "--seed", 7, "--runs", tmp_path)
-    assert re.search(r"train_explainer +7\n", made)
+    assert re.search(r"train_explainer +8\n", made)
     written = yaml.safe_load((tmp_path / f"rivals_{layers}_7/config.yaml").read_text())
     assert (written["backbone"]["num_hidden_layers"], written["seed"]) == (layers, 7)
     assert not (tmp_path / f"rivals_{layers}_7/tables.md").exists()
@@ -104,7 +104,7 @@ def test_proteins_are_planned(folds, tmp_path):
     (tmp_path / "esm").mkdir()
     given = ["--proteins", folds, "--encoder", tmp_path / "esm", "--runs", tmp_path / "runs"]
     made = planned("helix", *given)
-    assert re.search(r"train_explainer +5\n", made)
+    assert re.search(r"train_explainer +6\n", made)
     assert "helix/helix.jsonl" in made
     with pytest.raises(SystemExit):
         findings.parsed(["helix", "--proteins", "x"])

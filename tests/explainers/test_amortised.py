@@ -163,7 +163,7 @@ def test_a_level_with_one_class(written, classes, objective, changed):
             optimizer.step()
     assert all(torch.isfinite(p).all() for p in task.parameters())
     # nothing is worth anything, or no correlation with nothing
-    none = 1.0 if objective in ("sharp", "integrated", "attnlrp") else 0.0
+    none = 1.0 if objective in ("sharp", "integrated", "attnlrp", "joint") else 0.0
     shown = made["values"][:, -1]
     if max(classes.values()) == 1:
         assert (shown == none).all()
