@@ -4,6 +4,7 @@ import bz2
 import csv
 import gzip
 import io
+import itertools
 import json
 import random
 
@@ -22,7 +23,7 @@ def records(path, settings=TEXT, **options):
     found = []
     for batch in read_sequences(path, settings=settings, **options):
         raw = batch.bases.tobytes()
-        texts = [raw[a:b].decode() for a, b in zip(batch.offsets, batch.offsets[1:], strict=False)]
+        texts = [raw[a:b].decode() for a, b in itertools.pairwise(batch.offsets)]
         fields = batch.fields.to_pylist()
         found += zip(batch.headers.to_pylist(), texts, fields, batch.lines.tolist(), strict=True)
     return found

@@ -32,7 +32,7 @@ from whatyouread.data.normalisation import (
 )
 from whatyouread.data.packing import BYTE_ORDER_MARK, WIDE_MARKS
 from whatyouread.support.cli import UserError, log
-from whatyouread.support.text import decoded, first_line, named
+from whatyouread.support.text import alike_until, decoded, first_line, named
 
 FASTA_ENDINGS = (".fa", ".fasta", ".fna", ".fas", ".ffn", ".fsa", ".frn", ".mfa")
 FRAGMENTS, PICKED = "_fragments.json", "_species_picked.txt"
@@ -358,9 +358,7 @@ def _parse_strings(chunk: bytes, begin: bytes, end: bytes, name: str, first: int
     if end:
         expected = expected.removesuffix(b",") + end
     if found != expected:
-        pairs = zip(found, expected, strict=False)
-        shorter = min(len(found), len(expected))
-        same = next((i for i, (one, other) in enumerate(pairs) if one != other), shorter)
+        same = alike_until(found, expected)
         rest = "the end of the file" if end else "a string"
         raise UserError(
             f"{name}: {first_line(found[same:]) if found[same:] else rest} after sequence"

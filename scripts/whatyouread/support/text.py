@@ -40,7 +40,7 @@ def told_apart(names: Sequence[str], longest: int) -> list[str]:
     for rows in _merged(short, whole):
         for row in rows:
             text, others = whole[row], {whole[i] for i in rows} - {whole[row]}
-            alike = max(_alike(text, other) for other in others)
+            alike = max(alike_until(text, other) for other in others)
             word = max(m.end() for m in _BEFORE_WORD.finditer(text[:alike]))
             short[row] = plain(f"{text[: longest // 3]}…{text[word:]}", longest)
     for rows in _merged(short, whole):
@@ -51,8 +51,8 @@ def told_apart(names: Sequence[str], longest: int) -> list[str]:
     return short
 
 
-def _alike(one: str, other: str) -> int:
-    """With how many of the same characters two texts begin."""
+def alike_until(one: str | bytes, other: str | bytes) -> int:
+    """With how many of the same characters, or bytes, two texts begin."""
     pairs = zip(one, other, strict=False)
     shorter = min(len(one), len(other))
     return next((place for place, (a, b) in enumerate(pairs) if a != b), shorter)
