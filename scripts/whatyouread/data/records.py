@@ -197,12 +197,12 @@ def read_records(
 ) -> Iterator[Record]:
     """Yield the records of a file, or of standard input for "-", each valid until the next one.
 
-    The file may be packed (gzip, bgzip, bzip2, xz, Zstandard); formats are known by content. keep: bases;
-    a longer record lies in a temporary file in TMPDIR. block_bytes: what is read at once. meter: counts
-    what is read. A file without records is no error. Raises `UserError` in one line, with the file and
-    where it can with the line, for what is no file of these formats, damaged or cut, and for a name that
-    is empty, not unique or holds control characters; and for a file whose characters are mostly no bases,
-    at its end or after `ENOUGH` of them.
+    The file may be packed (gzip, bgzip, bzip2, xz, Zstandard); formats are known by content. keep: how
+    many bases stay in memory; a longer record is kept in a temporary file in TMPDIR. block_bytes: how much
+    is read at once. meter: counts what is read. A file without records is not an error. Raises `UserError`
+    in one line, with the file and, if it can, the line: for a file of another format, a damaged one or one
+    that is cut off; for a name that is empty, not unique or holds control characters; and for a file whose
+    characters are mostly not bases, at its end or after `ENOUGH` of them.
     """
     lines: dict[str, int] = {}
     record = None

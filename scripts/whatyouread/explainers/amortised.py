@@ -60,7 +60,7 @@ class AmortisedObjective(Objective):
 
     Settings = Settings
     columns: ClassVar[int] = 1
-    """Of `values`."""
+    """How many `values` has."""
 
     @classmethod
     def make_explainer(cls, settings, network: NetworkSettings, explanandum):
