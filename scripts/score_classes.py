@@ -35,7 +35,7 @@ def kinds_of_items(args, file: TokenFile, rows: np.ndarray) -> list[Kind]:
     settings, made = args.settings, []
     for name in settings.get("items", ["token", "kmer"]):
         if name == "kmer":
-            made.append(Kmers(settings["k"]))
+            made.append(Kmers(settings["k"], file.tokenizer))
         elif name == "token":
             made.append(Tokens(file.tokenizer))
         elif name == "word" and args.dataset:

@@ -109,6 +109,7 @@ def token_file(tmp_path):
     """(sequences of tokens, ...) -> path of a token file that holds them, in record batches."""
     from whatyouread.data.six_mers import SIX_MERS
     from whatyouread.data.token_files import schema, write_token_files
+    from whatyouread.data.tokenizer import Tokenizer
 
     def write(
         sequences: list[list[int]],
@@ -118,6 +119,7 @@ def token_file(tmp_path):
         keys: list[int] | None = None,
         ids: list[str] | None = None,
         name: str = "tokens.arrow",
+        tokenizer: Tokenizer = SIX_MERS,
     ) -> Path:
         n = len(sequences)
         ranks = list(RANKS) if ranks is None else ranks
@@ -131,9 +133,9 @@ def token_file(tmp_path):
                 for column in np.reshape(labels, (n, len(ranks))).T.astype(np.int32)
             ),
         ]
-        table = pa.table(columns, schema=schema(ranks, SIX_MERS))
+        table = pa.table(columns, schema=schema(ranks, tokenizer))
         path = tmp_path / name
-        with write_token_files([path], ranks, SIX_MERS) as [writer]:
+        with write_token_files([path], ranks, tokenizer) as [writer]:
             start = 0
             for size in batch_sizes or [n]:
                 writer.write_table(table.slice(start, size))

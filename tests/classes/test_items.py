@@ -17,7 +17,7 @@ from whatyouread.classes.items import (
     write_selections,
 )
 from whatyouread.data.batch import Batch, padded
-from whatyouread.data.six_mers import PAD, SIX_MERS, VOCABULARY, encode
+from whatyouread.data.six_mers import SIX_MERS, SIX_MERS_V1
 from whatyouread.support.cli import UserError
 
 COMPLEMENT = str.maketrans("ACGT", "TGCA")
@@ -27,15 +27,24 @@ def canonical(kmer: str) -> str:
     return min(kmer, kmer.translate(COMPLEMENT)[::-1])
 
 
-def tokenized(sequences: list[str]) -> Batch:
-    tokens, offsets = encode(sequences)
+both_vocabularies = pytest.mark.parametrize("tokenizer", [SIX_MERS, SIX_MERS_V1])
+
+
+def tokenized(sequences: list[str], tokenizer=SIX_MERS) -> Batch:
+    text = np.frombuffer("".join(sequences).encode(), np.uint8)
+    ends = np.append(0, np.cumsum([len(sequence) for sequence in sequences]))
+    tokens, offsets = tokenizer.tokenize(text, ends)
     lengths = np.diff(offsets)
-    return Batch.of(padded(tokens, offsets[:-1], lengths, PAD), lengths, SIX_MERS)
+    ids = padded(tokens, offsets[:-1], lengths, tokenizer.pad)
+    return Batch.of(ids, lengths, tokenizer)
 
 
-def select(batch, scores, kind="kmer", keys=None, k=4, best=1000, min_score=0.0, seed=1):
+def select(
+    batch, scores, kind="kmer", keys=None, k=4, best=1000, min_score=0.0, seed=1, tokenizer=SIX_MERS
+):
     keys = np.arange(len(batch), dtype=np.uint64) if keys is None else keys
-    items, rows = Kmers(k) if kind == "kmer" else Tokens(), np.arange(len(batch))
+    items = Kmers(k, tokenizer) if kind == "kmer" else Tokens(tokenizer)
+    rows = np.arange(len(batch))
     row, code, score = select_items(
         items, rows, batch, scores, keys, best=best, min_score=min_score, seed=seed
     )
@@ -66,21 +75,22 @@ def test_a_sequence_and_its_reverse_complement_have_the_same_kmers():
     assert one == other[::-1]
 
 
-def test_kmers_against_plain_loops():
+@both_vocabularies
+def test_kmers_against_plain_loops(tokenizer):
     generator = np.random.default_rng(5)
     sequences = [
         "".join(generator.choice(list("ACGTN"), n, p=[0.24, 0.24, 0.24, 0.24, 0.04]))
         for n in (53, 20, 3, 71)
     ] + ["ACGTXXACGTACGA"]
-    batch = tokenized(sequences)
+    batch = tokenized(sequences, tokenizer)
     scores = generator.normal(size=batch.ids.shape)
-    row, names, score = select(batch, scores, k=4)
+    row, names, score = select(batch, scores, k=4, tokenizer=tokenizer)
     got = {(r, n): s for r, n, s in zip(row, names, score, strict=True)}
     expected = {}
     for r in range(len(sequences)):
         letters, values, length = "", [], batch.lengths[r]
         for token, value in zip(batch.ids[r, :length], scores[r, :length], strict=True):
-            spelt = VOCABULARY[token]
+            spelt = tokenizer.vocabulary[token]
             if spelt == "<cls>":
                 continue
             spelt = "?" if spelt.startswith("<") else spelt
@@ -97,10 +107,11 @@ def test_kmers_against_plain_loops():
         assert got[key] == pytest.approx(value, abs=1e-5)
 
 
-def test_tokens_are_items_as_they_are_read():
-    batch = tokenized(["ATCGATGGGGGGATCGATNCC"])
+@both_vocabularies
+def test_tokens_are_items_as_they_are_read(tokenizer):
+    batch = tokenized(["ATCGATGGGGGGATCGATNCC"], tokenizer)
     scores = np.array([[50.0, 2.0, -1.0, 5.0, 9.0, 9.0, 9.0]])
-    row, names, score = select(batch, scores, kind="token")
+    row, names, score = select(batch, scores, kind="token", tokenizer=tokenizer)
     # the higher of two places; neither <cls>, nor N, nor single bases, nor what is below zero
     assert names == ["ATCGAT"]
     assert score.tolist() == [5.0]
@@ -117,13 +128,13 @@ def test_the_best_of_each_sequence_are_taken_and_ties_are_drawn():
     assert np.bincount(row).tolist() == [7] * 4
     for r in range(4):
         best = np.argsort(-scores[r, 1:])[:7] + 1
-        assert [VOCABULARY[t] for t in tokens[r, best]] == names[7 * r : 7 * r + 7]
+        assert [SIX_MERS.vocabulary[t] for t in tokens[r, best]] == names[7 * r : 7 * r + 7]
         assert (np.diff(score[row == r]) <= 0).all()
     flat = np.ones(tokens.shape)
     first, second = (select(batch, flat, "token", best=7, seed=s)[1] for s in (1, 2))
     assert first != second
     assert first == select(batch, flat, "token", best=7, seed=1)[1]
-    alphabetical = sorted(VOCABULARY[t] for t in tokens[0, 1:])
+    alphabetical = sorted(SIX_MERS.vocabulary[t] for t in tokens[0, 1:])
     assert sorted(first[:7]) not in (alphabetical[:7], alphabetical[-7:])
 
 
@@ -136,7 +147,7 @@ def test_what_is_selected_does_not_depend_on_the_neighbours():
     alone = select(batch.alone(2), scores[2:, : batch.lengths[2]], keys=keys[2:], best=10)
     assert alone[1] == [n for n, r in zip(names, row, strict=True) if r == 2]
     np.testing.assert_array_equal(alone[2], score[row == 2])
-    assert (batch.ids[0, batch.lengths[0] :] == PAD).all()
+    assert (batch.ids[0, batch.lengths[0] :] == SIX_MERS.pad).all()
 
 
 def test_only_what_is_above_the_minimum():

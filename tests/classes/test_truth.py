@@ -14,7 +14,7 @@ from whatyouread.classes.truth import (
     planted_words,
 )
 from whatyouread.data.planted import planted_segments
-from whatyouread.data.six_mers import encode
+from whatyouread.data.six_mers import SIX_MERS, SIX_MERS_V1
 from whatyouread.data.token_files import TokenFile
 from whatyouread.support.cli import UserError
 
@@ -22,8 +22,8 @@ COMPLEMENT = str.maketrans("ACGT", "TGCA")
 SEGMENTS = {("phylum", 10): "ACGTTGCAAT", ("genus", 11): "GGATCCTTAC"}
 
 
-@pytest.fixture
-def world(token_file):
+@pytest.fixture(params=[SIX_MERS, SIX_MERS_V1], ids=lambda tokenizer: tokenizer.name)
+def world(token_file, request):
     """Five sequences with both segments; one copy is mutated, one stands on the other strand."""
     generator = np.random.default_rng(0)
     sequences, rows = [], []
@@ -36,9 +36,11 @@ def world(token_file):
             text = text[:place] + copy + text[place + 10 :]
             rows.append([f"a.fa:{i}", rank, taxid, f"{rank}_1", place, place + 10, strand])
         sequences.append(text)
-    tokens, offsets = encode(sequences)
+    text = np.frombuffer("".join(sequences).encode(), np.uint8)
+    tokens, offsets = request.param.tokenize(text, np.arange(6) * 60)
     flat = [tokens[a:b].tolist() for a, b in pairwise(offsets)]
-    file = TokenFile(token_file(flat, [[0, 0]] * 5, ["phylum", "genus"]), ["phylum", "genus"])
+    ranks = ["phylum", "genus"]
+    file = TokenFile(token_file(flat, [[0, 0]] * 5, ranks, tokenizer=request.param), ranks)
     columns = ["id", "rank", "taxid", "segment", "start", "end", "strand"]
     return file, pd.DataFrame(rows, columns=columns)
 

@@ -15,14 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from whatyouread.data.batch import Batch
-from whatyouread.data.six_mers import (
-    BASES_PER_TOKEN,
-    FIRST_BASE,
-    FIRST_KMER,
-    LETTERS,
-    SIX_MERS,
-    decode,
-)
+from whatyouread.data.six_mers import LETTERS, SIX_MERS, K, SixMers
 from whatyouread.data.tokenizer import Tokenizer
 from whatyouread.support.cli import UserError
 from whatyouread.support.files import atomic, read_parquet
@@ -76,8 +69,8 @@ class Tokens:
 
     def items(self, rows, batch, scores):
         taken = batch.content
-        if self.tokenizer is SIX_MERS:
-            taken = taken & (batch.ids >= FIRST_KMER) & (batch.ids < FIRST_BASE)
+        if isinstance(self.tokenizer, SixMers):
+            taken = taken & (self.tokenizer.widths(batch.ids) == K)
         row, column = np.nonzero(taken)
         return row, batch.ids[row, column], scores[row, column].astype(np.float64)
 
@@ -90,16 +83,17 @@ class Kmers:
 
     kind = "kmer"
 
-    def __init__(self, k: int):
+    def __init__(self, k: int, tokenizer: SixMers = SIX_MERS):
         if not 1 <= k <= 31:
             raise UserError(f"class_explanations.k is {k}: k-mers have 1 to 31 bases")
-        self.k = k
+        self.k, self.tokenizer = k, tokenizer
 
     def items(self, rows, batch, scores):
         k = self.k
         flat = batch.ids[batch.valid]
-        bases, ends = decode(flat, np.append(0, np.cumsum(batch.lengths)))
-        each = np.repeat(scores[batch.valid].astype(np.float64), BASES_PER_TOKEN[flat])
+        bases, edges = self.tokenizer.decode(flat, np.arange(len(flat) + 1))
+        ends = edges[np.append(0, np.cumsum(batch.lengths))]
+        each = np.repeat(scores[batch.valid].astype(np.float64), np.diff(edges))
         starts, codes = kmers(bases, k)
         total = np.append(0.0, np.cumsum(each))
         row = np.searchsorted(ends, starts, side="right") - 1

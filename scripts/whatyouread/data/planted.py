@@ -7,7 +7,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from whatyouread.data.six_mers import COMPLEMENT, LETTERS, decode
+from whatyouread.data.six_mers import COMPLEMENT, LETTERS
 from whatyouread.data.token_files import TokenFile
 from whatyouread.data.token_limit import PIECE
 from whatyouread.support.cli import UserError, log
@@ -24,7 +24,7 @@ def planted_segments(file: TokenFile, planted: pd.DataFrame) -> pd.DataFrame:
     own = planted[planted["id"].isin(rows.index)]
     if not len(own):
         raise UserError(f"{file.path} has no sequence with a planted segment")
-    bases, ends = decode(*file.flat_tokens(np.arange(len(file))))
+    bases, ends = file.tokenizer.decode(*file.flat_tokens(np.arange(len(file))))
     begin = ends[rows.loc[own["id"]].to_numpy()] + own["start"].to_numpy()
     found = []
     for key, part in own.assign(begin=begin).groupby(["rank", "taxid", "segment"], sort=True):

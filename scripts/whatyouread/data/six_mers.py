@@ -215,6 +215,10 @@ class SixMers(Tokenizer):
     def widths(self, ids):
         return np.where(np.asarray(ids) == UNK, -1, BASES_PER_TOKEN[ids])
 
+    def decode(self, ids: np.ndarray, offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Bases of a batch of token sequences, see `decode`."""
+        return decode(ids, offsets)
+
     def augment(self, ids, offsets, reverse, skip):
         return augment(ids, offsets, reverse, skip)
 
@@ -241,6 +245,9 @@ class SixMersV1(SixMers):
 
     def widths(self, ids):
         return super().widths(self._OF_V2[ids])
+
+    def decode(self, ids, offsets):
+        return decode(self._OF_V2[ids], offsets)
 
     def augment(self, ids, offsets, reverse, skip):
         ids, ends = augment(self._OF_V2[ids], offsets, reverse, skip)
