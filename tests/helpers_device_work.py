@@ -30,6 +30,7 @@ from helpers_saved import write_models
 from helpers_training import SETTINGS
 from helpers_waits import Wait, noted
 
+from whatyouread.classes.marginalization import Marginalization, backgrounds
 from whatyouread.classes.scores import class_scores
 from whatyouread.data.kinds import MULTIPLE, SINGLE
 from whatyouread.data.token_files import TokenFile, write_token_files
@@ -276,6 +277,20 @@ def scoring_classes(device, inputs: Inputs, source: str, file: str = "padded") -
     return call, BATCHES
 
 
+def marginalizing(device, inputs: Inputs) -> Prepared:
+    passes = passes_of(device, classifier())
+    random = backgrounds(inputs.padded, ROWS, 8, 1)
+    levels, classes = np.array([0, 1]), np.array([1, 0])
+    tokenizer = inputs.padded.tokenizer
+    made = Marginalization(passes, tokenizer, random, ["ACGTTGCA", "TTGAC"], levels, classes, 1)
+
+    def call():
+        found = made.after(shuffled=True)
+        return [torch.from_numpy(found.log_probabilities), torch.from_numpy(found.says)]
+
+    return call, -(-2 * len(random.keys) // made.size)
+
+
 def blank(device, inputs: Inputs) -> Prepared:
     passes = passes_of(device, classifier())
 
@@ -399,6 +414,7 @@ EVALUATIONS += [
     Work("class scores: integrated_gradients", "batch", scoring_classes, ("integrated_gradients",)),
     Work("class scores: explainer", "batch", scoring_classes, ("explainer_mine",)),
     Work("class scores: explainer; sets", "batch", scoring_classes, ("explainer_mine", "sets")),
+    Work("class motifs in random sequences", "batch", marginalizing),
     Work("the blank and its check", "run", blank),
     Work("explaining a FASTA", "batch", explaining_fasta),
     Work("faithfulness: predictions under a mask", "batch", faithful, ("predict",)),

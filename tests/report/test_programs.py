@@ -144,6 +144,13 @@ def write_comparison(folder: Path) -> None:
         for n in (1, 2, 5, 10)
     ]
     pd.DataFrame(rows).to_csv(folder / "stability.tsv", sep="\t", index=False)
+    rows = [
+        about | {"name": name, "motif": f"{name}_1", "strand": strand, "effect": effect,
+                 "shuffled": 0.1, "difference_low": effect - 0.5}
+        for name in ("Pa", "NA")
+        for strand, effect in (("+", 2.0), ("-", 0.0))
+    ]  # fmt: skip
+    pd.DataFrame(rows).to_csv(folder / "motif_effects.tsv", sep="\t", index=False)
     classes = [about | {"class": number, "sequences": 3} for number in range(4)]
     pd.DataFrame(classes).to_csv(folder / "classes_summary.tsv", sep="\t", index=False)
 
@@ -167,6 +174,7 @@ PROGRAMS = {
     "classes": "--table items.tsv --summary classes_summary.tsv --rank phylum --source lime"
     " --classes-shown 2 --logo-svg OUT/logos.svg --logo-png OUT/logos.png",
     "stability": "--table stability.tsv --kind kmer",
+    "motifs": f"--effects motif_effects.tsv {RANK_OPTION}",
 }
 # what must be readable in each figure; SVG files say their texts in comments
 TEXTS = {
@@ -217,6 +225,12 @@ TEXTS = {
         "How stable are the k-mers of the classes?",
         "phylum, by lime",
         "runs behind a list",
+    ],
+    "motifs": [
+        "phylum, by lime",
+        "2 of 2 motifs do more than their letters",
+        "its letters in random order",
+        "NA",
     ],
     "classes": [
         "Best k-mers, phylum, by lime: 2 of 2 classes",

@@ -748,6 +748,7 @@ def test_words_speak_for_classes_of_texts(tmp_path):
             assert f"{option} {files}" in command
     [command] = commands(done, "explain_classes")
     assert "--motifs" not in command
+    assert not {"marginalize_motifs", "plot_motifs"} & set(planned)
     for command in commands(done, "plot_classes"):
         assert " --kind word " in command
         assert "--logo" not in command
@@ -767,6 +768,10 @@ def test_the_plan_of_six_mers_says_nothing_of_words(tmp_path):
         assert "--logo-svg results/figures/logos_" in command
         assert "--kind" not in command
     assert "--motifs results/class_explanations.meme" in commands(done, "explain_classes")[0]
+    [command] = commands(done, "marginalize_motifs")
+    assert "--explanandum results/explanandum/0 --test results/tokens/test.arrow" in command
+    assert '"motifs": 3, "sequences": 100' in command
+    assert jobs(done)["plot_motifs"] == 1
 
 
 @pytest.mark.parametrize(

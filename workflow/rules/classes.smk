@@ -83,3 +83,37 @@ rule explain_classes:
         " --seed {params.seed} --table {output.table} --summary {output.summary}"
         " --null {output.null} --stability {output.stability} --agreement {output.agreement}"
         " {params.motifs} {params.planted} {params.test} {params.keywords} {params.table} --log {log}"
+
+
+rule marginalize_motifs:
+    input:
+        table="results/class_explanations.tsv",
+        classes="results/taxonomy/classes.tsv",
+        explanandum="results/explanandum/0/model.safetensors",
+        test="results/tokens/test.arrow",
+    output:
+        effects="results/motif_effects.tsv",
+    log:
+        "logs/marginalize_motifs.log",
+    benchmark:
+        "benchmarks/marginalize_motifs.tsv"
+    conda:
+        "../../envs/marginalize_motifs.yaml"
+    threads: 8
+    resources:
+        gpu=1,
+        gpu_jobs=1,
+        mem_mb=memory(16000),
+        runtime=minutes(240),
+    params:
+        settings=json.dumps(config["class_explanations"]["marginalize"], sort_keys=True),
+        resamples=config["faithfulness"]["resamples"],
+        batch_size=config["evaluation"]["batch_size"],
+        seed=config["seed"],
+        explanandum=subpath(input.explanandum, parent=True),
+    shell:
+        'python "$WHATYOUREAD/scripts/marginalize_motifs.py" --table {input.table}'
+        " --classes {input.classes} --explanandum {params.explanandum} --test {input.test}"
+        " --settings {params.settings:q} --resamples {params.resamples}"
+        " --batch-size {params.batch_size} --seed {params.seed} --threads {threads}"
+        " --effects {output.effects} --log {log}"

@@ -69,6 +69,7 @@ def final_outputs(wildcards):
         overall.append("lime")
     overall += expand("classes_{source}_{rank}", source=CLASS_SOURCES, rank=RANKS)
     overall.append("stability")
+    overall += if_kmers("motif_effects")
     return [
         "results/table1.tsv",
         "results/table1.md",

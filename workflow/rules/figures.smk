@@ -338,6 +338,31 @@ rule plot_stability:
         " --svg {output.svg} --png {output.png} --log {log}"
 
 
+rule plot_motifs:
+    input:
+        effects="results/motif_effects.tsv",
+    output:
+        svg=report(
+            "results/figures/motif_effects.svg",
+            caption="../report/plot_motifs.rst",
+            category="Class explanations",
+            labels={"what": "motifs in random sequences", "as": "figure"},
+        ),
+        png="results/figures/motif_effects.png",
+    log:
+        "logs/plot_motifs.log",
+    conda:
+        "../../envs/plot_motifs.yaml"
+    resources:
+        mem_mb=memory(4000),
+        runtime=minutes(30),
+    params:
+        ranks=RANKS,
+    shell:
+        'python "$WHATYOUREAD/scripts/plot_motifs.py" --effects {input.effects}'
+        " --ranks {params.ranks:q} --svg {output.svg} --png {output.png} --log {log}"
+
+
 rule render_keywords:
     input:
         table="results/class_explanations.tsv",

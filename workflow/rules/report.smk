@@ -70,6 +70,12 @@ PAGES = {
         ["results/run.json"],
     ),
 }
+if if_kmers("motifs"):
+    PAGES["motif_effects"] = (
+        "Class explanations",
+        "Motifs in random sequences",
+        ["results/motif_effects.tsv"],
+    )
 if WITH_PAPERS_LOSS:
     PAGES["losses"] = (
         "Models",

@@ -2,6 +2,8 @@
 
 import re
 from collections import defaultdict
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -30,9 +32,19 @@ def assemble(kmers: list[str], weights: list[float], min_overlap: int) -> list[n
             index, spelt, shift = found
             ends.left.remove(index)
             counts = _add(counts, _counts(spelt, weights[index]), shift)
-            text = "".join(LETTERS[i] for i in counts.argmax(1))
+            text = spelled(counts)
         motifs.append(counts)
     return motifs
+
+
+def spelled(counts: np.ndarray) -> str:
+    """The most frequent letter at each place of a motif, (length, 4)."""
+    return "".join(LETTERS[i] for i in counts.argmax(1))
+
+
+def turned(text: str) -> str:
+    """The reverse complement."""
+    return text.translate(_COMPLEMENT)[::-1]
 
 
 class _Ends:
@@ -44,7 +56,7 @@ class _Ends:
         self.overlaps = range(self.k, min(min_overlap, self.k) - 1, -1)
         self.begin, self.end = defaultdict(list), defaultdict(list)
         for index, kmer in enumerate(kmers):
-            for spelt in (kmer, kmer.translate(_COMPLEMENT)[::-1]):
+            for spelt in (kmer, turned(kmer)):
                 for overlap in self.overlaps:
                     self.begin[spelt[:overlap]].append((index, spelt))
                     self.end[spelt[-overlap:]].append((index, spelt))
@@ -95,29 +107,48 @@ def class_motifs(items: pd.DataFrame) -> dict[tuple, list[np.ndarray]]:
     }
 
 
-def meme(items: pd.DataFrame, classes: pd.DataFrame) -> str:
-    """All motifs in MEME's minimal format, version 5, named SOURCE_RANK_NAME_NUMBER.
+class Motif(NamedTuple):
+    """A motif of a class: its name in the MEME file, and its weighted counts, float64 (length, 4)."""
+
+    name: str
+    source: str
+    rank: str
+    number: int
+    counts: np.ndarray
+
+
+def longest(motifs: list[np.ndarray]) -> list[int]:
+    """The places of motifs, the longest first; of equal lengths the one with more behind it."""
+    return sorted(range(len(motifs)), key=lambda i: (-len(motifs[i]), -motifs[i].sum()))
+
+
+def named_motifs(items: pd.DataFrame, classes: pd.DataFrame) -> Iterator[Motif]:
+    """All motifs, called SOURCE_RANK_NAME_NUMBER.
 
     Letters and digits of the name are kept. A name that would repeat gets the class's number, too.
     """
     used = set()
     named = classes.set_index(["rank", "class"])["name"]
-    lines = ["MEME version 5", "", "ALPHABET= ACGT", "", "strands: + -", "",
-             "Background letter frequencies", "A 0.25 C 0.25 G 0.25 T 0.25", ""]  # fmt: skip
     for (source, rank, number), motifs in class_motifs(items).items():
         taxon = re.sub("[^A-Za-z0-9]", "_", str(named[rank, number]))
         for i, counts in enumerate(motifs, start=1):
-            share = counts + PSEUDOCOUNT
-            share /= share.sum(1, keepdims=True)
-            sites = int(counts.sum(1).max())
             name = f"{source}_{rank}_{taxon}_{i}"
             while name in used:
                 name += f"_class{number}"
             used.add(name)
-            lines.append(f"MOTIF {name}")
-            lines.append(
-                f"letter-probability matrix: alength= 4 w= {len(share)} nsites= {sites} E= 0"
-            )
-            lines += [" " + "  ".join(f"{value:.6f}" for value in row) for row in share]
-            lines.append("")
+            yield Motif(name, source, rank, number, counts)
+
+
+def meme(items: pd.DataFrame, classes: pd.DataFrame) -> str:
+    """All motifs in MEME's minimal format, version 5."""
+    lines = ["MEME version 5", "", "ALPHABET= ACGT", "", "strands: + -", "",
+             "Background letter frequencies", "A 0.25 C 0.25 G 0.25 T 0.25", ""]  # fmt: skip
+    for motif in named_motifs(items, classes):
+        share = motif.counts + PSEUDOCOUNT
+        share /= share.sum(1, keepdims=True)
+        sites = int(motif.counts.sum(1).max())
+        lines.append(f"MOTIF {motif.name}")
+        lines.append(f"letter-probability matrix: alength= 4 w= {len(share)} nsites= {sites} E= 0")
+        lines += [" " + "  ".join(f"{value:.6f}" for value in row) for row in share]
+        lines.append("")
     return "\n".join(lines) + "\n"

@@ -8,7 +8,7 @@ from matplotlib.textpath import TextPath
 from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import Affine2D
 
-from whatyouread.classes.motifs import PSEUDOCOUNT, class_motifs
+from whatyouread.classes.motifs import PSEUDOCOUNT, class_motifs, longest
 from whatyouread.data.six_mers import LETTERS
 from whatyouread.report.style import (
     BLUE,
@@ -67,8 +67,7 @@ def draw_logos(items: pd.DataFrame, classes: list[int], title: str):
     motifs = {key[2]: made for key, made in class_motifs(items).items()}
     names = _titles(items, classes)
     for axes, number in zip(panels, classes, strict=True):
-        counts = max(motifs[number], key=lambda motif: (len(motif), motif.sum()))
-        logo(axes, counts)
+        logo(axes, motifs[number][longest(motifs[number])[0]])
         axes.set_title(f"{names[number]} ({len(motifs[number])} motifs)", fontsize=9)
     return figure
 
