@@ -94,7 +94,7 @@ def planned(*arguments) -> str:
 @pytest.mark.parametrize("layers", [1, 12])
 def test_rivals_are_planned(tmp_path, layers):
     made = planned("rivals", "--layers", layers, "--seed", 7, "--runs", tmp_path)
-    assert re.search(r"train_explainer +8\n", made)
+    assert re.search(r"train_explainer +9\n", made)
     written = yaml.safe_load((tmp_path / f"rivals_{layers}_7/config.yaml").read_text())
     assert (written["backbone"]["num_hidden_layers"], written["seed"]) == (layers, 7)
     assert not (tmp_path / f"rivals_{layers}_7/tables.md").exists()
@@ -148,7 +148,7 @@ def test_numbers_stand_where_they_belong():
     table.loc[(table["percent"] != 10) | (table["reader"] == "judge"), "value"] = -1
     made = tables.fidelity(table, ["explainer_mine"], "classifier", 10)
     assert made[0][:3] == ["method", "kept", "kept, shifted"]
-    assert made[1] == ["mine", *(f"{10 * i} / {10 * i + 1} (0-10)" for i in range(6))]
+    assert made[1] == ["mine", *(f"{10 * i} / {10 * i + 1} (0-10)" for i in range(7))]
 
 
 def test_what_is_given_away_stands_beside_chance():

@@ -1,6 +1,7 @@
 """Steering: what masks make a classifier and its judge say, on readers that count tokens."""
 
 import copy
+import dataclasses
 import math
 from pathlib import Path
 
@@ -202,6 +203,42 @@ def test_net_hits_by_hand():
     np.testing.assert_array_equal(net_hits(right, steered), [[0, 1], [-1, np.nan]])
 
 
+def test_one_mask_for_all_ranks_is_read_once_for_all(steering, monkeypatch):
+    own = steering.methods["mine"]
+    steering.methods["one"] = dataclasses.replace(
+        own, scores=own.scores | dict.fromkeys(RANKS, own.scores["combined"])
+    )
+    table = steering.tables()[0]
+    one = table[table["method"] == "one"].set_index(INDEX)["value"].sort_index()
+    for yardstick in ("fidelity", "accuracy", "log_probability"):
+        made = one["classifier", yardstick]
+        for control in ("none", "shifted"):
+            left, right = made["removed_by_level", control], made["removed", control]
+            np.testing.assert_array_equal(left, right)
+    counted = []
+    read = Passes.read
+    monkeypatch.setattr(Passes, "read", lambda *args: counted.append(1) or read(*args))
+    numbers = []
+    for name in ("mine", "one"):
+        counted.clear()
+        list(steering.measures("classifier", steering.methods[name]))
+        numbers.append(len(counted))
+    assert numbers[0] - numbers[1] == 2 * len(PERCENTS) * len(RANKS)
+
+
+def test_what_is_removed_level_by_level_changes_the_log_probability(steering):
+    table = steering.tables()[0].set_index(INDEX)["value"].sort_index()
+    file, own = steering.file, steering.methods["mine"]
+    passes = steering.readers["classifier"]
+    whole = passes.read(file, np.ones(steering.content.shape, np.float32), own.predicted)
+    for i, rank in enumerate(RANKS):
+        for percent, mask in steering.masks(own.scores[rank], remove_mask):
+            said = passes.read(file, mask, own.predicted)
+            expected = (said.log_probabilities - whole.log_probabilities)[:, i].mean()
+            key = ("classifier", "log_probability", "removed_by_level", "none", percent, rank)
+            assert table[key] == pytest.approx(expected)
+
+
 def test_agreement_of_sets_of_classes_is_their_f1():
     said, asked = (
         np.array([[0b011, 1], [0, 1], [0b100, 1]]),
@@ -249,10 +286,16 @@ def test_a_cell_is_what_the_classifier_says(steering):
     right = said(own.scores["combined"], True) == file.labels
     steered = said(own.scores["wrong"], True) == own.wrong
     left = said(own.scores["combined"], False) == file.labels
+    by_level = [
+        said(own.scores[rank], False)[:, i] == file.labels[:, i] for i, rank in enumerate(RANKS)
+    ]
+    assert (np.stack(by_level, 1) != left).any()
     for i, rank in enumerate(RANKS):
         counted = slice(3 if i == 0 else 0, None)
         assert table["kept", "none", 30, rank] == pytest.approx(100 * right[:, i].mean())
         assert table["removed", "none", 30, rank] == pytest.approx(100 * left[:, i].mean())
+        found = table["removed_by_level", "none", 30, rank]
+        assert found == pytest.approx(100 * by_level[i].mean())
         rate = 100 * steered[counted, i].mean()
         assert table["steered_wrong", "none", 30, rank] == pytest.approx(rate)
         net = 100 * right[counted, i].mean() - rate
@@ -281,6 +324,8 @@ def test_every_measure_stands_for_every_share_and_rank(steering):
         for measure in ("kept", "removed"):
             for control in ("none", *MOVED):
                 assert counts[measure, control] == shares
+        for control in ("none", "shifted"):
+            assert counts["removed_by_level", control] == shares
         for other in ("wrong", "runner_up"):
             for what in ("steered", "net"):
                 found = (f"{what}_{other}", "none") in counts
@@ -440,7 +485,7 @@ def test_the_program_writes_all_by_both_readers(tmp_path, monkeypatch):
     )
     assert (ours != theirs).mean() > 0.9
     differences = pd.read_csv(tmp_path / "differences", sep="\t")
-    assert len(differences) == 2 * 3 * 2  # readers, measures, ranks
+    assert len(differences) == 2 * 4 * 2  # readers, measures, ranks
     assert "| kept | judge |" in (tmp_path / "markdown").read_text()
 
 

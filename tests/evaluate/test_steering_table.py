@@ -8,9 +8,13 @@ from whatyouread.evaluate.steering import COMPARED, PERCENTS
 from whatyouread.evaluate.steering_table import INDEX, difference_lines, markdown, verdicts
 
 VALUES = {
-    "explainer_sharp": {"kept": 80, "removed": 30, "net_wrong": 75, "net_runner_up": 70},
-    "lime": {"kept": 90, "removed": 40, "net_wrong": 20, "net_runner_up": 70},
-}
+    "explainer_sharp": {
+        "kept": 80, "removed": 30, "removed_by_level": 25, "net_wrong": 75, "net_runner_up": 70,
+    },
+    "lime": {
+        "kept": 90, "removed": 40, "removed_by_level": 28, "net_wrong": 20, "net_runner_up": 70,
+    },
+}  # fmt: skip
 FURTHER = {"fidelity": 0, "accuracy": -9, "log_probability": -99.5}
 """What is added to the values of fidelity."""
 
@@ -61,17 +65,17 @@ def differences(readers=("classifier",)) -> pd.DataFrame:
 
 
 def said(table: pd.DataFrame, explainers=("explainer_sharp",)) -> list[str]:
-    return verdicts(table.set_index(INDEX)["value"].sort_index(), explainers, ["genus"])[-6:]
+    return verdicts(table.set_index(INDEX)["value"].sort_index(), explainers, ["genus"])[-8:]
 
 
 def test_fidelity_leads_and_accuracy_follows():
     text = markdown(small_table(), differences(), ["explainer_sharp"])
     rows = [line for line in text.splitlines() if line.startswith("| explainer sharp")]
     assert rows == [
-        "| explainer sharp | 80 | 50 | 75 | 70 | 30 | 50 |",
-        "| explainer sharp | lime | +0 (-4 to +4) | +10 (+6 to +14) | +20 (+16 to +24) |",
-        "| explainer sharp | -19.50 | -49.50 | -69.50 | -49.50 |",
-        "| explainer sharp | 71 | 41 | 66 | 61 | 21 | 41 |",
+        "| explainer sharp | 80 | 50 | 75 | 70 | 30 | 50 | 25 |",
+        "| explainer sharp | lime | +0 (-4 to +4) | +10 (+6 to +14) | +20 (+16 to +24) | +30 (+26 to +34) |",
+        "| explainer sharp | -19.50 | -49.50 | -69.50 | -49.50 | -74.50 |",
+        "| explainer sharp | 71 | 41 | 66 | 61 | 21 | 41 | 16 |",
         "| explainer sharp | 5 | 5 | 11 | 12 | 13 |",
         "| explainer sharp | 99 | 98 | 60 | 55 |",
     ]
@@ -84,13 +88,16 @@ def test_fidelity_leads_and_accuracy_follows():
 def test_the_judge_stands_beside_the_classifier():
     readers = ("classifier", "judge")
     text = markdown(small_table(readers), differences(readers), ["explainer_sharp"])
-    assert "| explainer sharp | 80 | 81 | 50 | 51 | 75 | 76 | 70 | 71 | 30 | 31 | 50 | 51 |" in text
+    assert (
+        "| explainer sharp | 80 | 81 | 50 | 51 | 75 | 76 | 70 | 71 | 30 | 31 | 50 | 51 | 25 | 26 |"
+        in text
+    )
     assert "| explainer sharp | lime | judge | +0 (-4 to +4) | +10 (+6 to +14) |" in text
     words = " ".join(text.split())
     assert "of the whole sequences it says what the classifier says in 96 %" in words
     assert "the classifier 89, the judge 87." in words
     assert "- explainer sharp, removed, judge: none." in text
-    assert "There are 6; 4 of their intervals leave 0 out" in words
+    assert "There are 8; 6 of their intervals leave 0 out" in words
     assert "| explainer sharp | 99 | 79 | 98 | 78 | 60 | 40 | 55 | 35 |" in text
     assert "The judge has states of its own" in words
 
@@ -99,8 +106,17 @@ def test_a_rank_may_be_called_like_the_distances_of_all_ranks():
     table = small_table()
     table["rank"] = table["rank"].replace("genus", "all")
     text = markdown(table, differences().assign(rank="all"), ["explainer_sharp"])
-    assert "| explainer sharp | 80 | 50 | 75 | 70 | 30 | 50 |" in text
+    assert "| explainer sharp | 80 | 50 | 75 | 70 | 30 | 50 | 25 |" in text
     assert "| explainer sharp | 99 | 98 | 60 | 55 |" in text
+
+
+def test_with_one_rank_there_is_no_other_way_to_remove():
+    one, without = small_table(), differences()
+    one = one[one["measure"] != "removed_by_level"]
+    without = without[without["measure"] != "removed_by_level"]
+    text = markdown(one, without, ["explainer_sharp"])
+    assert "| explainer sharp | 80 | 50 | 75 | 70 | 30 | 50 |\n" in text
+    assert "level" not in text.split("## Change")[0].lower().replace("levels", "")
 
 
 def test_the_text_says_which_methods_are_ahead_of_an_explainer():
@@ -111,10 +127,11 @@ def test_the_text_says_which_methods_are_ahead_of_an_explainer():
     table.loc[accuracy & table["measure"].str.startswith("net"), "value"] += (
         100  # says nothing here
     )
-    assert said(table)[-3:] == [
+    assert said(table)[-4:] == [
         "- explainer sharp, net, random class: none.",
         "- explainer sharp, net, runner-up: none.",
         "- explainer sharp, removed: lime (3 of 4, by 15.0).",
+        "- explainer sharp, removed, level by level: none.",
     ]
 
 
@@ -133,9 +150,11 @@ def test_explainers_are_set_against_one_another_too():
         "- explainer sharp, net, random class: none.",
         "- explainer sharp, net, runner-up: none.",
         "- explainer sharp, removed: none.",
+        "- explainer sharp, removed, level by level: none.",
         "- lime, net, random class: explainer sharp (4 of 4, by 55.0).",
         "- lime, net, runner-up: none.",
         "- lime, removed: explainer sharp (4 of 4, by 10.0).",
+        "- lime, removed, level by level: explainer sharp (4 of 4, by 3.0).",
     ]
 
 
@@ -160,9 +179,9 @@ def test_without_any_number_nothing_is_said():
     missing.loc[missing["measure"] == "net_wrong", ["difference", "low", "high"]] = np.nan
     text = markdown(table, missing, ["explainer_sharp"])
     assert "net, random class: no point has a number." in text
-    assert "| explainer sharp | 80 | 50 | - | 70 | 30 | 50 |" in text
+    assert "| explainer sharp | 80 | 50 | - | 70 | 30 | 50 | 25 |" in text
     assert "| explainer sharp | lime | - | +10 (+6 to +14) |" in text
-    assert "There are 2; 2 of their intervals" in " ".join(text.split())
+    assert "There are 3; 3 of their intervals" in " ".join(text.split())
 
 
 def test_without_other_methods_there_are_no_differences():
@@ -188,7 +207,7 @@ def test_of_many_pairs_the_closest_are_shown():
     shown = [line.split(" | ")[1] for line in lines if line.startswith("| explainer sharp")]
     assert shown == [f"method {i}" for i in reversed(range(24))]
     words = " ".join(lines)
-    assert "There are 180; 174 of their intervals leave 0 out" in words
+    assert "There are 240; 232 of their intervals leave 0 out" in words
     assert "Of 60 pairs, these 24 are the closest" in words
 
 
@@ -199,7 +218,7 @@ def test_of_many_methods_ahead_three_are_named():
     lines = verdicts(
         pd.concat([table, *more]).set_index(INDEX)["value"].sort_index(), ["lime"], ["genus"]
     )
-    assert lines[-2] == (
+    assert lines[-3] == (
         "- lime, net, runner-up: lime 3 (4 of 4, by 3.0), lime 2 (4 of 4, by 2.0), lime 1 (4 of 4, by 1.0)."
     )
     named = verdicts(
@@ -209,4 +228,4 @@ def test_of_many_methods_ahead_three_are_named():
         ["lime"],
         ["genus"],
     )
-    assert named[-2].endswith("lime 2 (4 of 4, by 2.0), 1 more.")
+    assert named[-3].endswith("lime 2 (4 of 4, by 2.0), 1 more.")

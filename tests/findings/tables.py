@@ -59,10 +59,12 @@ def fidelity(table: pd.DataFrame, methods: list[str], reader: str, percent: int)
     """A row for each method: per cent at each rank, and at the lowest one its interval."""
     own = table[(table["yardstick"] == FIDELITY) & (table["percent"] == percent)]
     own = own[own["reader"] == reader].set_index(["method", "measure", "control"])
-    rows = [["method", *(f"{m}, {c}" if c != "none" else m for m, c in SHARES)]]
+    there = own.index.unique("measure")
+    shares = [(measure, control) for measure, control in SHARES if measure in there]
+    rows = [["method", *(f"{m}, {c}" if c != "none" else m for m, c in shares)]]
     for method in methods:
         cells = []
-        for measure, control in SHARES:
+        for measure, control in shares:
             found = own.loc[[(method, measure, control)]]
             low, high = found["low"].iloc[-1], found["high"].iloc[-1]
             cells.append(

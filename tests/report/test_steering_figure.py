@@ -12,7 +12,7 @@ def test_each_panel_shows_fidelity_by_its_reader(readers):
         ["lime", reader, yardstick, measure, "none", percent, "genus", value + 100 * i, 0, 0, 9]
         for i, reader in enumerate(readers)
         for yardstick, further in (("fidelity", 0), ("accuracy", 50))
-        for value, (_, measure) in enumerate(list(ROWS)[:5], further)
+        for value, (_, measure) in enumerate(list(ROWS)[:6], further)
         for percent in (5, 10)
     ]
     for yardstick, value in (("fidelity", 98), ("accuracy", 48)):
@@ -25,7 +25,7 @@ def test_each_panel_shows_fidelity_by_its_reader(readers):
         pd.DataFrame(rows, columns=[*names, "value", "low", "high", "n"]), ["lime"]
     )
     drawn = [axes.lines[0].get_xydata().tolist() for axes in figure.axes]
-    values = [0, 1, 2, 3, 4, *([101, 102, 103] if "judge" in readers else [])]
+    values = [0, 1, 2, 3, 4, 5, *([101, 102, 103, 104] if "judge" in readers else [])]
     assert drawn == [[[5, value], [10, value]] for value in values]
     judged = [axes.get_ylabel().startswith("judge") for axes in figure.axes]
     assert judged == [value > 100 for value in values]

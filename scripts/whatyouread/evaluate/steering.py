@@ -21,6 +21,10 @@ Fidelity and accuracy are shares of the sequences, in per cent. Where a sequence
 is the mean F1 of the set that the reader says and the one that is asked for, and for leakage each set is a
 class.
 
+Removed, two ways. One ranking of the tokens, for the classes of all ranks together, has to choose between
+them: what is spent on the genus is not there for the phylum. *Level by level*, each rank is asked without the
+tokens that a method ranks highest for the class of this rank.
+
 A masked sequence may be unlike all that a reader has seen. *Distribution*: how far out it lies among the
 whole sequences, by the states of the same passes (see `distance`).
 """
@@ -38,7 +42,7 @@ from whatyouread.masks.choices import OTHERS, UNCOUNTED, wrong_at
 from whatyouread.masks.controls import CONTROLS
 from whatyouread.masks.top_tokens import keep_mask, ordered, remove_mask, share
 from whatyouread.methods.files import COMBINED, Attributions
-from whatyouread.models.inference import Passes
+from whatyouread.models.inference import Passes, Reading
 from whatyouread.support.progress import progress
 from whatyouread.support.statistics import intervals
 
@@ -61,7 +65,9 @@ COLUMNS = [
     "method", "reader", "yardstick", "measure", "control", "percent", "rank", "value", "low", "high",
     "n",
 ]  # fmt: skip
-COMPARED = (*(f"net_{other}" for other in OTHERS), "removed")
+BY_LEVEL = "removed_by_level"
+"""At each rank the top tokens for the class of that rank are removed."""
+COMPARED = (*(f"net_{other}" for other in OTHERS), "removed", BY_LEVEL)
 """The measures, by fidelity, in which Explainers are compared with other methods."""
 COMPARED_PERCENT = 10
 
@@ -131,7 +137,8 @@ class Steering:
         """Yield (yardstick, measure, control, percent, values float64 (n, ranks)) of one reader and method.
 
         Measures: `whole`, `kept` and `removed`, whether the reader says the right class of the whole
-        sequence, of the top tokens and of the others, or how its log-probability changes;
+        sequence, of the top tokens and of the others, or how its log-probability changes; `BY_LEVEL`, where
+        there are several ranks;
         `steered_CLASSES`, whether it says the class of another mask; `net_CLASSES`, the difference;
         `distance_kept` and `distance_removed`, which share of the whole sequences lies less far out, (n, 1).
         Each mask is read once, for all yardsticks.
@@ -145,7 +152,7 @@ class Steering:
             self.wholes[reader] = WholeSequences(whole.states, lowest, self.seed)
         for yardstick, truth in truths.items():
             yield yardstick, WHOLE, "none", 100, hits(whole.answers, truth, kinds=kinds)
-        combined, made = own.scores[COMBINED], {}
+        combined, made, removed = own.scores[COMBINED], {}, {}
         for control in ("none", *MOVED):
             scores = combined
             if control != "none":
@@ -159,9 +166,17 @@ class Steering:
                         yield yardstick, measure, control, percent, right
                     change = said.log_probabilities - whole.log_probabilities
                     yield LOG_PROBABILITY, measure, control, percent, change
+                    if measure == "removed":
+                        removed[control, percent] = said
                     if control in SET_APART:
                         within = self.wholes[reader].shares_within(said.states)[:, None]
                         yield DISTRIBUTION, f"distance_{measure}", control, percent, within
+        for control in SET_APART if len(file.ranks) > 1 else ():
+            for percent, (answers, logs) in self._by_level(passes, own, control, removed):
+                for yardstick, truth in truths.items():
+                    yield yardstick, BY_LEVEL, control, percent, hits(answers, truth, kinds=kinds)
+                change = logs - whole.log_probabilities
+                yield LOG_PROBABILITY, BY_LEVEL, control, percent, change
         for other in OTHERS:
             asked = getattr(own, other)
             for percent, mask in self.masks(own.scores[other], keep_mask):
@@ -171,6 +186,32 @@ class Steering:
                     net = net_hits(made[yardstick, "kept", "none", percent], steered)
                     yield yardstick, f"steered_{other}", "none", percent, steered
                     yield yardstick, f"net_{other}", "none", percent, net
+
+    def _by_level(
+        self, passes: Passes, own: Attributions, control: str, removed: dict[tuple, Reading]
+    ) -> Iterator[tuple[int, tuple[np.ndarray, np.ndarray]]]:
+        """Yield the per cent, and answers and log-probabilities (n, ranks), of `BY_LEVEL`.
+
+        removed: control and per cent -> what is said where the top tokens of all ranks together are removed.
+        A method with one mask for all ranks need not be read again.
+        """
+        made = {percent: ([], []) for percent in PERCENTS}
+        for i, rank in enumerate(self.file.ranks):
+            scores = own.scores[rank]
+            if np.array_equal(scores, own.scores[COMBINED]):
+                readings = ((percent, removed[control, percent]) for percent in PERCENTS)
+            else:
+                if control != "none":
+                    scores = CONTROLS[control](scores, self.content, self.file.keys, self.seed)
+                readings = (
+                    (percent, passes.read(self.file, mask, own.predicted))
+                    for percent, mask in self.masks(scores, remove_mask)
+                )
+            for percent, said in readings:
+                made[percent][0].append(said.answers[:, i])
+                made[percent][1].append(said.log_probabilities[:, i])
+        for percent, (answers, logs) in made.items():
+            yield percent, (np.stack(answers, 1), np.stack(logs, 1))
 
     def leakage(self, scores: np.ndarray) -> Iterator[tuple[str, str, np.ndarray]]:
         """Yield (measure, control, values float64 (n, ranks)): what the kept tokens tell about the label.

@@ -11,6 +11,7 @@ from whatyouread.evaluate.steering import (
     ACCURACY,
     ACTIONS,
     ALL_RANKS,
+    BY_LEVEL,
     CLASSIFIER,
     COMPARED,
     COMPARED_PERCENT,
@@ -31,6 +32,7 @@ TITLES = {
     "net_wrong": "net, random class",
     "net_runner_up": "net, runner-up",
     "removed": "removed",
+    BY_LEVEL: "removed, level by level",
     "steered_wrong": "random class",
     "steered_runner_up": "runner-up",
     LEAKAGE: "leakage",
@@ -39,10 +41,10 @@ TITLES = {
     "distance_kept": "kept",
     "distance_removed": "removed",
 }
-LOWER = ("removed",)
+LOWER = ("removed", BY_LEVEL)
 SHARES = (
     ("kept", "none"), ("kept", "shifted"), ("net_wrong", "none"), ("net_runner_up", "none"),
-    ("removed", "none"), ("removed", "shifted"),
+    ("removed", "none"), ("removed", "shifted"), (BY_LEVEL, "none"),
 )  # fmt: skip
 """Measures and controls in the tables of fidelity and accuracy."""
 NAMED, SHOWN = 3, 24
@@ -72,6 +74,12 @@ def markdown(
         else ""
     )
     moved = " Shifted: the same scores moved along the sequence; tokens tell something only beyond that."
+    by_level = (
+        " Level by level: each rank is asked without the top tokens for the class of this rank, where removed"
+        " has one set for the classes of all ranks."
+        if len(ranks) > 1
+        else ""
+    )
     chance = made.cell(first, NOBODY, ACCURACY, LEAKAGE, control="chance")
     lines = [
         "# What masks show, net of what they make the classifier say",
@@ -81,7 +89,7 @@ def markdown(
             f" {'each reader' if judged else 'the classifier'} says what the classifier says of the whole"
             f" sequence, with the top {percent} % of the tokens only (kept: more is better), or all others"
             " (removed: less is better). Net: kept minus how often another class is said when the mask was"
-            f" made for that class, a random one or the runner-up.{moved}{judge}"
+            f" made for that class, a random one or the runner-up.{by_level}{moved}{judge}"
         ),
         "",
         *made.side_by_side(FIDELITY, SHARES),
@@ -150,6 +158,7 @@ class _Tables:
         # by the yardstick, because a rank may have any name
         self.ranks = list(table.loc[table["yardstick"] == FIDELITY, "rank"].unique())
         self.readers = [one for one in (CLASSIFIER, JUDGE) if (table["reader"] == one).any()]
+        self.measures = set(table["measure"])
         self.values = table.set_index(INDEX)["value"].sort_index()
         self.percent = percent
 
@@ -164,6 +173,7 @@ class _Tables:
     ) -> list[str]:
         """measures: with their controls. further: measures without a reader, the last columns."""
         heads = ["method"]
+        measures = [one for one in measures if one[0] in self.measures]
         for measure, control in measures:
             title = TITLES[measure] + ("" if control == "none" else f", {control}")
             heads += [title, *("judge" for _ in self.readers[1:])]
@@ -209,8 +219,9 @@ def verdicts(values: pd.Series, explainers: Sequence[str], ranks: Sequence[str])
         " and by how much at most."
     )
     said.append("")
+    there = set(values.index.get_level_values("measure"))
     for explainer in explainers:
-        for measure in COMPARED:
+        for measure in (one for one in COMPARED if one in there):
             for reader in readers:
                 sign = -1 if measure in LOWER else 1
                 ahead, compared = [], []
@@ -241,9 +252,9 @@ def difference_lines(differences: pd.DataFrame, ranks: Sequence[str]) -> Iterato
     if differences.empty:
         return
     keys = ["explainer", "rival", "reader"]
-    readers = differences["reader"].nunique()
+    readers, compared = differences["reader"].nunique(), differences["measure"].unique()
     rows = [
-        ["Explainer", "other method", *(["reader"] * (readers > 1)), *map(TITLES.get, COMPARED)]
+        ["Explainer", "other method", *(["reader"] * (readers > 1)), *map(TITLES.get, compared)]
     ]
     size = differences["difference"].abs().groupby([differences[key] for key in keys], sort=False)
     near = size.mean().nsmallest(SHOWN).index
@@ -251,7 +262,7 @@ def difference_lines(differences: pd.DataFrame, ranks: Sequence[str]) -> Iterato
         if (explainer, rival, reader) not in near:
             continue
         own = own.set_index(["measure", "rank"])
-        cells = [" / ".join(_difference(own.loc[(m, r)]) for r in ranks) for m in COMPARED]
+        cells = [" / ".join(_difference(own.loc[(m, r)]) for r in ranks) for m in compared]
         named = [_spaced(explainer), _spaced(rival), *([reader] * (readers > 1))]
         rows.append([*named, *cells])
     sure = int(((differences["low"] > 0) | (differences["high"] < 0)).sum())

@@ -14,12 +14,14 @@ ROWS = {
     ("classifier", "net_wrong"): NET.format("random class"),
     ("classifier", "net_runner_up"): NET.format("runner-up"),
     ("classifier", "removed"): "removed: the class of the whole is said\n(%, lower is better)",
+    ("classifier", "removed_by_level"): "removed, level by level\n(%, lower is better)",
     ("classifier", "steered_wrong"): "steering rate\n(%, lower is better)",
     ("judge", "net_wrong"): f"judge: {NET.format('random class')}",
     ("judge", "net_runner_up"): f"judge: {NET.format('runner-up')}",
     ("judge", "removed"): "judge: removed\n(%, lower is better)",
+    ("judge", "removed_by_level"): "judge: removed, level by level\n(%, lower is better)",
 }
-"""Reader and measure of each row of panels; those of a reader that the table lacks are not drawn."""
+"""Reader and measure of each row of panels; those that the table lacks are not drawn."""
 
 
 def draw_steering(table: pd.DataFrame, explainers: list[str]):
@@ -29,7 +31,8 @@ def draw_steering(table: pd.DataFrame, explainers: list[str]):
     Hatched: their moved masks.
     """
     table = table[(table["yardstick"] == YARDSTICK) & (table["measure"] != "whole")]
-    rows = {key: title for key, title in ROWS.items() if (table["reader"] == key[0]).any()}
+    there = set(zip(table["reader"], table["measure"], strict=True))
+    rows = {key: title for key, title in ROWS.items() if key in there}
     ranks, methods = table["rank"].unique(), list(table["method"].unique())
     look = method_looks(methods, explainers)
     one = explainers[0].replace("_", " ")
