@@ -125,6 +125,9 @@ def only(name: str, **settings) -> dict:
         ),
         ({"attributions": {"methods": {"explainer_paper": {}}}}, "'explainer_paper'"),
         ({"class_explanations": {"sources": ["explainer_shrap"]}}, "there is no explainer_shrap"),
+        (only("both", objective="joint", samples=8), "config: explainers.both.*'samples'"),
+        (only("both", objective="joint", learns=["attnlrp"], question="both"), "'question'"),
+        (only("both", objective="joint", learns=[]), "config: explainers.both.learns"),
     ],
 )
 def test_a_mistake_is_one_line(tmp_path, change, expected):
@@ -139,6 +142,8 @@ def test_a_mistake_is_one_line(tmp_path, change, expected):
         {},
         {"explainer": {"epochs": 1}},
         only("sharp", objective="sharp", epochs=4, area=0.2),
+        only("both", objective="joint", question="both", target="class", area=0.2),
+        only("both", objective="joint", learns=["sharp", "fastshap"], samples=8, question="both"),
         {"explainer": {"weight_decay": 1, "epochs": 2.0}},
         {"split": TINY["split"] | {"explainer_train": 30.0}},
         {"attributions": {"methods": {"a": {"method": "ablation", "window": 3}, "random": {}}}},
