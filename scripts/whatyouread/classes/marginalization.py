@@ -2,9 +2,8 @@
 
 A motif can mark a class because the classifier reads it, or because it stands beside what the classifier
 reads. So each motif is put into sequences that mean nothing, and the change of the class's log-probability is
-averaged over them (global importance analysis, Koo et al. 2021, equation 2; "marginalization" in
-tangermeme). The same letters in random order, at the same places, are the control: what they do is a
-matter of composition.
+averaged over them (global importance analysis, Koo et al. 2021; "marginalization" in tangermeme). The same
+letters in random order, at the same places, are the control: what they do is a matter of composition.
 """
 
 from collections import defaultdict
