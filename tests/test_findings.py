@@ -100,6 +100,20 @@ def test_rivals_are_planned(tmp_path, layers):
     assert not (tmp_path / f"rivals_{layers}_7/tables.md").exists()
 
 
+def test_real_sequences_are_planned(tmp_path):
+    files = [tmp_path / "sequences.zip", tmp_path / "taxonomy.zip"]
+    for file in files:
+        file.write_bytes(b"")
+    made = planned("real", "--dataset", files[0], "--taxdump", files[1], "--runs", tmp_path)
+    assert re.search(r"train_explainer +3\n", made)
+    assert re.search(r"marginalize_motifs +1\n", made)
+    written = yaml.safe_load((tmp_path / "real/config.yaml").read_text())
+    assert written["dataset"] == {"url": str(files[0])}
+    assert written["backbone"]["num_hidden_layers"] == 2
+    with pytest.raises(SystemExit):
+        findings.parsed(["real", "--dataset", "x"])
+
+
 def test_proteins_are_planned(folds, tmp_path):
     (tmp_path / "esm").mkdir()
     given = ["--proteins", folds, "--encoder", tmp_path / "esm", "--runs", tmp_path / "runs"]

@@ -36,7 +36,6 @@ AREA = 0.3
 def text(run: Path) -> str:
     """All tables of a run, as Markdown."""
     steering = pd.read_csv(run / "results/steering.tsv", sep="\t")
-    evidence = pd.read_csv(run / "results/evidence.tsv", sep="\t")
     methods = list(steering["method"].unique())
     sections = {
         f"{reader}, {percent} % of the tokens, fidelity": fidelity(
@@ -48,7 +47,8 @@ def text(run: Path) -> str:
     }
     title = f"What small classifiers tell of the label, and distances, at {LEAK_PERCENT} %"
     sections[title] = given_away(steering, methods)
-    sections["Known positions"] = positions(evidence, methods)
+    if (known := run / "results/evidence.tsv").exists():
+        sections["Known positions"] = positions(pd.read_csv(known, sep="\t"), methods)
     sections["Seconds for a sequence"] = costs(run, methods)
     sections[f"Runs for 250 tokens, and kept, at {100 * AREA:.0f} %"] = runs(run, methods)
     made = [f"## {title}\n\n" + "\n".join(markdown_table(rows)) for title, rows in sections.items()]
