@@ -119,7 +119,7 @@ def test_each_explainer_can_be_given_away(tiny_run):
 
 def test_pictures_are_drawn_in_both_formats(tiny_run):
     pictures = [*tiny_run.glob("results/**/figures/*.svg")]
-    assert len(pictures) == 2 * 6 + 5 + 2 * 6
+    assert len(pictures) == 2 * 6 + 6 + 2 * 6
     for svg in pictures:
         assert svg.with_suffix(".png").stat().st_size > 5000, svg.name
 
