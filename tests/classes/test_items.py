@@ -17,6 +17,7 @@ from whatyouread.classes.items import (
     write_selections,
 )
 from whatyouread.data.batch import Batch, padded
+from whatyouread.data.residues import RESIDUES
 from whatyouread.data.six_mers import SIX_MERS, SIX_MERS_V1
 from whatyouread.support.cli import UserError
 
@@ -211,3 +212,5 @@ def test_wrong_settings_are_errors():
     batch = tokenized(["ATCGATGGGGGG"])
     with pytest.raises(UserError, match="1 to 31"):
         select(batch, np.ones(batch.ids.shape), k=40)
+    with pytest.raises(UserError, match="k-mers are made of six-mers"):
+        Kmers(8, RESIDUES)

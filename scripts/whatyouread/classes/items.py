@@ -86,6 +86,8 @@ class Kmers:
     def __init__(self, k: int, tokenizer: SixMers = SIX_MERS):
         if not 1 <= k <= 31:
             raise UserError(f"class_explanations.k is {k}: k-mers have 1 to 31 bases")
+        if not isinstance(tokenizer, SixMers):
+            raise UserError("class_explanations.items: k-mers are made of six-mers: leave kmer out")
         self.k, self.tokenizer = k, tokenizer
 
     def items(self, rows, batch, scores):
