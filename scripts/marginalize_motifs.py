@@ -23,16 +23,17 @@ def main(args):
     items = files.read_tsv(args.table, ["source", "kind", "rank", "class", "item", "support"])
     classes = read_classes(args.classes)
     motifs = chosen_motifs(items, classes, args.settings["motifs"])
-    if not len(motifs):
+    letters = motifs["letters"].tolist()
+    if not letters:
         cli.log.warning("no class has stable k-mers, and so no motifs: the table is empty")
     explanandum = load_model(Explanandum, args.explanandum)
     file = TokenFile(args.test, explanandum.ranks)
     ranks = {rank: place for place, rank in enumerate(explanandum.ranks)}
     passes = Passes(explanandum, args.batch_size, choose_device(args.threads))
-    shortest = int(motifs["letters"].str.len().max()) if len(motifs) else 1
+    shortest = max(map(len, letters), default=1)
     random = backgrounds(file, args.settings["sequences"], shortest, args.seed)
     marginal = Marginalization(
-        passes, file.tokenizer, random, motifs["letters"].tolist(),
+        passes, file.tokenizer, random, letters,
         motifs["rank"].map(ranks).to_numpy(np.int64), motifs["class"].to_numpy(np.int64), args.seed,
     )  # fmt: skip
     table = motifs.assign(sequences=len(random.keys), **effects(marginal, args.resamples))

@@ -197,21 +197,23 @@ class Steering:
         """
         made = {percent: ([], []) for percent in PERCENTS}
         for i, rank in enumerate(self.file.ranks):
-            scores = own.scores[rank]
-            if np.array_equal(scores, own.scores[COMBINED]):
-                readings = ((percent, removed[control, percent]) for percent in PERCENTS)
-            else:
-                if control != "none":
-                    scores = CONTROLS[control](scores, self.content, self.file.keys, self.seed)
-                readings = (
-                    (percent, passes.read(self.file, mask, own.predicted))
-                    for percent, mask in self.masks(scores, remove_mask)
+            known = np.array_equal(own.scores[rank], own.scores[COMBINED])
+            for percent, mask in self.masks(self._moved(own.scores[rank], control), remove_mask):
+                said = (
+                    removed[control, percent]
+                    if known
+                    else passes.read(self.file, mask, own.predicted)
                 )
-            for percent, said in readings:
                 made[percent][0].append(said.answers[:, i])
                 made[percent][1].append(said.log_probabilities[:, i])
         for percent, (answers, logs) in made.items():
             yield percent, (np.stack(answers, 1), np.stack(logs, 1))
+
+    def _moved(self, scores: np.ndarray, control: str) -> np.ndarray:
+        """Scores as a control moves them, or as they are for "none"."""
+        if control == "none":
+            return scores
+        return CONTROLS[control](scores, self.content, self.file.keys, self.seed)
 
     def leakage(self, scores: np.ndarray) -> Iterator[tuple[str, str, np.ndarray]]:
         """Yield (measure, control, values float64 (n, ranks)): what the kept tokens tell about the label.
