@@ -15,7 +15,6 @@ SIGNALS ?= KILL TERM
 PART ?= rivals
 LAYERS ?= 1
 SEED ?= 42
-PROTEINS ?=
 ENCODER ?=
 CONFIG ?= .test
 
@@ -58,7 +57,8 @@ help:
 	@echo "make bench-gpu   both models at full size on a GPU: throughput, memory, what bounds them"
 	@echo "make findings PART=rivals [LAYERS=4 SEED=42]    a part of FINDINGS.md again, with its tables; also"
 	@echo "                 PART=real DATASET=FILE TAXDUMP=FILE;"
-	@echo "                 PART=signal or helix PROTEINS=FOLDER ENCODER=FOLDER (FINDINGS.md has the hours)"
+	@echo "                 PART=signal, helix or propaganda DATA=FOLDER ENCODER=FOLDER; PART=length LAYERS=4"
+	@echo "                 (FINDINGS.md has the hours)"
 	@echo "make venv        only make .venv, which the others need"
 	@echo "make clean       remove the results of the demo"
 
@@ -155,7 +155,7 @@ bench-gpu: venv
 findings: venv
 	python tests/findings/findings.py $(PART) --layers $(LAYERS) --seed $(SEED) \
 	  $(if $(filter real,$(PART)),--dataset $(call quoted,$(DATASET)) --taxdump $(call quoted,$(TAXDUMP))) \
-	  $(if $(PROTEINS),--proteins $(call quoted,$(PROTEINS))) $(if $(ENCODER),--encoder $(call quoted,$(ENCODER))) -- $(JOBS)
+	  $(if $(DATA),--data $(call quoted,$(DATA))) $(if $(ENCODER),--encoder $(call quoted,$(ENCODER))) -- $(JOBS)
 
 clean:
 	for own in .test .test/text; do rm -rf $$own/report.html $$own/results $$own/resources $$own/logs \

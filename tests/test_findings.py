@@ -24,6 +24,7 @@ sys.path.append(str(FOLDER))
 import findings  # noqa: E402
 import proteins  # noqa: E402
 import tables  # noqa: E402
+import texts  # noqa: E402
 
 SIGNAL = "S" * 20 + "1" * 80
 MEMBRANE = "1" * 40 + "H" * 21 + "2" * 39
@@ -49,28 +50,25 @@ def folds(tmp_path):
     ("name", "positives", "span", "length"),
     [("signal", 2, (0, 20), 70), ("helix", 1, (40, 61), 100)],
 )
-def test_proteins_become_two_classes_with_positions(folds, tmp_path, name, positives, span, length):
-    data, known = proteins.write(folds, name, tmp_path, 1)
-    rows = [json.loads(line) for line in data.read_text().splitlines()]
+def test_proteins_become_two_classes_with_positions(folds, name, positives, span, length):
+    rows, positions = proteins.dataset(folds, name, 1)
     own = {row["id"] for row in rows if row["answer"] == name}
     assert len(rows) == len({row["id"] for row in rows}) == 4 * 3 * positives
     assert len(own) == 4 * positives
     assert {len(row["sequence"]) for row in rows} == {length}
     for fold in "0123":
         assert sum(row["fold"] == fold for row in rows) == 3 * positives
-    lines = [line.split("\t") for line in known.read_text().splitlines()]
+    lines = [line.split("\t") for line in positions]
     assert {line[0] for line in lines} == own
     assert {(int(start), int(end), group) for _, start, end, group in lines} == {(*span, name)}
-    again = proteins.write(folds, name, tmp_path, 1)[0].read_text()
-    assert again == "".join(json.dumps(row) + "\n" for row in rows)
+    assert proteins.dataset(folds, name, 1) == (rows, positions)
 
 
-def test_residues_that_are_cut_short_belong_to_no_class(folds, tmp_path):
+def test_residues_that_are_cut_short_belong_to_no_class(folds):
     with gzip.open(folds / "cv_00_a.fasta.gz", "wt") as file:
         file.write(f">A|x\n{'A' * 80}\n{'1' * 64 + 'S' * 16}\n>B|x\n{'C' * 80}\n{'S' * 80}\n")
-    data, _ = proteins.write(folds, "signal", tmp_path, 1)
-    first = [row for row in map(json.loads, data.read_text().splitlines()) if row["fold"] == "0"]
-    assert [row["id"] for row in first] == ["B_0_1"]
+    rows, _ = proteins.dataset(folds, "signal", 1)
+    assert [row["id"] for row in rows if row["fold"] == "0"] == ["B_0_1"]
 
 
 @pytest.mark.parametrize("text", [">A\nACD\n", ">A\nACD\nSS\n", "ACD\nSSS\n>A\n"])
@@ -78,10 +76,70 @@ def test_other_files_are_no_proteins(tmp_path, text):
     with gzip.open(tmp_path / "cv_00.fasta.gz", "wt") as file:
         file.write(text)
     with pytest.raises(ValueError, match="does not begin a protein"):
-        proteins.write(tmp_path, "signal", tmp_path, 1)
+        proteins.dataset(tmp_path, "signal", 1)
     (tmp_path / "cv_00.fasta.gz").unlink()
     with pytest.raises(ValueError, match="no cv_0N"):
-        proteins.write(tmp_path, "signal", tmp_path, 1)
+        proteins.dataset(tmp_path, "signal", 1)
+
+
+SENTENCES = [
+    ("1", "you cannot trust them , ever", "0 1 1 0 0 1"),
+    ("0", "it rained", "0 0"),
+    ("0", "marked and yet none", "1 0 0 0"),
+    ("1", "not marked at all", "0 0 0 0"),
+    ("1", " ".join(["w"] * texts.WORDS) + " trust", " ".join(["0"] * texts.WORDS) + " 1"),
+    ("1", " ".join(["w"] * texts.WORDS) + " trust", " ".join(["1"] * texts.WORDS) + " 1"),
+]
+
+
+@pytest.fixture
+def sentences(tmp_path):
+    """Of two classes: those with marked words that are read, and the label 1, and those with neither."""
+    folder = tmp_path / "sentences"
+    folder.mkdir()
+    for part in texts.PARTS:
+        for name, places in (("txt", (0, 1)), ("txt.block", (2,))):
+            with gzip.open(folder / f"lies_{part}.{name}.gz", "wt") as file:
+                file.writelines("\t".join(one[i] for i in places) + "\n" for one in SENTENCES)
+    return folder
+
+
+def test_sentences_become_two_classes_with_positions(sentences):
+    rows, positions = texts.dataset(sentences, "lies", 1)
+    assert {(row["id"], row["answer"], row["part"]) for row in rows} == {
+        (f"{part}_{number}", answer, split)
+        for part, split in (("train", "train"), ("dev", "test"))
+        for number, answer in ((0, "lies"), (1, "none"), (5, "lies"))
+    }
+    read = {row["id"]: row["text"] for row in rows}
+    lines = [line.split("\t") for line in positions]
+    marked = [(own, read[own][int(start) : int(end)]) for own, start, end, _ in lines]
+    all_read = " ".join(["w"] * texts.WORDS)
+    assert sorted(marked) == sorted(
+        (f"{part}_{number}", words)
+        for part in ("train", "dev")
+        for number, words in ((0, "cannot trust"), (0, "ever"), (5, all_read))
+    )
+    assert {line[3] for line in lines} == {"lies"}
+    assert texts.dataset(sentences, "lies", 1) == (rows, positions)
+
+
+def test_no_more_sentences_are_trained_on_than_said(sentences, monkeypatch):
+    monkeypatch.setattr(texts, "TRAINED", 1)
+    rows, _ = texts.dataset(sentences, "lies", 1)
+    assert sorted((row["part"], row["answer"]) for row in rows) == [
+        ("test", "lies"), ("test", "lies"), ("test", "none"), ("train", "lies"), ("train", "none")
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("line", ["2\tit rained\n", "0\tit rained here\n", "0\n", "0\tit\n" * 2])
+def test_other_files_are_no_sentences(sentences, line):
+    with gzip.open(sentences / "lies_train.txt.gz", "wt") as file:
+        file.write(line)
+    with gzip.open(sentences / "lies_train.txt.block.gz", "wt") as file:
+        file.write("0 0\n" if "rained" in line else "0\n")
+    with pytest.raises(ValueError, match=f"line {line.count(chr(10))} is not a label"):
+        texts.dataset(sentences, "lies", 1)
 
 
 def planned(*arguments) -> str:
@@ -116,12 +174,32 @@ def test_real_sequences_are_planned(tmp_path):
 
 def test_proteins_are_planned(folds, tmp_path):
     (tmp_path / "esm").mkdir()
-    given = ["--proteins", folds, "--encoder", tmp_path / "esm", "--runs", tmp_path / "runs"]
+    given = ["--data", folds, "--encoder", tmp_path / "esm", "--runs", tmp_path / "runs"]
     made = planned("helix", *given)
     assert re.search(r"train_explainer +6\n", made)
     assert "helix/helix.jsonl" in made
     with pytest.raises(SystemExit):
-        findings.parsed(["helix", "--proteins", "x"])
+        findings.parsed(["helix", "--data", "x"])
+
+
+def test_sentences_are_planned(sentences, tmp_path):
+    for file in sentences.iterdir():
+        file.rename(file.with_name(file.name.replace("lies", "propaganda")))
+    (tmp_path / "xlmr").mkdir()
+    given = ["--data", sentences, "--encoder", tmp_path / "xlmr", "--runs", tmp_path / "runs"]
+    made = planned("propaganda", *given)
+    assert re.search(r"train_explainer +4\n", made)
+    assert "propaganda/propaganda.jsonl" in made
+
+
+def test_a_million_sequences_are_planned(tmp_path):
+    made = planned("length", "--layers", 4, "--runs", tmp_path)
+    assert re.search(r"train_explainer +3\n", made)
+    assert "measure_steering" not in made
+    written = yaml.safe_load((tmp_path / "length_4_42/config.yaml").read_text())
+    assert written["backbone"]["num_hidden_layers"] == 4
+    longest = max(own["epochs"] for own in written["explainers"].values())
+    assert longest * written["split"]["explainer_train"] == 1_000_000
 
 
 def test_deeper_encoders_differ_in_what_is_said():
@@ -211,6 +289,38 @@ def test_costs_are_compared_with_fifty_steps(tmp_path):
     assert made[1:] == [
         ["integrated gradients", "0.4000", "2.5"], ["mine", "0.0020", "500"], ["file", "-", "-"]
     ]  # fmt: skip
+
+
+def test_longer_training_stands_beside_its_moved_masks(tmp_path):
+    names = {"paper_8": 10, "paper_50": 30}
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump({"explainers": names}, sort_keys=False))
+    for name, value in names.items():
+        folder = tmp_path / "results/explainers" / name
+        folder.mkdir(parents=True)
+        pd.DataFrame(
+            {
+                "condition": ["masks", "relevant_chunks"],
+                "phylum": [value, value + 1.4],
+                "genus": [value + 2.4, value + 3],
+                "paper_phylum": [1, 1],
+                "paper_genus": [1, 1],
+            }
+        ).to_csv(folder / "table1.tsv", sep="\t", index=False)
+        pd.DataFrame(
+            {
+                "classes": ["labels", "labels", "predicted"],
+                "control": ["shuffled", "shifted", "shifted"],
+                "condition": ["masks"] * 3,
+                "phylum": [-1, value + 5, -1],
+                "genus": [-1, value + 6, -1],
+            }
+        ).to_csv(folder / "controls.tsv", sep="\t", index=False)
+    made = tables.length(tmp_path).splitlines()
+    assert made[0] == "|  | paper 8 | paper 50 |"
+    assert made[2:] == [
+        "| masks | 10 / 12 (15 / 16) | 30 / 32 (35 / 36) |",
+        "| relevant chunks | 11 / 13 | 31 / 33 |",
+    ]
 
 
 def test_runs_are_counted_in_the_content(tmp_path):

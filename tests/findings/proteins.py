@@ -5,7 +5,6 @@ sequence and an annotation in three lines, with S for signal peptides, H and h f
 """
 
 import gzip
-import json
 import random
 import re
 from collections.abc import Iterator
@@ -44,8 +43,8 @@ def proteins(path: Path) -> Iterator[Protein]:
         yield Protein(head[1:].split("|")[0], *rest)
 
 
-def write(folder: Path, name: str, target: Path, seed: int) -> tuple[Path, Path]:
-    """Write the data set of a question and its positions; return both paths.
+def dataset(folder: Path, name: str, seed: int) -> tuple[list[dict], list[str]]:
+    """Records of a question, and lines of BED.
 
     folder: of the folds; name: of `QUESTIONS`. All proteins with the residues, and twice as many of those
     without, drawn in each fold.
@@ -70,7 +69,4 @@ def write(folder: Path, name: str, target: Path, seed: int) -> tuple[Path, Path]
     if not rows:
         raise ValueError(f"{folder}: no cv_0N*.fasta.gz with proteins")
     drawn.shuffle(rows)
-    data, known = target / f"{name}.jsonl", target / f"{name}.bed"
-    data.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    known.write_text("".join(f"{line}\n" for line in positions))
-    return data, known
+    return rows, positions

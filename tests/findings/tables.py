@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+import yaml
 
 from whatyouread.data.token_files import TokenFile
 from whatyouread.evaluate.leakage import LEAKAGE, LEARNED_ALONG, UNORDERED
@@ -53,6 +54,30 @@ def text(run: Path) -> str:
     sections[f"Runs for 250 tokens, and kept, at {100 * AREA:.0f} %"] = runs(run, methods)
     made = [f"## {title}\n\n" + "\n".join(markdown_table(rows)) for title, rows in sections.items()]
     return "\n\n".join(made) + "\n"
+
+
+def length(run: Path) -> str:
+    """Table 1 of each Explainer, that of its shifted masks in brackets, as Markdown."""
+    columns, conditions = {}, []
+    for name in yaml.safe_load((run / "config.yaml").read_text())["explainers"]:
+        folder = run / "results/explainers" / name
+        table = pd.read_csv(folder / "table1.tsv", sep="\t").set_index("condition")
+        ranks = [key.removeprefix("paper_") for key in table if key.startswith("paper_")]
+        controls = pd.read_csv(folder / "controls.tsv", sep="\t")
+        shifted = controls[(controls["classes"] == "labels") & (controls["control"] == "shifted")]
+        moved = dict(_cells(shifted.set_index("condition")[ranks]))
+        columns[named(name)] = [
+            f"{cell} ({moved[condition]})" if condition in moved else cell
+            for condition, cell in _cells(table[ranks])
+        ]
+        conditions = [condition.replace("_", " ") for condition in table.index]
+    rows = [["", *columns], *map(list, zip(conditions, *columns.values(), strict=True))]
+    return "\n".join(markdown_table(rows)) + "\n"
+
+
+def _cells(table: pd.DataFrame) -> Iterator[tuple[str, str]]:
+    for condition, *values in table.itertuples(name=None):
+        yield condition, " / ".join(f"{value:.0f}" for value in values)
 
 
 def fidelity(table: pd.DataFrame, methods: list[str], reader: str, percent: int) -> list[list[str]]:
