@@ -9,6 +9,8 @@ from whatyouread.classes.marginalization import (
     backgrounds,
     chosen_motifs,
     effects,
+    fitting,
+    known_lengths,
 )
 from whatyouread.classes.stable_items import with_names
 from whatyouread.data.levels import read_classes
@@ -23,15 +25,17 @@ def main(args):
     items = files.read_tsv(args.table, ["source", "kind", "rank", "class", "item", "support"])
     classes = read_classes(args.classes)
     motifs = chosen_motifs(items, classes, args.settings["motifs"])
-    letters = motifs["letters"].tolist()
-    if not letters:
+    if motifs.empty:
         cli.log.warning("no class has stable k-mers, and so no motifs: the table is empty")
     explanandum = load_model(Explanandum, args.explanandum)
     file = TokenFile(args.test, explanandum.ranks)
+    lengths = known_lengths(file)
+    motifs = fitting(motifs, lengths)
+    letters = motifs["letters"].tolist()
     ranks = {rank: place for place, rank in enumerate(explanandum.ranks)}
     passes = Passes(explanandum, args.batch_size, choose_device(args.threads))
     shortest = max(map(len, letters), default=1)
-    random = backgrounds(file, args.settings["sequences"], shortest, args.seed)
+    random = backgrounds(file, lengths, args.settings["sequences"], shortest, args.seed)
     marginal = Marginalization(
         passes, file.tokenizer, random, letters,
         motifs["rank"].map(ranks).to_numpy(np.int64), motifs["class"].to_numpy(np.int64), args.seed,

@@ -30,7 +30,7 @@ from helpers_saved import write_models
 from helpers_training import SETTINGS
 from helpers_waits import Wait, noted
 
-from whatyouread.classes.marginalization import Marginalization, backgrounds
+from whatyouread.classes.marginalization import Marginalization, backgrounds, known_lengths
 from whatyouread.classes.scores import class_scores
 from whatyouread.data.kinds import MULTIPLE, SINGLE
 from whatyouread.data.token_files import TokenFile, write_token_files
@@ -279,7 +279,7 @@ def scoring_classes(device, inputs: Inputs, source: str, file: str = "padded") -
 
 def marginalizing(device, inputs: Inputs) -> Prepared:
     passes = passes_of(device, classifier())
-    random = backgrounds(inputs.padded, ROWS, 8, 1)
+    random = backgrounds(inputs.padded, known_lengths(inputs.padded), ROWS, 8, 1)
     levels, classes = np.array([0, 1]), np.array([1, 0])
     tokenizer = inputs.padded.tokenizer
     made = Marginalization(passes, tokenizer, random, ["ACGTTGCA", "TTGAC"], levels, classes, 1)

@@ -182,6 +182,17 @@ def test_proteins_are_planned(folds, tmp_path):
         findings.parsed(["helix", "--data", "x"])
 
 
+@pytest.mark.parametrize("part", ["signal", "propaganda"])
+def test_other_folders_end_in_a_line(tmp_path, part):
+    given = [part, "--data", tmp_path, "--encoder", tmp_path, "--runs", tmp_path / "runs"]
+    done = subprocess.run(
+        [sys.executable, FOLDER / "findings.py", *given], capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    assert re.fullmatch(rf"findings.py: .*{re.escape(str(tmp_path))}.*\n", done.stderr)
+    assert not (tmp_path / "runs").exists()
+
+
 def test_sentences_are_planned(sentences, tmp_path):
     for file in sentences.iterdir():
         file.rename(file.with_name(file.name.replace("lies", "propaganda")))

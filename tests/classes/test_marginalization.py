@@ -15,16 +15,21 @@ from whatyouread.classes.marginalization import (
     backgrounds,
     chosen_motifs,
     effects,
+    fitting,
+    known_lengths,
 )
 from whatyouread.classes.motifs import meme
 from whatyouread.data.batch import Batch
 from whatyouread.data.six_mers import SIX_MERS, SIX_MERS_V1, encode
 from whatyouread.models.explanandum import Explanandum
 from whatyouread.models.inference import Passes
-from whatyouread.support.cli import UserError
 
 MOTIFS = ["ACGTTGCAAT", "TTGACA", "GGGGCCCCTTAAACG"]
 LEVELS, NUMBERS = np.array([1, 0, 1]), np.array([3, 1, 0])
+
+
+def drawn(file, number, shortest, seed) -> Backgrounds:
+    return backgrounds(file, known_lengths(file), number, shortest, seed)
 
 
 def text_of(random: Backgrounds, row: int) -> str:
@@ -38,7 +43,7 @@ def file(tmp_path):
 
 @pytest.fixture
 def random(file):
-    return backgrounds(file, 12, 15, 5)
+    return drawn(file, 12, 15, 5)
 
 
 def marginal(random, model=None, size=4, motifs=MOTIFS, levels=LEVELS, numbers=NUMBERS, seed=5):
@@ -52,7 +57,7 @@ def test_backgrounds_have_the_letters_of_sequences_in_another_order(tmp_path, to
     tokens = [tokenizer.tokenize(np.frombuffer(t.encode(), np.uint8), np.array([0, len(t)]))[0]
               for t in texts]  # fmt: skip
     file = write_tokens(tmp_path / "t.arrow", tokens, [[0, 0]] * 3, tokenizer=tokenizer)
-    made = backgrounds(file, 3, 7, 1)
+    made = drawn(file, 3, 7, 1)
     assert made.lengths.tolist() == [17, 21, 7]
     assert made.keys.tolist() == file.keys.tolist()
     for row, text in enumerate(texts):
@@ -60,23 +65,40 @@ def test_backgrounds_have_the_letters_of_sequences_in_another_order(tmp_path, to
         assert sorted(found) == sorted(text.replace("N", ""))
         assert found != text.replace("N", "")
         assert (made.bases[row, made.lengths[row] :] == 0).all()
-    again, other = backgrounds(file, 3, 7, 1), backgrounds(file, 3, 7, 2)
+    again, other = drawn(file, 3, 7, 1), drawn(file, 3, 7, 2)
     assert (again.bases == made.bases).all()
     assert (other.bases != made.bases).any()
     # the order of a sequence is its own: not that of its company
-    alone = backgrounds(write_tokens(tmp_path / "u.arrow", tokens[1:2], [[0, 0]], keys=[2],
-                                     tokenizer=tokenizer), 1, 7, 1)  # fmt: skip
+    alone = drawn(write_tokens(tmp_path / "u.arrow", tokens[1:2], [[0, 0]], keys=[2],
+                               tokenizer=tokenizer), 1, 7, 1)  # fmt: skip
     assert text_of(alone, 0) == text_of(made, 1)
 
 
-def test_sequences_shorter_than_the_motif_are_left_out_and_told(tmp_path, caplog):
-    tokens = [encode([text])[0] for text in ("ACGTACGTAC", "ACGTA")]
-    file = write_tokens(tmp_path / "t.arrow", tokens, [[0, 0]] * 2)
+def test_sequences_shorter_than_the_motif_make_room_for_others(tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr(marginalization, "BLOCK", 3)
+    texts = ["ACGTA" if row % 3 else "ACGTACGNAC" for row in range(12)]
+    tokens = [encode([text])[0] for text in texts]
+    file = write_tokens(tmp_path / "t.arrow", tokens, [[0, 0]] * 12)
+    lengths = known_lengths(file)
+    assert lengths.tolist() == [5 if row % 3 else 9 for row in range(12)]
     with caplog.at_level(logging.WARNING):
-        assert backgrounds(file, 2, 6, 1).keys.tolist() == [1]
-    assert "1 of 2 sequences are shorter than the longest motif (6 bases)" in caplog.text
-    with pytest.raises(UserError, match=r"none of 2 sequences has the 11 bases .*marginalize"):
-        backgrounds(file, 2, 11, 1)
+        long = backgrounds(file, lengths, 4, 6, 1)
+        assert not caplog.records
+        fewer = backgrounds(file, lengths, 5, 6, 1)
+    assert long.keys.tolist() == fewer.keys.tolist() == file.keys[::3].tolist()
+    assert "there are 4 random sequences, not 5" in caplog.text
+    assert len(backgrounds(file, lengths, 5, 5, 1).keys) == 5
+
+
+def test_motifs_without_room_are_left_out_and_told(caplog):
+    motifs = pd.DataFrame(
+        {"motif": ["a", "a", "b", "b"], "letters": ["ACGTA"] * 2 + ["ACGTAC"] * 2}
+    )
+    with caplog.at_level(logging.WARNING):
+        assert fitting(motifs, np.array([6, 9, 9, 2])).equals(motifs)
+        assert not caplog.records
+        assert fitting(motifs, np.array([5, 9, 5, 2]))["motif"].tolist() == ["a", "a"]
+    assert "1 motif left out, longer than half of the test sequences (5 bases): b" in caplog.text
 
 
 def test_a_motif_stands_once_and_nothing_else_changes(random):

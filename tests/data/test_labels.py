@@ -190,6 +190,8 @@ def test_the_parent_is_that_of_the_level_above():
     [
         (["a", "b", "a"], "the level a is named twice: a, b, a"),
         (["a", "status"], "a level cannot be called 'status'"),
+        (["combined"], "a level cannot be called 'combined'"),
+        (["a", "runner_up"], "a level cannot be called 'runner_up'"),
         (["hash"], "a level cannot be called 'hash'"),
         (["a", " "], "a level cannot be called ' '"),
     ],

@@ -85,6 +85,12 @@ def configuration(part: str, layers: int, seed: int) -> dict:
 def main() -> int:
     args, options = parsed(sys.argv[1:])
     part = PARTS[args.part]
+    records, positions = [], []
+    if part.dataset:
+        try:
+            records, positions = part.dataset(args.data, args.part, args.seed)
+        except (OSError, ValueError) as error:
+            sys.exit(f"findings.py: {error}")
     name = f"{args.part}_{args.layers}_{args.seed}" if args.part in BY_LAYERS else args.part
     run = (args.runs / name).resolve()
     run.mkdir(parents=True, exist_ok=True)
@@ -93,7 +99,6 @@ def main() -> int:
         for section in part.needs:
             made[section] = {"url": str(getattr(args, section).resolve())}
     elif part.dataset:
-        records, positions = part.dataset(args.data, args.part, args.seed)
         data, known = run / f"{args.part}.jsonl", run / f"{args.part}.bed"
         data.write_text("".join(json.dumps(record) + "\n" for record in records))
         known.write_text("".join(f"{line}\n" for line in positions))

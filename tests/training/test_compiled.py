@@ -29,6 +29,8 @@ EXPLAINERS = {
     "relaxed": ("paper", {"operator": "relaxed", "target_mask": "mean", "denominator": "mask"}),
     "sharp, classes": ("sharp", {"target": "class", "reads": "hidden"}),
     "sharp, sequence": ("sharp", {"target": "sequence", "reads": "tokens"}),
+    "attnlrp": ("attnlrp", {}),
+    "joint": ("joint", {"target": "class"}),
 }
 
 

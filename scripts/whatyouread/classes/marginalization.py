@@ -22,12 +22,15 @@ from whatyouread.data.token_files import TokenFile
 from whatyouread.data.tokenizer import Tokenizer
 from whatyouread.models.inference import Passes
 from whatyouread.models.levels import class_log_probabilities, decisions
-from whatyouread.support.cli import UserError, log
+from whatyouread.support.cli import log
 from whatyouread.support.keyed_random import draw
 from whatyouread.support.progress import progress
 from whatyouread.support.statistics import intervals
+from whatyouread.support.text import counted, named
 
 STRANDS = ("+", "-")
+BLOCK = 1 << 12
+"""Sequences whose letters are counted at a time."""
 
 
 class Backgrounds(NamedTuple):
@@ -52,30 +55,52 @@ class Answers(NamedTuple):
     says: np.ndarray
 
 
-def backgrounds(file: TokenFile, number: int, shortest: int, seed: int) -> Backgrounds:
-    """The letters of `number` sequences of the file, in random order.
-
-    A, C, G and T alone are taken. shortest: of these, in bases; sequences with fewer are left out. Raises
-    UserError where none is left.
-    """
-    rows = random_sample(file.keys, number, seed)
+def known_bases(file: TokenFile, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The A, C, G and T of some sequences, uint8, side by side, and how many each has, int64 (rows,)."""
     bases, ends = file.tokenizer.decode(*file.flat_tokens(rows))
     known = np.isin(bases, np.frombuffer(LETTERS.encode(), np.uint8))
-    ends = np.append(0, np.cumsum(known))[ends]
-    bases, lengths = bases[known], np.diff(ends)
-    kept = lengths >= shortest
-    if not kept.any():
-        raise UserError(
-            f"{file.path}: none of {len(rows)} sequences has the {shortest} bases of the longest motif: raise"
-            " class_explanations.marginalize.sequences"
-        )
-    if not kept.all():
+    return bases[known], np.diff(np.append(0, np.cumsum(known))[ends])
+
+
+def known_lengths(file: TokenFile) -> np.ndarray:
+    """How many A, C, G and T each sequence has, int64 (n,)."""
+    rows = np.arange(len(file))
+    parts = [known_bases(file, rows[i : i + BLOCK])[1] for i in range(0, len(rows), BLOCK)]
+    return np.concatenate([np.zeros(0, np.int64), *parts])
+
+
+def fitting(motifs: pd.DataFrame, lengths: np.ndarray) -> pd.DataFrame:
+    """The motifs of `chosen_motifs` that half of the sequences have room for; the others are told.
+
+    lengths: int64 (n,), of `known_lengths`.
+    """
+    room = int(np.median(lengths)) if len(lengths) else 0
+    fits = motifs["letters"].str.len() <= room
+    if not fits.all():
+        names = motifs.loc[~fits, "motif"].unique()
         log.warning(
-            "%d of %d sequences are shorter than the longest motif (%d bases) and left out",
-            (~kept).sum(), len(rows), shortest,
+            "%s left out, longer than half of the test sequences (%d bases): %s",
+            counted(len(names), "motif"), room, named(names),
         )  # fmt: skip
-    starts, lengths, keys = ends[:-1][kept], lengths[kept], file.keys[rows][kept]
-    letters = padded(bases, starts, lengths, 0).astype(np.uint8)
+    return motifs[fits]
+
+
+def backgrounds(
+    file: TokenFile, lengths: np.ndarray, number: int, shortest: int, seed: int
+) -> Backgrounds:
+    """The letters of `number` sequences of the file, in random order; a warning tells where there are fewer.
+
+    A, C, G and T alone are taken. lengths: of `known_lengths`; shortest: sequences with fewer are not drawn.
+    """
+    rows = np.flatnonzero(lengths >= shortest)
+    if len(rows) < number:
+        log.warning(
+            "there are %d random sequences, not %d: so many test sequences have the %d bases of the longest"
+            " motif", len(rows), number, shortest,
+        )  # fmt: skip
+    rows = rows[random_sample(file.keys[rows], number, seed)]
+    (bases, lengths), keys = known_bases(file, rows), file.keys[rows]
+    letters = padded(bases, np.cumsum(lengths) - lengths, lengths, 0).astype(np.uint8)
     return Backgrounds(reordered(letters, lengths, keys, seed, "background"), lengths, keys)
 
 
@@ -117,15 +142,17 @@ class Marginalization:
 
     def before(self) -> Answers:
         """What the classifier says of the backgrounds as they are."""
-        every = np.arange(len(self.motifs))
+        # motifs of one class ask the same
+        about = np.stack([self.levels, self.classes], 1)
+        _, first, own = np.unique(about, axis=0, return_index=True, return_inverse=True)
         parts = [
             self._answers(
                 self._batch(self.random.bases[rows], self.random.lengths[rows]),
-                np.tile(every, (len(rows), 1)),
+                np.tile(first, (len(rows), 1)),
             )
             for rows in self._batches(len(self.random.keys))
         ]
-        logs, says = np.concatenate(parts).T
+        logs, says = np.concatenate(parts)[:, own.ravel()].T
         return Answers(logs, says > 0)
 
     def after(self, shuffled: bool = False) -> Answers:

@@ -29,6 +29,7 @@ RESERVED = (
     *("source", "header", "length", "hash", "split", "explainer", "together"),
     *("id", "key", "tokens", "starts", "ends"),
     *("condition", "classes", "control", "metric", "epoch", *WORDS),
+    *("combined", "wrong", "runner_up"),
 )
 """Columns of the tables that also have one per level."""
 

@@ -42,7 +42,7 @@ from whatyouread.masks.choices import OTHERS, UNCOUNTED, wrong_at
 from whatyouread.masks.controls import CONTROLS
 from whatyouread.masks.top_tokens import keep_mask, ordered, remove_mask, share
 from whatyouread.methods.files import COMBINED, Attributions
-from whatyouread.models.inference import Passes, Reading
+from whatyouread.models.inference import Passes
 from whatyouread.support.progress import progress
 from whatyouread.support.statistics import intervals
 
@@ -154,9 +154,7 @@ class Steering:
             yield yardstick, WHOLE, "none", 100, hits(whole.answers, truth, kinds=kinds)
         combined, made, removed = own.scores[COMBINED], {}, {}
         for control in ("none", *MOVED):
-            scores = combined
-            if control != "none":
-                scores = CONTROLS[control](combined, self.content, file.keys, self.seed)
+            scores = self._moved(combined, control)
             for measure, action in ACTIONS.items():
                 for percent, mask in self.masks(scores, action):
                     said = passes.read(file, mask, own.predicted)
@@ -167,7 +165,7 @@ class Steering:
                     change = said.log_probabilities - whole.log_probabilities
                     yield LOG_PROBABILITY, measure, control, percent, change
                     if measure == "removed":
-                        removed[control, percent] = said
+                        removed[control, percent] = said.answers, said.log_probabilities
                     if control in SET_APART:
                         within = self.wholes[reader].shares_within(said.states)[:, None]
                         yield DISTRIBUTION, f"distance_{measure}", control, percent, within
@@ -188,24 +186,23 @@ class Steering:
                     yield yardstick, f"net_{other}", "none", percent, net
 
     def _by_level(
-        self, passes: Passes, own: Attributions, control: str, removed: dict[tuple, Reading]
+        self, passes: Passes, own: Attributions, control: str, removed: dict[tuple, tuple]
     ) -> Iterator[tuple[int, tuple[np.ndarray, np.ndarray]]]:
         """Yield the per cent, and answers and log-probabilities (n, ranks), of `BY_LEVEL`.
 
-        removed: control and per cent -> what is said where the top tokens of all ranks together are removed.
-        A method with one mask for all ranks need not be read again.
+        removed: control and per cent -> the same where the top tokens of all ranks together are removed. A
+        method with one mask for all ranks need not be read again.
         """
         made = {percent: ([], []) for percent in PERCENTS}
         for i, rank in enumerate(self.file.ranks):
             known = np.array_equal(own.scores[rank], own.scores[COMBINED])
             for percent, mask in self.masks(self._moved(own.scores[rank], control), remove_mask):
-                said = (
-                    removed[control, percent]
-                    if known
-                    else passes.read(self.file, mask, own.predicted)
-                )
-                made[percent][0].append(said.answers[:, i])
-                made[percent][1].append(said.log_probabilities[:, i])
+                if known:
+                    answers, logs = removed[control, percent]
+                else:
+                    answers, logs, _ = passes.read(self.file, mask, own.predicted)
+                made[percent][0].append(answers[:, i])
+                made[percent][1].append(logs[:, i])
         for percent, (answers, logs) in made.items():
             yield percent, (np.stack(answers, 1), np.stack(logs, 1))
 

@@ -62,7 +62,7 @@ class L2xObjective(amortised.AmortisedObjective):
         if evidence.noise is not None:
             scores = scores + evidence.noise
         share = torch.full((len(batch),), self.settings.kept, device=batch.device)
-        hard = occlusion(batch, scores.detach(), share, torch.ones_like(share, dtype=torch.long))
+        hard = occlusion(batch, scores.detach(), share, None)
         soft = gate(scores, batch.content, batch.valid, self.settings.kept)
         logits = masked_logits(self.reader, batch, hard + soft - soft.detach(), relaxed=True)
         asked = evidence.classes, evidence.chosen

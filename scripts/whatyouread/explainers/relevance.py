@@ -18,6 +18,7 @@ class RelevanceObjective(SharpObjective):
 
     Settings = amortised.Settings
 
+    @torch.compiler.disable  # the rules replace parts of a model that would be compiled already
     def evidence(self, batch, logits, classes, chosen, keys):
         """The relevance of each token for the asked classes together, float (batch, length)."""
         with relevance_pass(self.explanandum, batch) as (factors, logits):

@@ -120,7 +120,8 @@ class EncoderAdapter(ABC):
         """The parts of each layer, from the first one on. Raises UserError where the family names none."""
         raise UserError(
             f"models of type {self.encoder.config.model_type} have no adapter that names the parts of their "
-            "layers, which AttnLRP needs: leave out the method and the objective attnlrp"
+            "layers, which AttnLRP needs: leave out the method and the objective attnlrp, also in `learns` "
+            "of joint"
         )
 
     def compile(self) -> None:

@@ -61,8 +61,8 @@ class GenericAdapter(EncoderAdapter):
             )
         log.warning(
             "models of type %s have no adapter of their own: they are masked by the exact operator only; "
-            "`operator: relaxed`, the objectives sharp, joint and l2x, occlusion gradients and AttnLRP are "
-            "not possible",
+            "`operator: relaxed`, the objectives sharp, attnlrp and l2x, joint unless it learns fastshap "
+            "alone, and the methods occlusion_gradients and attnlrp are not possible",
             kind,
         )
         return encoder
@@ -112,7 +112,8 @@ class GenericAdapter(EncoderAdapter):
         kind = self.encoder.config.model_type
         raise UserError(
             f"models of type {kind} have no adapter of their own, and so no relaxed operator: set "
-            "`operator: exact`, and leave out the objectives sharp, joint and l2x, and occlusion gradients"
+            "`operator: exact`, and leave out the objectives sharp and l2x, sharp in `learns` of joint, and "
+            "the method occlusion_gradients"
         )
 
     def attentions(self, batch):

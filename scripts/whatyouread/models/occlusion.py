@@ -21,22 +21,23 @@ from whatyouread.support.keyed_random import draw
 MAX_LENGTH = 1 << 16  # random numbers per occlusion of a sequence
 
 
-def occlusion(batch: Batch, noise: Tensor, area: Tensor, window: Tensor) -> Tensor:
+def occlusion(batch: Batch, noise: Tensor, area: Tensor, window: Tensor | None) -> Tensor:
     """Masks that keep the highest values of smoothed noise, 0 or 1: float32 (batch, length).
 
     Only content is masked; special tokens stay 1, and padding is 0. noise: float (batch, length). area:
     float (batch,), the share of the content that each sequence keeps, at least one token. window:
     int64 (batch,), the number of tokens over which the noise is summed; kept stretches are about as
-    long.
+    long. None: the noise as it is.
     """
     content = batch.content
     place = torch.arange(content.shape[1], device=content.device)
-    # sum `window` neighbours by a cumulative sum, up to the end of the content, at equal variance
-    total = F.pad(noise.cumsum(1), (1, 0))
-    last = (content * (place + 1)).amax(1, keepdim=True)
-    end = torch.minimum(place + window.unsqueeze(1), last)
-    smooth = (total.gather(1, end) - total[:, :-1]) / (end - place).clamp(min=1).sqrt()
-    order = smooth.masked_fill(~content, -torch.inf).argsort(dim=1, descending=True, stable=True)
+    if window is not None:
+        # sum `window` neighbours by a cumulative sum, up to the end of the content, at equal variance
+        total = F.pad(noise.cumsum(1), (1, 0))
+        last = (content * (place + 1)).amax(1, keepdim=True)
+        end = torch.minimum(place + window.unsqueeze(1), last)
+        noise = (total.gather(1, end) - total[:, :-1]) / (end - place).clamp(min=1).sqrt()
+    order = noise.masked_fill(~content, -torch.inf).argsort(dim=1, descending=True, stable=True)
     position = torch.empty_like(order).scatter_(1, order, place.expand_as(order))
     count = (area * content.sum(1)).round().clamp(min=1)
     kept = position < count.unsqueeze(1)
@@ -110,7 +111,7 @@ def coalitions(batch: Batch, samples: int, keys: np.ndarray | None, seed: int) -
             noise, drawn = (on_device(x.astype(np.float32), device) for x in (noise, drawn))
         size = batch.content.sum(1)
         share = kernel_sizes(size, drawn, batch.ids.shape[1]) / size.clamp(min=1)
-        kept = occlusion(batch, noise, share, torch.ones_like(size))
+        kept = occlusion(batch, noise, share, None)
         made += [kept, torch.where(batch.content, 1 - kept, kept)]
     return torch.stack(made)
 

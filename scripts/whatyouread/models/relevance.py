@@ -155,7 +155,7 @@ def _check_activation(block: Block) -> None:
     if at_zero != 0:
         raise UserError(
             f"the activation of the feed-forward blocks is {at_zero:g} at 0, and AttnLRP divides it by its "
-            "input: leave out the method and the objective attnlrp"
+            "input: leave out the method and the objective attnlrp, also in `learns` of joint"
         )
 
 
