@@ -165,7 +165,7 @@ def test_real_sequences_are_planned(tmp_path):
     made = planned("real", "--dataset", files[0], "--taxdump", files[1], "--runs", tmp_path)
     assert re.search(r"train_explainer +3\n", made)
     assert re.search(r"marginalize_motifs +1\n", made)
-    written = yaml.safe_load((tmp_path / "real/config.yaml").read_text())
+    written = yaml.safe_load((tmp_path / "real_42/config.yaml").read_text())
     assert written["dataset"] == {"url": str(files[0])}
     assert written["backbone"]["num_hidden_layers"] == 2
     with pytest.raises(SystemExit):
@@ -177,7 +177,7 @@ def test_proteins_are_planned(folds, tmp_path):
     given = ["--data", folds, "--encoder", tmp_path / "esm", "--runs", tmp_path / "runs"]
     made = planned("helix", *given)
     assert re.search(r"train_explainer +6\n", made)
-    assert "helix/helix.jsonl" in made
+    assert "helix_42/helix.jsonl" in made
     with pytest.raises(SystemExit):
         findings.parsed(["helix", "--data", "x"])
 
@@ -200,7 +200,7 @@ def test_sentences_are_planned(sentences, tmp_path):
     given = ["--data", sentences, "--encoder", tmp_path / "xlmr", "--runs", tmp_path / "runs"]
     made = planned("propaganda", *given)
     assert re.search(r"train_explainer +4\n", made)
-    assert "propaganda/propaganda.jsonl" in made
+    assert "propaganda_42/propaganda.jsonl" in made
 
 
 def test_a_million_sequences_are_planned(tmp_path):

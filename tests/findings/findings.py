@@ -91,8 +91,8 @@ def main() -> int:
             records, positions = part.dataset(args.data, args.part, args.seed)
         except (OSError, ValueError) as error:
             sys.exit(f"findings.py: {error}")
-    name = f"{args.part}_{args.layers}_{args.seed}" if args.part in BY_LAYERS else args.part
-    run = (args.runs / name).resolve()
+    about = [args.part, *([args.layers] if args.part in BY_LAYERS else []), args.seed]
+    run = (args.runs / "_".join(map(str, about))).resolve()
     run.mkdir(parents=True, exist_ok=True)
     made = configuration(args.part, args.layers, args.seed)
     if args.part == "real":
