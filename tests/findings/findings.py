@@ -85,12 +85,10 @@ def configuration(part: str, layers: int, seed: int) -> dict:
 def main() -> int:
     args, options = parsed(sys.argv[1:])
     part = PARTS[args.part]
-    records, positions = [], []
-    if part.dataset:
-        try:
-            records, positions = part.dataset(args.data, args.part, args.seed)
-        except (OSError, ValueError) as error:
-            sys.exit(f"findings.py: {error}")
+    try:
+        given = part.dataset and part.dataset(args.data, args.part, args.seed)
+    except (OSError, ValueError) as error:
+        sys.exit(f"findings.py: {error}")
     about = [args.part, *([args.layers] if args.part in BY_LAYERS else []), args.seed]
     run = (args.runs / "_".join(map(str, about))).resolve()
     run.mkdir(parents=True, exist_ok=True)
@@ -98,7 +96,8 @@ def main() -> int:
     if args.part == "real":
         for section in part.needs:
             made[section] = {"url": str(getattr(args, section).resolve())}
-    elif part.dataset:
+    elif given:
+        records, positions = given
         data, known = run / f"{args.part}.jsonl", run / f"{args.part}.bed"
         data.write_text("".join(json.dumps(record) + "\n" for record in records))
         known.write_text("".join(f"{line}\n" for line in positions))

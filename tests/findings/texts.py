@@ -35,13 +35,13 @@ def sentences(path: Path) -> Iterator[Sentence]:
             if label not in ("0", "1") or not words or len(words) != len(marked):
                 raise ValueError(f"{path}: line {number} is not a label and a word for each mark")
             read = words[:WORDS]
-            yield Sentence(label == "1", " ".join(read), spans(read, marked))
+            yield Sentence(label == "1", " ".join(read), spans(read, marked[:WORDS]))
 
 
 def spans(words: list[str], marked: list[str]) -> list[tuple[int, int]]:
     """Start and end, in characters, of the runs of marked words, joined by one blank each."""
     ends = list(itertools.accumulate(len(word) + 1 for word in words))
-    places = zip(words, ends, marked, strict=False)
+    places = zip(words, ends, marked, strict=True)
     found = []
     for one, run in itertools.groupby(places, key=lambda place: place[2]):
         run = list(run)

@@ -195,12 +195,12 @@ class Steering:
         """
         made = {percent: ([], []) for percent in PERCENTS}
         for i, rank in enumerate(self.file.ranks):
-            known = np.array_equal(own.scores[rank], own.scores[COMBINED])
-            for percent, mask in self.masks(self._moved(own.scores[rank], control), remove_mask):
-                if known:
-                    answers, logs = removed[control, percent]
-                else:
-                    answers, logs, _ = passes.read(self.file, mask, own.predicted)
+            if np.array_equal(own.scores[rank], own.scores[COMBINED]):
+                said = {percent: removed[control, percent] for percent in PERCENTS}
+            else:
+                masks = self.masks(self._moved(own.scores[rank], control), remove_mask)
+                said = {p: passes.read(self.file, mask, own.predicted)[:2] for p, mask in masks}
+            for percent, (answers, logs) in said.items():
                 made[percent][0].append(answers[:, i])
                 made[percent][1].append(logs[:, i])
         for percent, (answers, logs) in made.items():
