@@ -74,7 +74,7 @@ def sketches(
 
 
 def _fill(made, rows, codes, starts, stops, bounds, alphabet: Alphabet) -> None:
-    """Put the smallest hashes of some sequences, whose rank is up to their bound, into their rows."""
+    """Write the smallest hashes of some sequences, those up to the bound of each, into their rows."""
     whole = len(rows) == len(made)
     if not whole:  # only those, back to back
         lengths = stops[rows] - starts[rows]
@@ -101,7 +101,7 @@ def _fill(made, rows, codes, starts, stops, bounds, alphabet: Alphabet) -> None:
 
 
 def _put(made, rows, owner, value) -> None:
-    """Put the smallest distinct values of each owner, an ascending number within `rows`, into its row."""
+    """Write the smallest distinct values of each owner into its row; owner: ascending places in `rows`."""
     counts = np.bincount(owner, minlength=len(rows))
     place = np.arange(len(owner)) - np.repeat(np.cumsum(counts) - counts, counts)
     widest = int(counts.max())

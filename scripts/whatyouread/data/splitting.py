@@ -367,7 +367,7 @@ def _fill(parts: _Parts, room: np.ndarray, keys: np.ndarray) -> np.ndarray:
         if not len(parts.group):
             return taken
         # of each class those before the first one that no longer fits; it is tried again after them.
-        # The group with the smallest key is among them, so that this ends.
+        # The group with the smallest key is among them, so the loop ends.
         sums = np.cumsum(parts.count)
         begins = np.append(True, parts.of[1:] != parts.of[:-1])
         before = np.maximum.accumulate(np.where(begins, sums - parts.count, 0))
