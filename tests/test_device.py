@@ -26,10 +26,15 @@ from helpers_device_work import (
     task,
     weights,
 )
+from helpers_evaluation import CLASSES
+from helpers_families import FAMILIES, Ids, ids_batch
 from helpers_waits import Halved, Mixed, named, noted
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from whatyouread.methods.attnlrp import attnlrp
+from whatyouread.methods.question import Question
+from whatyouread.models.explanandum import Explanandum
 from whatyouread.training.loop import Loop
 
 DOCUMENT = Path(__file__).resolve().parents[1] / "docs" / "gpu.md"
@@ -212,6 +217,26 @@ def test_notes_end_with_their_block():
     assert (len(outer), len(inner)) == (2, 1)
     assert counted(inner * 4, 2)[0][2] == 2
     assert not torch.accelerator.is_available() or torch.cuda.is_available()
+
+
+# what a model brings along
+
+
+def test_the_weights_of_an_activation_are_where_the_model_is():
+    config = FAMILIES["bert"] | {"hidden_act": "prelu"}
+
+    def relevance(device):
+        torch.manual_seed(2)
+        model = Explanandum(config, CLASSES, tokenizer=Ids(config)).freeze().to(device)
+        classes = torch.zeros(3, len(CLASSES), dtype=torch.long).to(device)
+        batch, keys = ids_batch(config, [9, 14, 5]).to(device), np.arange(3, dtype=np.uint64)
+        return attnlrp(Question(model, batch, classes, None, keys, 0, 8)).cpu().numpy()
+
+    with sdpa_kernel(SDPBackend.MATH):
+        expected = relevance(CPU)
+    with pretended() as device:
+        np.testing.assert_array_equal(relevance(device), expected)
+    assert expected.any()
 
 
 # a whole training

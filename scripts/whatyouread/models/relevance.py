@@ -151,7 +151,10 @@ def _dense_tanh(head: DenseTanh) -> Callable[[Tensor], Tensor]:
 
 
 def _check_activation(block: Block) -> None:
-    at_zero = float(block.activation(torch.zeros(())))
+    weights = block.activation.parameters() if isinstance(block.activation, nn.Module) else ()
+    # an activation without weights is asked on the CPU, where nobody waits for the answer
+    device = next((weight.device for weight in weights), torch.device("cpu"))
+    at_zero = float(block.activation(torch.zeros((), device=device)))
     if at_zero != 0:
         raise UserError(
             f"the activation of the feed-forward blocks is {at_zero:g} at 0, and AttnLRP divides it by its "
