@@ -18,7 +18,6 @@ from whatyouread.explainers.objectives import OBJECTIVES
 from whatyouread.masks.gate_settings import GateSettings
 from whatyouread.models.explanandum import Explanandum
 from whatyouread.models.levels import HeadLevel, decisions
-from whatyouread.models.mask_operator import masked_logits
 from whatyouread.support.cli import UserError
 from whatyouread.support.keyed_random import draw
 from whatyouread.training.batches import Batches, in_turn, loader
@@ -275,9 +274,8 @@ def test_the_judge_may_read_what_is_masked(
         own = made.Settings(reads="tokens", reader=reader, **learns)
         task = made(explainer, explanandum, own, 5, judge=judge).eval()
         with torch.no_grad():
-            logits = masked_logits(explanandum, batch)
             scores = explainer.class_scores(batch, classes[:, None])[:, :, 0].sum(-1)
-            evidence = task.evidence(batch, logits, classes, chosen, batch.keys)
+            evidence = task.evidence(batch, task.reading(batch), classes, chosen, batch.keys)
             return task.values(scores, evidence, batch)[:, -2:]
 
     expected = losses(judge, "classifier")

@@ -70,8 +70,7 @@ def test_the_best_scores_are_shapley_values(tiny_explanandum, token_batch, kind)
     """Of five tokens beside the special one, of the classifier's own answers at all three levels."""
     batch, draws = token_batch([6]), 4000
     with torch.no_grad():
-        logits = masked_logits(tiny_explanandum, batch)
-        predicted = tiny_explanandum.predictions(logits)
+        predicted = tiny_explanandum.predictions(masked_logits(tiny_explanandum, batch))
 
         def value(coalition):
             mask = torch.zeros(1, 6)
@@ -88,7 +87,7 @@ def test_the_best_scores_are_shapley_values(tiny_explanandum, token_batch, kind)
         task = FastShapObjective(explainer, tiny_explanandum, settings, 5)
         torch.manual_seed(2)
         every = torch.ones_like(predicted, dtype=torch.bool)
-        evidence = task.evidence(batch, logits, predicted, every, None)
+        evidence = task.evidence(batch, task.reading(batch), predicted, every, None)
     assert float(evidence.whole) == pytest.approx(expected.sum(), abs=1e-6)
     scores = torch.zeros(1, 6, requires_grad=True)
     optimizer = torch.optim.LBFGS([scores], max_iter=200)
@@ -115,10 +114,9 @@ def test_equal_scores_explain_nothing_more_than_equal_scores(tiny_explanandum, t
     task = FastShapObjective(
         Explainer(RANKS, 8, 6, 1, target="sequence", gated=True), tiny_explanandum, Settings(), 5
     )
-    with torch.no_grad():
-        logits = masked_logits(tiny_explanandum, batch)
-    predicted = tiny_explanandum.predictions(logits)
-    evidence = task.evidence(batch, logits, predicted, predicted >= 0, None)
+    reading = task.reading(batch)
+    predicted = tiny_explanandum.predictions(reading.logits)
+    evidence = task.evidence(batch, reading, predicted, predicted >= 0, None)
     values = task.values(torch.full((3, 20), 7.0), evidence, batch)
     assert torch.allclose(values[:, 0], values[:, 1], rtol=1e-4)
     assert task.summarize(values.numpy(), None)["explained"] == pytest.approx(0, abs=1e-3)

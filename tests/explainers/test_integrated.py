@@ -9,7 +9,6 @@ from whatyouread.explainers.integrated import IntegratedObjective
 from whatyouread.explainers.network import Explainer
 from whatyouread.methods.gradients import integrated_gradients
 from whatyouread.methods.question import Question
-from whatyouread.models.mask_operator import masked_logits
 
 RANKS = {"superkingdom": 3, "phylum": 5, "genus": 7}
 
@@ -20,9 +19,7 @@ def test_the_mean_of_its_evidence_is_integrated_gradients(tiny_explanandum, toke
     settings = IntegratedObjective.Settings(reads="tokens")
     explainer = Explainer(RANKS, 8, 6, 1, target="sequence", gated=True)
     task = IntegratedObjective(explainer, tiny_explanandum, settings, 5)
-    with torch.no_grad():
-        logits = masked_logits(tiny_explanandum, batch)
-    predicted = tiny_explanandum.predictions(logits)
+    predicted = tiny_explanandum.predictions(task.reading(batch).logits)
     many, classes = batch.repeat(draws), predicted.repeat(draws, 1)
     chosen = torch.ones_like(classes, dtype=torch.bool)
     many = dataclasses.replace(many, keys=np.arange(3 * draws, dtype=np.uint64))
@@ -32,7 +29,7 @@ def test_the_mean_of_its_evidence_is_integrated_gradients(tiny_explanandum, toke
         torch.manual_seed(0)
         mask = task.masks(many, keys)
         assert not mask[~many.valid].any()
-        made = task.evidence(many, logits, classes, chosen, keys)
+        made = task.evidence(many, task.reading(many), classes, chosen, keys)
         made = (made * many.valid).view(draws, 3, -1).mean(0)
         scale = expected.abs().max()
         assert (made - expected).abs().max() < 0.05 * scale

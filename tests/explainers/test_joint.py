@@ -7,7 +7,6 @@ from helpers_batches import keyed
 
 from whatyouread.explainers.joint import PARTS, JointObjective
 from whatyouread.explainers.network import Explainer
-from whatyouread.models.mask_operator import masked_logits
 from whatyouread.support.cli import UserError
 
 RANKS = {"superkingdom": 3, "phylum": 5, "genus": 7}
@@ -79,9 +78,9 @@ def test_a_large_score_for_the_token_that_is_read_serves_both(tiny_explanandum, 
     )  # fmt: skip
     torch.manual_seed(0)
     with torch.no_grad():
-        logits = masked_logits(tiny_explanandum, batch)
-        predicted = tiny_explanandum.predictions(logits)
-        evidence = task.evidence(batch, logits, predicted, predicted >= 0, None)
+        reading = task.reading(batch)
+        predicted = tiny_explanandum.predictions(reading.logits)
+        evidence = task.evidence(batch, reading, predicted, predicted >= 0, None)
         gradient = evidence[0]
         of_gradient = task.values(gradient, evidence, batch)
         of_opposite = task.values(-gradient, evidence, batch)

@@ -9,7 +9,6 @@ from helpers_evaluation import BACKBONE
 from helpers_families import ELECTRA, FAMILIES, Ids, ids_batch
 from helpers_relevance import ByHand
 
-from whatyouread.methods import attnlrp as module
 from whatyouread.methods.attnlrp import attnlrp
 from whatyouread.methods.gradients import gradient_x_input, gradients_of
 from whatyouread.methods.question import Question
@@ -140,7 +139,7 @@ def test_nothing_is_left_behind(name, failing, monkeypatch):
             raise RuntimeError("in between")
 
         with monkeypatch.context() as patch:
-            patch.setattr(module, "gradients_of", fails)
+            patch.setattr(relevance, "read", fails)
             with pytest.raises(RuntimeError, match="in between"):
                 attnlrp(question)
     else:

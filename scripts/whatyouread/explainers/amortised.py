@@ -2,7 +2,7 @@
 
 import dataclasses
 from abc import abstractmethod
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -44,6 +44,18 @@ class ReadSettings(Settings):
             raise UserError(f"reader is {self.reader!r}: one of {', '.join(READERS)}")
 
 
+class Reading(NamedTuple):
+    """What the classifier makes of plain sequences.
+
+    states: float (batch, length, hidden), the last hidden ones. logits: a float tensor (batch, classes) for
+    each level. factors: of `relevance_pass`, for objectives that go back from these logits; else None.
+    """
+
+    states: Tensor
+    logits: tuple[Tensor, ...]
+    factors: Tensor | None = None
+
+
 class AmortisedObjective(Objective):
     """Train the Explainer to predict scores that belong to the classifier's answers.
 
@@ -73,31 +85,34 @@ class AmortisedObjective(Objective):
         ).start_from(explanandum)  # fmt: skip
 
     def forward(self, batch, labels):
-        explanandum = self.explanandum
-        with torch.no_grad():
-            states, logits = read(explanandum, batch)
-        batch = batch.with_states(states)
+        reading = self.reading(batch)
+        batch = batch.with_states(reading.states.detach())
         keys = None if self.training else batch.keys
         if keys is None and not self.training:
             raise ValueError("a validation batch needs the keys of its sequences")
-        classes, chosen = self._asked(explanandum.predictions(logits), keys)
-        evidence = self.evidence(batch, logits, classes, chosen, keys)
+        classes, chosen = self._asked(self.explanandum.predictions(reading.logits), keys)
+        evidence = self.evidence(batch, reading, classes, chosen, keys)
         scores = self.explainer.class_scores(batch, classes.unsqueeze(1))[:, :, 0]
         values = self.values((scores * chosen.unsqueeze(1)).sum(-1), evidence, batch)
         return {"loss": values[:, 0].mean(), "values": values.detach()}
+
+    def reading(self, batch: Batch) -> Reading:
+        """The classifier's pass over the plain sequences, of which each step needs one."""
+        with torch.no_grad():
+            return Reading(*read(self.explanandum, batch))
 
     @abstractmethod
     def evidence(
         self,
         batch: Batch,
-        logits: tuple[Tensor, ...],
+        reading: Reading,
         classes: Tensor,
         chosen: Tensor,
         keys: np.ndarray | None,
     ) -> Any:
         """What the scores are compared with, without a gradient.
 
-        logits: of the plain sequences; classes: int64 (batch, levels), the answers that are asked about;
+        classes: int64 (batch, levels), the answers that are asked about;
         chosen: bool (batch, levels), the levels whose log-probabilities are added up; keys: uint64
         (batch,), what the draws follow from, or None for other draws at each call.
         """

@@ -55,7 +55,7 @@ class FastShapObjective(amortised.AmortisedObjective):
     Settings = Settings
     columns = 2
 
-    def evidence(self, batch, logits, classes, chosen, keys):
+    def evidence(self, batch, reading, classes, chosen, keys):
         """`Coalitions` and their values, without a gradient."""
         kept = coalitions(batch, self.settings.samples, keys, self.seed)
         empty = (batch.valid & ~batch.content).float()[None]
@@ -66,9 +66,10 @@ class FastShapObjective(amortised.AmortisedObjective):
             )
             asked = classes.repeat(rounds, 1), chosen.repeat(rounds, 1)
             worth = self._value(masked, *asked).view(rounds, -1)
+            whole = reading.logits
             if self.reader is not self.explanandum:
-                logits = masked_logits(self.reader, batch)
-            whole = self._value(logits, classes, chosen)
+                whole = masked_logits(self.reader, batch)
+            whole = self._value(whole, classes, chosen)
         none = worth[-1]
         return Coalitions(kept * batch.content, worth[:-1] - none, whole - none)
 

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from whatyouread.explainers import fastshap, sharp
+from whatyouread.explainers.amortised import AmortisedObjective
 from whatyouread.explainers.relevance import RelevanceObjective
 from whatyouread.support.cli import UserError
 
@@ -51,12 +52,18 @@ class JointObjective(RelevanceObjective, fastshap.FastShapObjective):
 
     Settings = Settings
 
-    def evidence(self, batch, logits, classes, chosen, keys):
+    def reading(self, batch):
+        """The pass over the plain sequences, as AttnLRP needs it where that is learned."""
+        return self._parts.get("attnlrp", AmortisedObjective).reading(self, batch)
+
+    def evidence(self, batch, reading, classes, chosen, keys):
         """The evidence of each part."""
-        return [
-            part.evidence(self, batch, logits, classes, chosen, keys)
-            for part in self._parts.values()
-        ]
+        # that of AttnLRP first: until then all that the pass computed is kept
+        made = {
+            name: self._parts[name].evidence(self, batch, reading, classes, chosen, keys)
+            for name in sorted(self._parts, key="attnlrp".__ne__)
+        }
+        return [made[name] for name in self._parts]
 
     def values(self, scores, evidence, batch):
         """The sum of the losses, and what each part has, (batch, 1 + k)."""

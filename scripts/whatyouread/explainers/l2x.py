@@ -50,7 +50,7 @@ class L2xObjective(amortised.AmortisedObjective):
 
     Settings = Settings
 
-    def evidence(self, batch, logits, classes, chosen, keys):
+    def evidence(self, batch, reading, classes, chosen, keys):
         """What is asked, and Gumbel noise in training."""
         if not self.training:
             return Asked(classes, chosen, None)

@@ -58,7 +58,7 @@ class SharpObjective(amortised.AmortisedObjective):
     relaxed = True
     """Whether attention feels a mask between 0 and 1 (`masked_logits`)."""
 
-    def evidence(self, batch, logits, classes, chosen, keys):
+    def evidence(self, batch, reading, classes, chosen, keys):
         """The gradient with respect to a random mask, float (batch, length)."""
         mask = self.masks(batch, keys)
         return masked_gradient(self.explanandum, batch, classes, mask, chosen, self.relaxed)

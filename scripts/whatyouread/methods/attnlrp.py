@@ -25,6 +25,6 @@ def attnlrp(question: Question) -> Tensor:
     `pooling` is `mean`, and a score holds that gradient, too; here it is what reaches the embedding.
     """
     note_batch(*question.batch.ids.shape)
-    with relevance_pass(question.explanandum, question.batch) as (factors, logits):
-        scores = gradients_of(question.asked(logits), factors)
+    factors, _, logits = relevance_pass(question.explanandum, question.batch)
+    scores = gradients_of(question.asked(logits), factors)
     return scores * question.batch.valid.unsqueeze(-1)

@@ -37,10 +37,10 @@ _SHARES = {"query": 1 / 4, "key": 1 / 4, "value": 1 / 2}
 
 @contextlib.contextmanager
 def relevance_rules(explanandum: Explanandum) -> Iterator[None]:
-    """A block in which backward passes of the Explanandum follow the rules of AttnLRP.
+    """A block of forward passes of the Explanandum whose backward passes follow the rules of AttnLRP.
 
-    Values of forward passes stay the same to the last bit. Forward and backward pass belong into the block.
-    Afterwards everything is as before, also after an error. Raises UserError as `attnlrp` does.
+    Values stay the same to the last bit. The backward pass may come after the block. Afterwards everything is
+    as before, also after an error. Raises UserError as `attnlrp` does.
     """
     blocks = explanandum.adapter.blocks()
     for block in blocks:
@@ -61,20 +61,20 @@ def relevance_rules(explanandum: Explanandum) -> Iterator[None]:
         yield
 
 
-@contextlib.contextmanager
 def relevance_pass(
     explanandum: Explanandum, batch: Batch
-) -> Iterator[tuple[Tensor, tuple[Tensor, ...]]]:
-    """A block of `relevance_rules` with factors of 1, float (batch, length), and the logits of one pass.
+) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
+    """A pass over plain sequences under `relevance_rules`: factors, last hidden states and logits.
 
-    Each factor multiplies the embedding of a token. The gradient by it is the relevance of the token: the sum
-    over the hidden dimension of embedding times gradient. No mask is applied anywhere.
+    factors: float (batch, length), all 1. Each multiplies the embedding of a token. The gradient by it is the
+    relevance of the token: the sum over the hidden dimension of embedding times gradient. states and logits:
+    as of `mask_operator.read`, to the last bit.
     """
     with relevance_rules(explanandum), torch.enable_grad():
         embeddings = explanandum.embed(batch.ids).detach()
         factors = torch.ones(batch.ids.shape, device=batch.device, requires_grad=True)
         given = embeddings * factors.unsqueeze(-1).to(embeddings.dtype)
-        yield factors, read(explanandum, batch, given)[1]
+        return factors, *read(explanandum, batch, given)
 
 
 class _WithGradientOf(torch.autograd.Function):
