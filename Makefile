@@ -146,7 +146,7 @@ bench: venv
 
 # without the trainings of the demo in both precisions; a test reads the sections
 bench-quick: venv
-	python tests/bench/bench.py --quick --sections tokenization objective data_stages explaining
+	python tests/bench/bench.py --quick --sections tokenization objective data_stages training_steps explaining
 
 # elsewhere, with packages of its own: python3 tests/bench/bench.py --sections gpu --output benchmarks/gpu
 bench-gpu: venv

@@ -22,6 +22,7 @@ import made_up  # noqa: E402
 import paper_size  # noqa: E402
 import papers_cost  # noqa: E402
 import profiling  # noqa: E402
+import training_steps  # noqa: E402
 
 SMALL = {
     "hidden_size": 4,
@@ -50,6 +51,9 @@ def test_operations_counted_by_hand():
     assert made["masks"] == forward + lstm + 6 * dense
     frozen = 2 * linear + 3 * attention + 2 * heads
     assert made["Explainer"] == 2 * frozen + 3 * (lstm + 10 * dense)
+    # it reads embedding and state, 4 numbers each, and has one column
+    lstm = 7 * 2 * 2 * 12 * (8 + 3) + 7 * 2 * 2 * 12 * (6 + 3)
+    assert made["sharp"] == forward + frozen + 3 * (lstm + dense)
 
 
 def test_operations_of_several_lengths():
@@ -165,6 +169,13 @@ def test_the_data_stages_take_the_options_that_the_programs_have(tmp_path):
     assert (tmp_path / "made/test.arrow").stat().st_size
 
 
+def test_the_memory_setting_is_that_of_the_workflow():
+    names = [
+        part.split("=")[0].rsplit(".")[-1] for part in training_steps.memory_setting().split(":")
+    ]
+    assert names == ["hugetlb", "mmap_threshold", "trim_threshold"]
+
+
 def sections_of_make(target):
     """The sections that a target of the Makefile names."""
     text = (PROJECT / "Makefile").read_text(encoding="utf-8")
@@ -176,6 +187,7 @@ WORDS = {
     "tokenization": ["1,500 bp"],
     "objective": ["forward and backward"],
     "data_stages": ["tokenize_sequences", "peak memory", "labelling and tokenizing"],
+    "training_steps": ["training `paper`", "training `sharp`"],
     "explaining": ["masks of the predicted", "generate_masks", "LIME", "Integrated", "sharp"],
 }
 

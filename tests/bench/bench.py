@@ -15,7 +15,7 @@ from pathlib import Path
 import measure
 
 sys.path[:0] = [str(measure.SCRIPTS), str(measure.PROJECT / "tests")]
-SECTIONS = ("tokenization", "objective", "data_stages", "explaining", "precision")
+SECTIONS = ("tokenization", "objective", "data_stages", "training_steps", "explaining", "precision")
 GPU_SECTIONS = ("gpu",)
 
 

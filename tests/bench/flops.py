@@ -26,19 +26,24 @@ def model_flops(
     columns, states = sum(classes.values()), 2 * explainer["hidden_size"]
     heads = 2 * backbone["hidden_size"] * columns
     inputs = [explainer["embedding_size"]] + [states] * (explainer["layers"] - 1)
-    # two directions, four gates
-    lstm = sum(
-        length * 2 * 2 * 4 * explainer["hidden_size"] * (size + explainer["hidden_size"])
-        for size in inputs
-    )
+    sharp = [2 * backbone["hidden_size"], *inputs[1:]]  # embeddings and states of the classifier
+
+    def lstm(sizes: list[int]):
+        # two directions, four gates
+        wide = 2 * 4 * explainer["hidden_size"]
+        return sum(length * 2 * wide * (size + explainer["hidden_size"]) for size in sizes)
+
     dense = length * 2 * states
     forward = linear + attention + heads
     return {
         "classification": forward,
         "fine-tuning": 3 * forward,
         # the masked sequence and its complement
-        "Explainer": 2 * (2 * linear + 3 * attention + 2 * heads) + 3 * (lstm + dense * columns),
+        "Explainer": 2 * (2 * linear + 3 * attention + 2 * heads)
+        + 3 * (lstm(inputs) + dense * columns),
+        # the plain sequence without a gradient, and an occluded one
+        "sharp": 3 * linear + 4 * attention + 3 * heads + 3 * (lstm(sharp) + dense),
         # three sets of classes, one column for each rank
-        "masks": forward + lstm + dense * 3 * len(classes),
+        "masks": forward + lstm(inputs) + dense * 3 * len(classes),
         "LIME": samples * forward,
     }
