@@ -19,8 +19,9 @@ ENCODER ?=
 CONFIG ?= .test
 
 # Without a GPU, small models run best in one thread, several jobs side by side: threads of one job wait
-# for one another, and on a busy machine they wait ten times as long as they compute.
-JOBS = --cores $(CORES) --resources gpu_jobs=$(CORES) $(THREADS)
+# for one another, and on a busy machine they wait ten times as long as they compute. With one, one job has it.
+GPU_JOBS = $(shell nvidia-smi -L >/dev/null 2>&1 && echo 1 || echo $(CORES))
+JOBS = --cores $(CORES) --resources gpu_jobs=$(GPU_JOBS) $(THREADS)
 THREADS = --max-threads 1
 
 # Tests share the cores by file; what a test starts gets one thread, as in JOBS.

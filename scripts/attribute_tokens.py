@@ -30,7 +30,9 @@ def explained(args, passes, plain, lineages):
     own.warn_of_few_samples(plain)
     rows, again = np.arange(len(plain)), np.arange(len(substituted))
     classes = own.classes(plain, lineages)
-    own.explain(plain, rows[:1], classes)  # warm up, to keep start-up time out of the cost
+    # warm up, to keep start-up time out of the cost: on a GPU and in compiled code each size has its own
+    first = own.question_size if args.compile or passes.device.type != "cpu" else 1
+    own.explain(plain, rows[:first], classes)
     made = {"plain": own.explain(plain, rows, classes)}
     cost = own.cost
     made["substituted"] = own.explain(substituted, again, classes)

@@ -2,20 +2,23 @@
 
 from pathlib import Path
 
+import torch
+
 from whatyouread.data.levels import read_classes
 from whatyouread.data.token_files import TokenFile
 from whatyouread.evaluate.blank import blank_probabilities, blank_tables
 from whatyouread.models.explanandum import Explanandum
-from whatyouread.models.inference import Passes, choose_device
+from whatyouread.models.inference import Passes
 from whatyouread.models.saving import load_model
 from whatyouread.support import cli, files
 
 
 def main(args):
-    device = choose_device(args.threads)
+    torch.set_num_threads(args.threads)
     explanandum = load_model(Explanandum, args.explanandum)
     file = TokenFile(args.validation, explanandum.ranks)
-    passes = Passes(explanandum, args.sequences, device)
+    # a few sequences: no GPU job, and so it may not take a GPU either, where others have it
+    passes = Passes(explanandum, args.sequences, torch.device("cpu"))
     probabilities = blank_probabilities(passes, file, args.sequences, args.seed)
     long, summary = blank_tables(probabilities, read_classes(args.classes), args.min_entropy)
     for row in summary[summary["uniform"] == "no"].to_dict("records"):

@@ -8,6 +8,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+# what a test does not say is computed on the CPU, on machines with a GPU, too
+os.environ.setdefault("WHATYOUREAD_DEVICE", "cpu")
+
 RANKS = {"superkingdom": 3, "phylum": 5, "genus": 7}
 
 
@@ -15,6 +18,11 @@ def pytest_make_parametrize_id(config, val, argname):
     """Bytes that are packed hold the time of packing, and the processes of xdist must agree on names."""
     packed = isinstance(val, bytes) and (b"\0" in val or not val.isascii())
     return argname if packed else None
+
+
+def pytest_collection_modifyitems(items):
+    """What pretends a device comes last: it stays in the process, and a real GPU has no place beside it."""
+    items.sort(key=lambda item: item.path.name.startswith("test_device"))
 
 
 @pytest.fixture(autouse=True)

@@ -47,7 +47,7 @@ from whatyouread.explainers.network import Explainer
 from whatyouread.explainers.objectives import OBJECTIVES
 from whatyouread.explainers.saved import load_explainer
 from whatyouread.masks.mask_files import MaskFile
-from whatyouread.methods.registry import METHODS, ONE_BY_ONE, Attributor
+from whatyouread.methods.registry import METHODS, ONE_BY_ONE, WITH_GRADIENTS, Attributor
 from whatyouread.models.explanandum import Explanandum
 from whatyouread.models.inference import Passes
 from whatyouread.models.levels import class_log_probabilities
@@ -182,8 +182,10 @@ def evaluation(device, inputs: Inputs, name: str, file: str) -> Prepared:
     return lambda: [np.array(list(own._evaluate().values()))], len(own.validation)
 
 
-def passes_of(device, explanandum: Explanandum, precision: str = "fp32") -> Passes:
-    return Passes(explanandum, SIZE, device, precision)
+def passes_of(
+    device, explanandum: Explanandum, precision: str = "fp32", size: int = SIZE
+) -> Passes:
+    return Passes(explanandum, size, device, precision)
 
 
 def masks(device, inputs: Inputs, kind: str, file: str, precision: str = "fp32") -> Prepared:
@@ -232,9 +234,8 @@ def attributing(device, inputs: Inputs, name: str, file: str = "padded") -> Prep
         "integrated_gradients": {"steps": 2}, "lime": {"samples": 6}, "ablation": {"window": 4},
         "kernel_shap": {"samples": 12}, "occlusion_gradients": {"samples": 2},
     }.get(name, {})  # fmt: skip
-    own = Attributor(
-        name, settings, passes_of(device, frozen), explainer("sequence", frozen), seed=9
-    )
+    passes = passes_of(device, frozen, size=4 * SIZE if name in WITH_GRADIENTS else SIZE)
+    own = Attributor(name, settings, passes, explainer("sequence", frozen), seed=9)
     read, rows = getattr(inputs, file), np.arange(2 if own.question_size == 1 else ROWS)
     classes = own.classes(read, np.unique(read.labels, axis=0))
     units = len(rows) if own.question_size == 1 else BATCHES
@@ -273,7 +274,7 @@ def scoring_classes(device, inputs: Inputs, source: str, file: str = "padded") -
         )
         return [scores for _, _, scores, _ in found]
 
-    passes = passes_of(device, frozen)
+    passes = passes_of(device, frozen, size=SIZE if source.startswith("explainer") else 4 * SIZE)
     return call, BATCHES
 
 

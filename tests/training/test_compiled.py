@@ -9,6 +9,7 @@ import torch
 from helpers_evaluation import BACKBONE, CLASSES, random_sequences, small_explanandum, write_tokens
 from helpers_training import SETTINGS
 
+from whatyouread.explainers import network
 from whatyouread.explainers.objective import NetworkSettings
 from whatyouread.explainers.objectives import OBJECTIVES
 from whatyouread.models.explanandum import Explanandum
@@ -42,6 +43,11 @@ def two_lengths(tmp_path_factory):
         length = 12 if row % 8 < 4 else 15 + row % 6
         sequences[row] = sequences[row][:length]
     return write_tokens(tmp_path_factory.mktemp("two") / "t.arrow", sequences, labels, keys)
+
+
+def pinning(values, device):
+    """As `on_device` for a GPU, whose copies are pinned: that cannot be compiled, nor done without one."""
+    return values.pin_memory() if torch.compiler.is_compiling() else values.clone()
 
 
 class InTurn(loops.EpochSampler):
@@ -83,6 +89,7 @@ def compare(name, file, tmp_path, monkeypatch, backend):
     compiler = torch.compile
     monkeypatch.setattr(torch, "compile", lambda f, **kind: compiler(f, backend=backend, **kind))
     monkeypatch.setattr(loops, "EpochSampler", InTurn)
+    monkeypatch.setattr(network, "on_device", pinning)
     _, plain = play(name, file, tmp_path / "plain", False)
     _, history = play(name, file, tmp_path / "compiled", True)
     for column in plain:

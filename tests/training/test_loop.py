@@ -149,6 +149,29 @@ def test_killed_twice_and_while_writing(eight, uninterrupted, tmp_path):
     assert torch.equal(task.w, whole.w)
 
 
+@pytest.mark.parametrize("begun_on", ["cpu", "cuda"])
+def test_a_gpu_goes_on_where_a_cpu_began(eight, tmp_path, monkeypatch, begun_on):
+    """The state of its random numbers comes from a GPU's checkpoint, if that is what there is."""
+    given = []
+    state = torch.arange(16, dtype=torch.uint8)
+    monkeypatch.setattr(torch.cuda, "get_rng_state", lambda: state)
+    monkeypatch.setattr(torch.cuda, "set_rng_state", given.append)
+
+    def loop():
+        settings = TrainingSettings(**SETTINGS | {"batch_size": 4, "epochs": 1})
+        batches = Batches(eight, 1)
+        return Loop(Scripted([1.0]), settings, batches, batches, tmp_path / "c", 1, threads=1)
+
+    first, then = loop(), loop()
+    first.step(next(first.rest_of_epoch()))
+    first.device, then.device = torch.device(begun_on), torch.device("cuda")
+    then.load(first.save())
+    assert then.steps == 1
+    assert torch.equal(then.task.w, first.task.w)
+    assert len(given) == (begun_on == "cuda")
+    assert all(torch.equal(one, state) for one in given)
+
+
 def test_says_that_it_goes_on_or_starts_afresh(eight, tmp_path, caplog):
     caplog.set_level("INFO", logger="whatyouread")
     folder = tmp_path / "c"

@@ -42,8 +42,8 @@ class Task(Scripted):
 
 def main(args):
     batches = Batches(TokenFile(args.file, RANKS), 1)
-    settings = TrainingSettings(**SETTINGS | {{"batch_size": 12, "epochs": 2, "gpus": args.gpus}})
-    task = Task([1.0, 0.5], steps_per_epoch=1)
+    settings = TrainingSettings(**SETTINGS | {{"batch_size": {size}, "epochs": 2, "gpus": args.gpus}})
+    task = Task([1.0, 0.5], steps_per_epoch=-(-8 // {size}))
     history = train(
         task, settings, batches, batches, args.folder, {{"data": "1"}}, seed=3, threads=8
     )
@@ -63,11 +63,11 @@ if __name__ == "__main__":
 
 @pytest.fixture
 def program(eight, tmp_path):
-    """(accident within the forward pass) -> command of a small training."""
+    """(accident within the forward pass; batch size) -> command of a small training, of 8 sequences."""
 
-    def make(accident="pass", count=3):
+    def make(accident="pass", count=3, size=12):
         script = tmp_path / "start.py"
-        script.write_text(START.format(accident=accident))
+        script.write_text(START.format(accident=accident, size=size))
         paths = json.dumps([str(SCRIPTS), str(SCRIPTS.parent / "tests")])
         return [script, paths, "--file", eight.path, "--folder", tmp_path / "c", "--gpus", count]
 
@@ -120,6 +120,22 @@ def test_where_one_fails_all_end_with_one_line(program, tmp_path, fault):
     errors = done.stderr.strip().splitlines()
     assert len(errors) == (line is not None), done.stderr
     assert not line or line in errors[0]
+
+
+@pytest.mark.slow
+def test_a_stop_in_a_validation_goes_on_from_before_it(program, tmp_path):
+    """Three batches of one sequence for each process: it ends in the second, not after the last."""
+    accident = "assert self.training or not hasattr(self, 'asked')\n"
+    accident += "        if not self.training: self.asked = os.kill(os.getpid(), 15)"
+    done = launch(3, program(accident, size=3))
+    assert done.returncode == 143, done.stderr
+    last = tmp_path / "c" / "checkpoint-3"
+    assert f"ended by SIGTERM: run again to go on from {last}" in done.stderr
+    again = launch(3, program(size=3))
+    assert again.returncode == 0, again.stderr
+    assert f"going on from {last}" in again.stderr
+    made = [json.loads(path.read_text()) for path in sorted(tmp_path.glob("made-*.json"))]
+    assert [epochs for _, epochs, _ in made] == [2, 2, 2]
 
 
 def test_cores_are_shared(monkeypatch):

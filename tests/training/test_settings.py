@@ -12,6 +12,7 @@ def test_precision_must_be_known():
 
 
 def test_a_gpu_that_is_not_there(monkeypatch):
+    monkeypatch.delenv("WHATYOUREAD_DEVICE", raising=False)
     two = TrainingSettings(**SETTINGS | {"gpus": 2})
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(UserError, match="no GPU can be used, and gpus: 2 asks for 2"):

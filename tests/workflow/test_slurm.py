@@ -186,3 +186,21 @@ def test_one_gpu_job_at_a_time_on_one_machine(papers_folder):
     assert done.returncode == 0, done.stderr + done.stdout
     for resources in re.findall(r"resources: (.*)", done.stdout):
         assert ("gpu=" in resources) == ("gpu_jobs=1" in resources)
+
+
+def test_what_may_take_a_gpu_is_a_gpu_job():
+    """Only one of them runs at a time on one machine; the others compute on the CPU."""
+    rules = {}
+    for path in sorted((PROJECT / "workflow" / "rules").glob("*.smk")):
+        for part in re.split(r"^rule ", path.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]:
+            rules[part.partition(":")[0]] = part
+    programs = [
+        path
+        for path in sorted((PROJECT / "scripts").glob("*.py"))
+        if "choose_device(" in path.read_text(encoding="utf-8")
+    ]
+    assert len(programs) > 5
+    for program in programs:
+        users = [text for text in rules.values() if f"scripts/{program.name}" in text]
+        assert users, program
+        assert all("gpu_jobs=1" in text for text in users), program

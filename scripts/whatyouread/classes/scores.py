@@ -84,7 +84,8 @@ def class_scores(
             raise UserError(f"the source {source} needs --explainer, the folder of its model")
         explainer = explainer.to(passes.device).eval()
     with progress(f"{source} for classes", len(rows), "sequences") as bar:
-        for places, batch in batches(file, passes.batch_size, passes.device, rows):
+        size = passes.batch_size if by_explainer else passes.with_gradients
+        for places, batch in batches(file, size, passes.device, rows):
             own = rows[places]
             logits = passes.logits(batch)
             found = explained_classes(explanandum, logits, file.labels[own], min_probability)
@@ -104,7 +105,7 @@ def class_scores(
                     None,
                     file.keys[own[kept]],
                     seed,
-                    at_once(passes.batch_size, chosen.ids.shape[1]),
+                    at_once(size, chosen.ids.shape[1]),
                 )
                 if by_explainer:
                     with torch.inference_mode():

@@ -10,6 +10,7 @@ from torch import Tensor
 from whatyouread.explainers import amortised
 from whatyouread.models.mask_operator import masked_logits
 from whatyouread.models.occlusion import chosen_log_probability, coalitions
+from whatyouread.models.precision import without_autocast
 from whatyouread.support.cli import UserError
 
 VALUES = ("log_probability", "probability")
@@ -112,5 +113,6 @@ def additive(scores: Tensor, whole: Tensor, content: Tensor) -> Tensor:
 
 def _error(scores: Tensor, evidence: Coalitions) -> Tensor:
     """The mean squared error of the scores' sums over the coalitions, float (batch,)."""
-    sums = torch.einsum("sbl,bl->sb", evidence.members, scores)
+    with without_autocast(scores.device):
+        sums = torch.einsum("sbl,bl->sb", evidence.members, scores)
     return (sums - evidence.worth).square().mean(0)

@@ -9,6 +9,7 @@ from whatyouread.explainers.network import Explainer
 from whatyouread.methods.question import Question
 from whatyouread.models.explanandum import Explanandum
 from whatyouread.models.mask_operator import target_mask
+from whatyouread.models.precision import without_autocast
 from whatyouread.support.keyed_random import draw
 
 
@@ -52,7 +53,8 @@ def _read_by_heads(explanandum: Explanandum, batch: Batch) -> Tensor:
 
 def _passed_on(share: Tensor, layer: Tensor) -> Tensor:
     """The shares of the tokens that these attend to, by the mean over the attention heads."""
-    return torch.einsum("bq,bqk->bk", share, layer.float().mean(1))
+    with without_autocast(share.device):  # or the product would be in half precision
+        return torch.einsum("bq,bqk->bk", share, layer.float().mean(1))
 
 
 def random_scores(question: Question) -> Tensor:

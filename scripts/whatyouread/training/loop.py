@@ -209,14 +209,18 @@ class Loop:
     def _evaluate(self) -> dict[str, float]:
         """The loss and the task's own numbers on the validation sequences."""
         before = torch.get_rng_state()
+        # several processes cannot agree on a stop before all are through
+        written = self.save() if self.processes.several else None
         self.processes.share_buffers(self.task)
         self.task.eval()
         made, size = [], self.settings.batch_size
         title = f"validation after epoch {len(self.history) + 1}"
         with self.processes.shown(title, self.validation_rows) as show:
             for number, item in enumerate(self.validation):
-                if self.stop and not self.processes.several:
-                    torch.set_rng_state(before)  # the evaluation starts again after resuming
+                if self.stop:  # the evaluation starts again after resuming
+                    if written:
+                        raise Stopped(written)
+                    torch.set_rng_state(before)
                     self._save_if_due()
                 for _, part in self._parts(item):
                     output = self._forward(self.task, part)
@@ -297,7 +301,7 @@ class Loop:
         own = {name: values[self.processes.number].clone() for name, values in stacked.items()}
         self.sums.copy_(own["sums"])
         torch.set_rng_state(own["random"])
-        if self.device.type == "cuda":
+        if self.device.type == "cuda" and "device_random" in own:  # not where it began on a CPU
             torch.cuda.set_rng_state(own["device_random"])
 
     def _save_if_due(self) -> None:
