@@ -109,6 +109,20 @@ def test_the_best_scores_are_shapley_values(tiny_explanandum, token_batch, kind)
     assert summary == {"explained": pytest.approx(1 - error / equal)}
 
 
+def test_the_error_is_not_rounded_to_half_precision(tiny_explanandum, token_batch):
+    batch = token_batch([12, 20, 7])
+    task = FastShapObjective(
+        Explainer(RANKS, 8, 6, 1, target="sequence", gated=True), tiny_explanandum, Settings(), 5
+    )
+    reading = task.reading(batch)
+    predicted = tiny_explanandum.predictions(reading.logits)
+    evidence = task.evidence(batch, reading, predicted, predicted >= 0, None)
+    scores = torch.randn(3, 20, generator=torch.Generator().manual_seed(1))
+    expected = task.values(scores, evidence, batch)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(task.values(scores, evidence, batch), expected)
+
+
 def test_equal_scores_explain_nothing_more_than_equal_scores(tiny_explanandum, token_batch):
     batch = token_batch([12, 20, 7])
     task = FastShapObjective(

@@ -62,6 +62,8 @@ def test_masks_and_scores_of_sets(tokens):
     torch.testing.assert_close(summed[..., 0, 1], scores[..., 4] + scores[..., 5])
     torch.testing.assert_close(summed[..., 0, 0], scores[..., 1])
     assert not summed[..., 1, 1].any()
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        assert made.class_scores(tokens, answers).equal(summed)
 
 
 def test_a_set_of_one_class_is_that_class(tokens):

@@ -18,7 +18,13 @@ from whatyouread.data.tokenizers import TOKENIZERS
 from whatyouread.explainers.network import Explainer
 from whatyouread.methods import question
 from whatyouread.methods.files import read_attributions, write_attributions
-from whatyouread.methods.registry import METHODS, Attributor, reinitialised, summed
+from whatyouread.methods.registry import (
+    METHODS,
+    WITH_GRADIENTS,
+    Attributor,
+    reinitialised,
+    summed,
+)
 from whatyouread.models.inference import Passes
 from whatyouread.models.saving import save_model
 from whatyouread.support import machine
@@ -90,6 +96,26 @@ def test_scores_do_not_depend_on_batches_or_neighbours(tiny_explanandum, explain
     for key, scores in part.scores.items():
         own = whole.scores[key][rows, : scores.shape[1]]
         np.testing.assert_allclose(scores, own, atol=3e-4, rtol=1e-3)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_passes_with_gradients_hold_a_fourth_of_a_batch(
+    tiny_explanandum, explainer, file, monkeypatch, name
+):
+    """They keep all that they compute; and no method goes back but those that are known to."""
+    sizes = {False: [0], True: [0]}
+
+    def noted(module, inputs, made):
+        hidden = made.last_hidden_state
+        sizes[hidden.requires_grad].append(len(hidden))
+
+    one = attributor(name, tiny_explanandum, explainer, batch_size=8)
+    classes = one.classes(file, np.unique(file.labels, axis=0))
+    with tiny_explanandum.encoder.register_forward_hook(noted):
+        one.explain(file, np.arange(len(file)), classes)
+    assert max(sizes[False]) <= 8
+    assert max(sizes[True]) == (2 if name in WITH_GRADIENTS else 0)
+    assert (one.cost["backward_passes"] > 0) == (name in WITH_GRADIENTS)
 
 
 @pytest.mark.parametrize("name", ["lime", "kernel_shap", "ablation", "integrated_gradients"])

@@ -31,6 +31,19 @@ def by_matrices(explanandum, tokens):
     return rolled
 
 
+@pytest.mark.parametrize("method", [attention, attention_rollout])
+def test_shares_are_not_rounded_to_half_precision(
+    tiny_explanandum, token_batch, monkeypatch, method
+):
+    batch = token_batch(LENGTHS)
+    given = torch.rand(2, 2, 3, 7, 7, generator=torch.Generator().manual_seed(1)).softmax(-1)
+    monkeypatch.setattr(type(tiny_explanandum.adapter), "attentions", lambda *_: list(given))
+    expected = method(tiny_explanandum, batch)
+    with torch.autocast("cpu", torch.bfloat16):
+        made = method(tiny_explanandum, batch)
+    assert torch.equal(made, expected)
+
+
 @pytest.mark.parametrize("pooling", ["mean", "cls"])
 def test_rollout_equals_the_matrix_products(make_explanandum, token_batch, pooling):
     explanandum = make_explanandum(pooling)

@@ -10,6 +10,7 @@ from helpers_evaluation import CPU, random_file, small_explanandum, write_tokens
 
 from whatyouread.data.six_mers import CLS, FIRST_KMER
 from whatyouread.methods.without_captum import attention_rollout
+from whatyouread.models import gpu
 from whatyouread.models.inference import (
     Passes,
     autocast,
@@ -254,6 +255,24 @@ def test_autocast():
     with autocast(CPU, "bf16"):
         assert torch.is_autocast_enabled("cpu")
         assert torch.get_autocast_dtype("cpu") == torch.bfloat16
+
+
+@pytest.mark.parametrize("precision", ["fp32", "tf32", "bf16"])
+def test_products_are_rounded_to_tf32_only_where_it_is_asked_for(monkeypatch, precision):
+    """Under bf16 the heads, the last layer and the LSTM are to be in float32."""
+    monkeypatch.setattr(gpu, "use_gpu", lambda *_: True)
+    monkeypatch.setattr(gpu, "ready", lambda device: device)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "a GPU")
+    before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+    try:
+        torch.set_float32_matmul_precision("medium")
+        assert choose_device(1, precision) == torch.device("cuda", 0)
+        asked = precision == "tf32"
+        assert torch.backends.cudnn.allow_tf32 == asked
+        assert torch.get_float32_matmul_precision() == ("high" if asked else "highest")
+    finally:
+        torch.set_float32_matmul_precision(before[0])
+        torch.backends.cudnn.allow_tf32 = before[1]
 
 
 def test_without_a_gpu(monkeypatch, caplog):
