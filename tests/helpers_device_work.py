@@ -377,7 +377,7 @@ STEPS = [
 ]
 STEPS += [
     Work(f"training in bf16: {name}; padded", "step", training, (name, "padded", "bf16"))
-    for name in THREE
+    for name in [*THREE, "fastshap, class", "attnlrp, class"]
 ]
 EVALUATIONS = [
     Work(f"validation: {name}; {file}", "batch", evaluation, (name, file))
