@@ -112,9 +112,9 @@ class AmortisedObjective(Objective):
     ) -> Any:
         """What the scores are compared with, without a gradient.
 
-        classes: int64 (batch, levels), the answers that are asked about;
-        chosen: bool (batch, levels), the levels whose log-probabilities are added up; keys: uint64
-        (batch,), what the draws follow from, or None for other draws at each call.
+        reading: of `reading`; classes: int64 (batch, levels), the answers that are asked about; chosen:
+        bool (batch, levels), the levels whose log-probabilities are added up; keys: uint64 (batch,), what
+        the draws follow from, or None for other draws at each call.
         """
 
     @abstractmethod

@@ -13,9 +13,8 @@ class RelevanceObjective(SharpObjective):
     """Train the Explainer to predict the relevance of each token by AttnLRP.
 
     It takes one pass forwards and one backwards for each sequence and step, and is the same each time. The
-    Explainer reads the states of the same pass. With
-    one mask per sequence the Explainer keeps what speaks for the predicted classes, and has no mask for
-    another class that could steer.
+    Explainer reads the states of that pass. With one mask per sequence it keeps what speaks for the predicted
+    classes, and has no mask for another class that could steer.
     """
 
     Settings = amortised.Settings

@@ -117,7 +117,7 @@ class Passes:
         self.batch_size, self.device, self.precision = batch_size, device, precision
 
     @property
-    def with_gradients(self) -> int:
+    def batch_size_with_gradients(self) -> int:
         """The batch size where a pass keeps all that it computes for a gradient: a fourth.
 
         NT v2 50M keeps 108 MiB in fp32 for a sequence of 251 tokens; 64 of them take 7 GiB.
