@@ -244,6 +244,7 @@ STEPS: dict[str, tuple[Step, tuple[int, ...]]] = {
     "fine-tuning": (training("classifier"), (128, 256)),
     "Explainer": (training("paper"), (48, 256)),
     "Explainer `sharp`": (training("sharp"), (48, 256)),
+    "Explainer `joint`": (training("joint"), (48, 256)),
     "masks": (masks, (1024,)),
     "LIME": (lime, (1000,)),
     "Integrated Gradients": (gradients, (256,)),
