@@ -9,6 +9,7 @@ import torch
 from helpers_evaluation import BACKBONE, CLASSES, random_sequences, small_explanandum, write_tokens
 from helpers_training import SETTINGS
 
+from whatyouread.data import batch
 from whatyouread.explainers import network
 from whatyouread.explainers.objective import NetworkSettings
 from whatyouread.explainers.objectives import OBJECTIVES
@@ -46,8 +47,10 @@ def two_lengths(tmp_path_factory):
 
 
 def pinning(values, device):
-    """As `on_device` for a GPU, whose copies are pinned: that cannot be compiled, nor done without one."""
-    return values.pin_memory() if torch.compiler.is_compiling() else values.clone()
+    """`on_device`; in compiled code also as for a GPU, whose copies are pinned, which cannot be compiled."""
+    if torch.compiler.is_compiling():
+        batch.on_device(values, "meta")
+    return batch.on_device(values, device)
 
 
 class InTurn(loops.EpochSampler):

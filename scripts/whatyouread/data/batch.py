@@ -110,12 +110,14 @@ def on_device(values, device):
     """An array of numpy, or a tensor, on a device; the program does not wait for the work queued there.
 
     A GPU copies without a wait from pinned memory only. Copying small arrays into such memory first costs
-    little; each wait costs all that the GPU could do while the next work is prepared.
+    little; each wait costs all that the GPU could do while the next work is prepared. Compiled code cannot
+    pin memory, and waits.
     """
     import torch
 
     tensor = torch.from_numpy(values) if isinstance(values, np.ndarray) else values
-    if tensor.device.type != "cpu" or torch.device(device).type == "cpu":
+    stays = tensor.device.type != "cpu" or torch.device(device).type == "cpu"
+    if stays or torch.compiler.is_compiling():
         return tensor.to(device)
     return tensor.pin_memory().to(device, non_blocking=True)
 

@@ -165,7 +165,7 @@ class Explainer(nn.Module):
         lengths, order = torch.from_numpy(batch.lengths).sort(descending=True)
         moved = bool((order.diff() != 1).any())
         if moved:
-            order = _moved(order, batch.device)
+            order = on_device(order, batch.device)
             inputs = inputs.index_select(0, order)
         packed = pack_padded_sequence(inputs, lengths, batch_first=True)
         with without_autocast(batch.device):
@@ -247,11 +247,6 @@ class Explainer(nn.Module):
         rows = smoothed(rows, content, self.gate.smoothing) if smooth else rows
         masks = gate(rows, content, valid, self.gate.area)
         return masks.view(len(scores), columns, -1).movedim(1, 2)
-
-
-@torch.compiler.disable  # a GPU's copy is pinned first, and that cannot be compiled
-def _moved(order: Tensor, device: torch.device) -> Tensor:
-    return on_device(order, device)
 
 
 def _for_all(column: Tensor, classes: Tensor) -> Tensor:
