@@ -109,7 +109,9 @@ def test_the_best_scores_are_shapley_values(tiny_explanandum, token_batch, kind)
     assert summary == {"explained": pytest.approx(1 - error / equal)}
 
 
-def test_the_error_is_not_rounded_to_half_precision(tiny_explanandum, token_batch):
+@pytest.fixture
+def given(tiny_explanandum, token_batch):
+    """A task, a batch and its evidence."""
     batch = token_batch([12, 20, 7])
     task = FastShapObjective(
         Explainer(RANKS, 8, 6, 1, target="sequence", gated=True), tiny_explanandum, Settings(), 5
@@ -117,20 +119,19 @@ def test_the_error_is_not_rounded_to_half_precision(tiny_explanandum, token_batc
     reading = task.reading(batch)
     predicted = tiny_explanandum.predictions(reading.logits)
     evidence = task.evidence(batch, reading, predicted, predicted >= 0, None)
+    return task, batch, evidence
+
+
+def test_the_error_is_not_rounded_to_half_precision(given):
+    task, batch, evidence = given
     scores = torch.randn(3, 20, generator=torch.Generator().manual_seed(1))
     expected = task.values(scores, evidence, batch)
     with torch.autocast("cpu", torch.bfloat16):
         assert torch.equal(task.values(scores, evidence, batch), expected)
 
 
-def test_equal_scores_explain_nothing_more_than_equal_scores(tiny_explanandum, token_batch):
-    batch = token_batch([12, 20, 7])
-    task = FastShapObjective(
-        Explainer(RANKS, 8, 6, 1, target="sequence", gated=True), tiny_explanandum, Settings(), 5
-    )
-    reading = task.reading(batch)
-    predicted = tiny_explanandum.predictions(reading.logits)
-    evidence = task.evidence(batch, reading, predicted, predicted >= 0, None)
+def test_equal_scores_explain_nothing_more_than_equal_scores(given):
+    task, batch, evidence = given
     values = task.values(torch.full((3, 20), 7.0), evidence, batch)
     assert torch.allclose(values[:, 0], values[:, 1], rtol=1e-4)
     assert task.summarize(values.numpy(), None)["explained"] == pytest.approx(0, abs=1e-3)
