@@ -99,9 +99,7 @@ def test_scores_do_not_depend_on_batches_or_neighbours(tiny_explanandum, explain
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_passes_with_gradients_hold_a_fourth_of_a_batch(
-    tiny_explanandum, explainer, file, monkeypatch, name
-):
+def test_passes_with_gradients_hold_a_fourth_of_a_batch(tiny_explanandum, explainer, file, name):
     """They keep all that they compute; and no method goes back but those that are known to."""
     sizes = {False: [0], True: [0]}
 

@@ -84,7 +84,7 @@ def class_scores(
             raise UserError(f"the source {source} needs --explainer, the folder of its model")
         explainer = explainer.to(passes.device).eval()
     with progress(f"{source} for classes", len(rows), "sequences") as bar:
-        size = passes.batch_size if by_explainer else passes.batch_size_with_gradients
+        size = passes.size(with_gradient=not by_explainer)
         for places, batch in batches(file, size, passes.device, rows):
             own = rows[places]
             logits = passes.logits(batch)

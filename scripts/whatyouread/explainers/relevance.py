@@ -25,7 +25,7 @@ class RelevanceObjective(SharpObjective):
         factors, states, logits = relevance_pass(self.explanandum, batch)
         return Reading(states, logits, factors)
 
-    @torch.compiler.disable
+    @torch.compiler.disable  # it goes back through that pass
     def evidence(self, batch, reading, classes, chosen, keys):
         """The relevance of each token for the asked classes together, float (batch, length)."""
         with torch.enable_grad():

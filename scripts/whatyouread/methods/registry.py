@@ -91,7 +91,7 @@ METHODS: dict[str, tuple[Callable[..., Tensor], Callable]] = {
 ONE_BY_ONE = ("ablation", "lime", "kernel_shap")
 """Methods that explain one sequence at a time; their batches hold its perturbations."""
 WITH_GRADIENTS = ("integrated_gradients", "gradient_x_input", "attnlrp", "occlusion_gradients")
-"""Methods that go back through the classifier: see `Passes.batch_size_with_gradients`."""
+"""Methods that go back through the classifier: see `Passes.size`."""
 SAMPLES = {"lime": lime_samples, "kernel_shap": kernel_shap_samples}
 """(tokens, **settings) -> the samples that a method draws for a sequence, and how many it needs."""
 
@@ -133,9 +133,7 @@ class Attributor:
             raise UserError(f"attributions.methods.{name}: {kind} has no setting {min(unknown)!r}")
         self.name, self.kind, self.settings = name, kind, settings
         self.passes, self.seed = passes, seed
-        self.batch_size = (
-            passes.batch_size_with_gradients if kind in WITH_GRADIENTS else passes.batch_size
-        )
+        self.batch_size = passes.size(kind in WITH_GRADIENTS)
         self.question_size = 1 if kind in ONE_BY_ONE else self.batch_size
         self.explainer = None if explainer is None else explainer.to(passes.device).eval()
         self.cost: dict[str, float] = {}

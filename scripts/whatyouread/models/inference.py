@@ -116,13 +116,12 @@ class Passes:
         self.explanandum = explanandum.to(device).freeze()
         self.batch_size, self.device, self.precision = batch_size, device, precision
 
-    @property
-    def batch_size_with_gradients(self) -> int:
-        """The batch size where a pass keeps all that it computes for a gradient: a fourth.
+    def size(self, with_gradient: bool) -> int:
+        """The batch size, or a fourth of it where a pass keeps all that it computes for a gradient.
 
         NT v2 50M keeps 108 MiB in fp32 for a sequence of 251 tokens; 64 of them take 7 GiB.
         """
-        return max(1, self.batch_size // 4)
+        return max(1, self.batch_size // 4) if with_gradient else self.batch_size
 
     def autocast(self):
         """The context for running models in this precision."""

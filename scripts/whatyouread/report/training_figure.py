@@ -1,5 +1,6 @@
 """The training of a classifier and of an Explainer: every loss term, and the balanced accuracies."""
 
+from itertools import cycle
 from pathlib import Path
 
 import pandas as pd
@@ -130,9 +131,7 @@ def _losses(axes, history: pd.DataFrame, term: str) -> None:
 def _accuracies(axes, history: pd.DataFrame, accuracy: dict[str, pd.Series]) -> None:
     best = best_epoch(history)
     kept = history["epoch"] == (history["epoch"].iloc[-1] if best is None else best)
-    for colour, marker, (rank, values) in zip(
-        PALETTE * len(accuracy), "osD^vP" * len(accuracy), accuracy.items(), strict=False
-    ):
+    for (rank, values), colour, marker in zip(accuracy.items(), cycle(PALETTE), cycle("osD^vP")):
         label = f"{rank}, {values[kept].iloc[0]:.1f} % at epoch {history['epoch'][kept].iloc[0]}"
         axes.plot(
             history["epoch"], values, color=colour, label=label,

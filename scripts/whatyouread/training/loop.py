@@ -106,7 +106,8 @@ class Loop:
                     if self.steps % self.steps_per_epoch:
                         self._save_if_due()
                 row = self._training_row()
-                self._save_if_due()  # the evaluation may take long
+                # the evaluation may take long, and several processes cannot agree on a stop before its end
+                self._save_if_due(always=self.processes.several)
                 self.history.append(row | self._evaluate())
                 self._report()
                 self.save()
@@ -209,8 +210,6 @@ class Loop:
     def _evaluate(self) -> dict[str, float]:
         """The loss and the task's own numbers on the validation sequences."""
         before = torch.get_rng_state()
-        # several processes cannot agree on a stop before all are through
-        written = self.save() if self.processes.several else None
         self.processes.share_buffers(self.task)
         self.task.eval()
         made, size = [], self.settings.batch_size
@@ -218,8 +217,8 @@ class Loop:
         with self.processes.shown(title, self.validation_rows) as show:
             for number, item in enumerate(self.validation):
                 if self.stop:  # the evaluation starts again after resuming
-                    if written:
-                        raise Stopped(written)
+                    if self.processes.several:
+                        raise Stopped(checkpoints.place(self.folder, self.steps))
                     torch.set_rng_state(before)
                     self._save_if_due()
                 for _, part in self._parts(item):
@@ -304,11 +303,11 @@ class Loop:
         if self.device.type == "cuda" and "device_random" in own:  # not where it began on a CPU
             torch.cuda.set_rng_state(own["device_random"])
 
-    def _save_if_due(self) -> None:
-        """Write a checkpoint if one is due; if `stop` is True, write one and raise `Stopped`."""
+    def _save_if_due(self, always: bool = False) -> None:
+        """Write a checkpoint if one is due, or always; if `stop` is True, write one and raise `Stopped`."""
         if self.processes.several and self.steps % self.steps_per_epoch % STEPS_BETWEEN_AGREEMENTS:
             return
-        due = time.monotonic() - self.saved_at >= self.seconds
+        due = always or time.monotonic() - self.saved_at >= self.seconds
         wanted = self.processes.highest(2 if self.stop else int(due))
         if wanted:
             written = self.save()
